@@ -1,0 +1,59 @@
+"""Patient folds: made once, shared by all stages, never splitting a person."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from ra import paths
+from ra.config import UserError
+from ra.tables import FOLDS
+
+STRATA = (0, 5, 10, 20, 55)  # bounds of the patient's total; the quartiles and the weight bands of RA2-DREAM
+
+
+def make(patients: pd.DataFrame, n_folds: int, seed: int) -> pd.DataFrame:
+    """Folds of the training patients.
+
+    patients: patient_id, person_id, total (NaN allowed: its own stratum). Persons stay whole, strata of the total are
+    spread evenly. Raises UserError when there are fewer persons than folds.
+    """
+    persons = patients.person_id.nunique()
+    if persons < n_folds:
+        raise UserError(f"{persons} training persons cannot make {n_folds} folds; use --folds {max(2, persons)} or add patients")
+    stratum = pd.cut(patients.total, [-np.inf, *STRATA, np.inf]).cat.codes.to_numpy()
+    ordered = patients.assign(stratum=stratum).sort_values("patient_id", ignore_index=True)
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    fold = np.empty(len(ordered), dtype=int)
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a stratum smaller than the number of folds is fine here
+        for k, (_, held_out) in enumerate(splitter.split(ordered, ordered.stratum, ordered.person_id)):
+            fold[held_out] = k
+    return FOLDS.check(
+        pd.DataFrame({"patient_id": ordered.patient_id, "fold": fold, "stratum": ordered.stratum.astype(str)})
+    )
+
+
+def load(data: str) -> pd.Series:
+    """Fold number of each training patient, indexed by patient_id."""
+    return FOLDS.read(paths.folds(data)).set_index("patient_id").fold
+
+
+def digest(path: Path) -> str:
+    """Hash of a folds file, kept in every manifest."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+
+
+def chosen(flag: str, n_folds: int) -> list[int]:
+    """The folds that `--fold` names: `all` or one number."""
+    if flag == "all":
+        return list(range(n_folds))
+    if not flag.isdigit() or int(flag) >= n_folds:
+        raise UserError(f"--fold {flag}: give a number from 0 to {n_folds - 1}, or all")
+    return [int(flag)]

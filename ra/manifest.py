@@ -1,0 +1,107 @@
+"""run.json: what went into a run, what came out, and whether it is finished. Written last, moved into place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ra import config as config_module
+from ra.config import UserError
+
+PACKAGES = ("torch", "timm", "ultralytics-opencv-headless", "lightgbm", "scikit-learn", "numpy", "pandas")
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 (16 hex digits) of a file; a run folder stands for its run.json."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / "run.json"
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; run the step that writes it first (bash run_all.sh runs all in order)")
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON to a temporary name, then move it into place."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=True) + "\n")
+    os.replace(temporary, path)
+
+
+class Run:
+    """One run's folder. `with`-less on purpose: `begin` says whether there is work, `finish` writes the manifest."""
+
+    def __init__(self, folder: Path, config: Any, inputs: Iterable[Path], force: bool = False):
+        self.folder, self.config, self.force = Path(folder), config, force
+        self.inputs = {self._relative(p): file_hash(p) for p in inputs}
+        self.started = time.time()
+
+    def _relative(self, path: Path) -> str:
+        return os.path.relpath(path, self.folder)
+
+    def begin(self) -> bool:
+        """False when the run is finished with equal config and inputs; True when it has to be made (or gone on with).
+
+        Raises UserError when the folder holds a run of another config. A run whose inputs changed is made anew.
+        """
+        manifest, saved = self.folder / "run.json", self.folder / "config.yaml"
+        if self.force and self.folder.exists():
+            shutil.rmtree(self.folder)
+        if saved.is_file() and yaml.safe_load(saved.read_text()) != config_module.as_dict(self.config):
+            raise UserError(
+                f"{self.folder} holds a run made with another config; add --force to replace it, or give the run another name"
+            )
+        started = self.folder / "inputs.json"  # written at the start: what a resumed run must still agree with
+        if started.is_file() and json.loads(started.read_text()) != self.inputs:
+            print(f"{self.folder.name}: its inputs have changed, making it anew", flush=True)
+            shutil.rmtree(self.folder)
+        elif manifest.is_file():
+            print(f"{self.folder.name}: finished, skipped", flush=True)
+            return False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(started, self.inputs)
+        temporary = saved.with_suffix(".tmp")
+        temporary.write_text(yaml.safe_dump(config_module.as_dict(self.config), sort_keys=False))
+        os.replace(temporary, saved)
+        return True
+
+    def finish(self, outputs: Iterable[Path], metrics: dict[str, Any], seed: int = 0, **more: Any) -> None:
+        """Write run.json: the sign that everything else in the folder may be trusted."""
+        write_json(
+            self.folder / "run.json",
+            {
+                "run": self.folder.name,
+                "config_hash": config_module.digest(self.config),
+                "inputs": self.inputs,
+                "outputs": {self._relative(p): file_hash(p) for p in outputs},
+                "seed": seed,
+                "seconds": round(time.time() - self.started, 1),
+                "versions": versions(),
+                "metrics": metrics,
+                **more,
+            },
+        )
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages whose version can change a number."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

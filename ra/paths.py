@@ -1,0 +1,67 @@
+"""Every path of the project: the path of a file tells stage, run, fold and split without opening it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def data_root() -> Path:
+    """`data/` of the checkout, or RA_DATA when it is set (tests, a bigger disk)."""
+    return Path(os.environ.get("RA_DATA", ROOT / "data"))
+
+
+def submissions() -> Path:
+    """`submissions/` of the checkout, or RA_SUBMISSIONS when it is set."""
+    return Path(os.environ.get("RA_SUBMISSIONS", ROOT / "submissions"))
+
+
+def raw(name: str) -> Path:
+    """data/raw/<name>: as downloaded or generated."""
+    return data_root() / "raw" / name
+
+
+def work(data: str) -> Path:
+    """data/work/<set>: everything made from one prepared set."""
+    return data_root() / "work" / data
+
+
+def films(data: str) -> Path:
+    return work(data) / "films.parquet"
+
+
+def sites(data: str) -> Path:
+    return work(data) / "sites.parquet"
+
+
+def truth_boxes(data: str) -> Path:
+    """Boxes that came with the set (`source=truth`); absent when the set has none."""
+    return work(data) / "boxes.parquet"
+
+
+def folds(data: str) -> Path:
+    return work(data) / "folds.csv"
+
+
+def run_dir(data: str, stage: int, run: str) -> Path:
+    return work(data) / f"stage{stage}" / run
+
+
+def fold_dir(data: str, stage: int, run: str, fold: int) -> Path:
+    return run_dir(data, stage, run) / f"fold_{fold}"
+
+
+def boxes(data: str, run: str, split: str) -> Path:
+    """Boxes that stage 1 made for split oof or test."""
+    return run_dir(data, 1, run) / f"boxes_{split}.parquet"
+
+
+def scores(data: str, stage: int, run: str, split: str) -> Path:
+    """Scores table of split oof or test."""
+    return run_dir(data, stage, run) / f"{split}.parquet"
+
+
+def submission(run: str) -> Path:
+    return submissions() / f"{run}.csv"

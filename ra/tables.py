@@ -1,0 +1,191 @@
+"""The contract on disk: typed tables that refuse what a later step could not trust.
+
+Long tables, one row per thing; a missing value is NaN, never 0. Every write goes to a temporary name and is then moved.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ra.anatomy import ALL_JOINTS, ALL_PARTS, FINDINGS, N_GRADES, PARTS
+from ra.config import UserError
+
+PROBABILITIES = tuple(f"p{grade}" for grade in range(N_GRADES))
+
+
+class ContractError(UserError):
+    """A table breaks its schema."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """dtype: str, int or float; `required` refuses missing values; `values` lists the allowed ones; low/high bound it."""
+
+    dtype: str
+    required: bool = True
+    values: tuple = ()
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A table's name, columns and key (a key's rows are unique)."""
+
+    name: str
+    columns: dict[str, Column]
+    key: tuple[str, ...]
+
+    def check(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table with its columns in order and typed; ContractError names the first fault."""
+        missing = [c for c in self.columns if c not in table.columns]
+        if missing:
+            raise ContractError(f"{self.name}: column {missing[0]} is missing")
+        unknown = [c for c in table.columns if c not in self.columns]
+        if unknown:
+            raise ContractError(f"{self.name}: unknown column {unknown[0]}")
+        out = pd.DataFrame({name: self._typed(table[name], column, name) for name, column in self.columns.items()})
+        duplicate = out.duplicated(list(self.key))
+        if duplicate.any():
+            row = out.loc[duplicate.idxmax(), list(self.key)].to_dict()
+            raise ContractError(f"{self.name}: duplicate row {row}")
+        return out.reset_index(drop=True)
+
+    def _typed(self, values: pd.Series, column: Column, name: str) -> pd.Series:
+        if column.required and values.isna().any():
+            raise ContractError(f"{self.name}.{name}: {int(values.isna().sum())} missing values where none may be")
+        try:
+            typed = values.astype({"str": "object", "int": "int64", "float": "float64"}[column.dtype])
+        except (TypeError, ValueError) as error:
+            raise ContractError(f"{self.name}.{name}: not {column.dtype}: {error}") from error
+        present = typed.dropna()
+        if column.values and not present.isin(column.values).all():
+            bad = present[~present.isin(column.values)].iloc[0]
+            raise ContractError(f"{self.name}.{name}: {bad!r} is not one of {', '.join(map(str, column.values))}")
+        for bound, broken in ((column.low, present.lt), (column.high, present.gt)):
+            if bound is not None and broken(bound).any():
+                raise ContractError(f"{self.name}.{name}: {present[broken(bound)].iloc[0]} is outside its bound {bound}")
+        return typed
+
+    def read(self, path: Path) -> pd.DataFrame:
+        """Read and check; a missing file is a UserError that says which step makes it."""
+        if not Path(path).is_file():
+            raise UserError(f"{path} does not exist; run the step that writes it first (bash run_all.sh runs all in order)")
+        table = pd.read_csv(path) if str(path).endswith(".csv") else pd.read_parquet(path)
+        return self.check(table)
+
+    def write(self, table: pd.DataFrame, path: Path) -> pd.DataFrame:
+        """Check, write to a temporary name, move into place; returns the checked table."""
+        out = self.check(table)
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            out.to_csv(temporary, index=False) if path.suffix == ".csv" else out.to_parquet(temporary, index=False)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return out
+
+
+_PART_OR_ALL = (*PARTS, ALL_PARTS)
+_TEXT = Column("str")
+_SPLIT = Column("str", values=("train", "test"))
+
+FILMS = Schema(
+    "films",
+    {
+        "film_id": _TEXT,  # <patient_id>-<part>
+        "patient_id": _TEXT,  # one set of films, the row of a submission
+        "person_id": _TEXT,  # the human being; several patient_ids of one person never part in folds
+        "visit": Column("int", low=1),
+        "part": Column("str", values=PARTS),
+        "view": _TEXT,
+        "laterality": Column("str", values=("L", "R")),
+        "path": _TEXT,  # absolute, or relative to the checkout
+        "sha1": _TEXT,
+        "width_px": Column("int", low=1),
+        "height_px": Column("int", low=1),
+        "split": _SPLIT,
+    },
+    ("film_id",),
+)
+
+# One row per patient and scored site, films or no films; totals are the rows with site "total"
+# (part "ALL" and finding erosion, narrowing or total for the patient's three Overall columns).
+SITES = Schema(
+    "sites",
+    {
+        "patient_id": _TEXT,
+        "person_id": _TEXT,
+        "visit": Column("int", low=1),
+        "part": Column("str", values=_PART_OR_ALL),
+        "joint": _TEXT,
+        "site": _TEXT,
+        "finding": Column("str", values=(*FINDINGS, "total")),
+        "target": Column("float", required=False, low=0, high=448),
+        "split": _SPLIT,
+    },
+    ("patient_id", "part", "site", "finding"),
+)
+
+BOXES = Schema(
+    "boxes",
+    {
+        "film_id": _TEXT,
+        "joint": Column("str", values=ALL_JOINTS),
+        "fold": Column("int", low=-1),  # the fold model that made it; -1 when none did
+        "x_px": Column("float"),  # the box's centre, in the film's own pixels after EXIF rotation, un-mirrored
+        "y_px": Column("float"),
+        "w_px": Column("float", low=0),
+        "h_px": Column("float", low=0),
+        "conf": Column("float", required=False, low=0, high=1),
+        "source": Column("str", values=("model", "template", "truth")),
+    },
+    ("film_id", "joint"),
+)
+
+FOLDS = Schema(
+    "folds",
+    {"patient_id": _TEXT, "fold": Column("int", low=0), "stratum": _TEXT},
+    ("patient_id",),
+)
+
+# oof: one row per training patient and site, fold = the fold that held the patient out.
+# test: one row per fold model, patient and site.
+SCORES = Schema(
+    "scores",
+    {
+        "run": _TEXT,
+        "split": Column("str", values=("oof", "test")),
+        "fold": Column("int", low=-1),
+        "seed": Column("int"),
+        "patient_id": _TEXT,
+        "visit": Column("int", low=1),
+        "part": Column("str", values=_PART_OR_ALL),
+        "site": _TEXT,
+        "finding": Column("str", values=(*FINDINGS, "total")),
+        "target": Column("float", required=False, low=0, high=448),
+        "pred": Column("float", required=False, low=0, high=448),  # expected grade
+        **{p: Column("float", required=False, low=0, high=1.0001) for p in PROBABILITIES},
+        "max_score": Column("int", low=1),
+        "box_source": Column("str", required=False, values=("model", "template", "truth", "none")),
+    },
+    ("split", "fold", "patient_id", "part", "site", "finding"),
+)
+
+
+def check_coverage(scores: pd.DataFrame, expected: pd.DataFrame, where: str) -> None:
+    """Every expected (patient, part, site, finding) has its out-of-fold row exactly once, else ContractError."""
+    key = ["patient_id", "part", "site", "finding"]
+    counts = scores.groupby(key).size()
+    wanted = expected.set_index(key).index
+    lacking = wanted.difference(counts.index)
+    if len(lacking):
+        raise ContractError(f"{where}: {len(lacking)} expected rows are missing, the first is {lacking[0]}")
+    if (counts > 1).any():
+        raise ContractError(f"{where}: {counts.idxmax()} appears {counts.max()} times out of fold")
