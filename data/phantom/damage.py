@@ -1,0 +1,110 @@
+"""Damage to a skeleton: erosions bite the margins of the named site, narrowing closes the space, severe disease drifts.
+
+Severities are continuous on the grade's own scale: a site of grade g has a severity in (g - 0.7, g].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from data.phantom import shapes
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Severity per joint: erosion 0..5 in the hand, 0..10 in the foot; narrowing 0..4; drift of the fingers in degrees."""
+
+    erosion: dict[str, float] = field(default_factory=dict)
+    narrowing: dict[str, float] = field(default_factory=dict)
+    drift_deg: float = 0.0
+
+
+# Share of the joint space lost at severities 0..4: 1 doubtful, 2 less than half, 3 more than half, 4 fused.
+_LOSS = np.array([0.0, 0.2, 0.5, 0.84, 1.16])
+
+
+def gap_loss(narrowing: float) -> float:
+    """Share of the joint space lost; above 1 the bones grow into each other."""
+    return float(np.interp(narrowing, np.arange(5), _LOSS))
+
+
+def lateral_shift(narrowing: float, rng: np.random.Generator) -> float:
+    """Sideways displacement in half-widths of the head: subluxation in part of grade 3, luxation in part of grade 4."""
+    if narrowing <= 2.2:
+        return 0.0
+    chance, reach = (0.3, (0.25, 0.6)) if narrowing <= 3 else (0.4, (0.8, 1.5))
+    return float(rng.choice([-1, 1]) * rng.uniform(*reach)) if rng.random() < chance else 0.0
+
+
+def pinch(outline: np.ndarray, centre: np.ndarray, reach_mm: float, towards: bool) -> None:
+    """Grow the part of an outline that faces a wrist joint towards the joint's middle, in place."""
+    if reach_mm <= 0:
+        return
+    offset = outline - centre
+    near = np.exp(-((offset[:, 0] / 8.0) ** 2) - (offset[:, 1] / 4.5) ** 2)
+    facing = offset[:, 1] < 1.5 if towards else offset[:, 1] > -1.5
+    outline[:, 1] += np.where(facing, near * reach_mm * (1 if towards else -1), 0.0)
+
+
+def _neighbours(joint: str, bones: list) -> list[tuple[object, str]]:
+    """The bones that a joint's erosion bites, each with the end that it bites (start, end or rim)."""
+    if joint in shapes.WRIST_EROSION_BONES:
+        kind = {"wrist_mc1": "start", "wrist_radius": "far", "wrist_ulna": "far"}.get(joint, "rim")
+        return [(bone, kind) for bone in bones if bone.name in shapes.WRIST_EROSION_BONES[joint]]
+    row, _, number = joint.rpartition("_")
+    if joint in ("thumb_ip", "hallux_ip"):
+        names = {"pp_1": "end", "dp_1": "start"}
+    elif row == "pip":
+        names = {f"pp_{number}": "end", f"mp_{number}": "start"}
+    elif row in ("mcp", "mtp"):
+        names = {f"{'mc' if row == 'mcp' else 'mt'}_{number}": "end", f"pp_{number}": "start"}
+    else:
+        return []
+    return [(bone, names[bone.name]) for bone in bones if bone.name in names]
+
+
+def bites_of(joint: str, centre: np.ndarray, bones: list, damage: Damage, rng: np.random.Generator) -> None:
+    """Append to the joint's bones the bites that a severity calls for. A foot's 0-10 is shared by its two bones."""
+    from data.phantom.skeleton import Bite
+
+    severity = damage.erosion.get(joint, 0.0)
+    if severity <= 0:
+        return
+    sides = _neighbours(joint, bones)
+    foot = joint.startswith(("mtp", "hallux"))
+    order = rng.permutation(len(sides)) if not joint.startswith("wrist") else np.arange(len(sides))
+    left = severity
+    for rank, index in enumerate(order):
+        bone, where = sides[index]
+        if foot:
+            share = min(left, 5.0) if rank else min(severity * rng.uniform(0.5, 0.9) if severity <= 5 else 5.0, 5.0)
+            left -= share
+        else:
+            share = severity * (1.0 if rank == 0 else rng.uniform(0.3, 0.9))
+        if share > 0.05:
+            bone.bites += [Bite(*b) for b in _bites(bone, where, centre, share, rng)]
+
+
+def _bites(bone: object, where: str, centre: np.ndarray, severity: float, rng: np.random.Generator) -> list[tuple]:
+    """(centre_mm, radius_mm, depth) of the bites at one bone's end: corners first, then across the surface."""
+    outline = bone.outline
+    if where == "rim":
+        reach = np.hypot(*(outline - outline.mean(0)).T).mean()
+        candidates = outline
+    else:
+        tip = {"start": bone.start, "end": bone.end, "far": centre}[where]
+        width = np.hypot(*(outline - tip).T)
+        reach = np.sort(width)[: len(width) // 5].mean() * (1.0 if where != "far" else 0.7)
+        candidates = outline[width < 1.6 * reach + 1.0]
+    first = candidates[np.argmax(np.abs((candidates - centre) @ np.array([1.0, 0.2])) * rng.uniform(0.85, 1.15, len(candidates)))]
+    points, out = [first], []
+    for _ in range(int(severity)):  # later bites beside the first ones, then opposite
+        points.append(candidates[rng.integers(len(candidates))])
+    for i, point in enumerate(points):
+        radius = reach * (0.2 + 0.115 * severity) * (1.0 if i == 0 else rng.uniform(0.6, 1.0))
+        inward = (outline.mean(0) - point) if where == "rim" else (centre - point)
+        inward = inward / (np.hypot(*inward) + 1e-6)
+        out.append((point + inward * 0.25 * radius, float(radius), float(np.clip(0.5 + 0.12 * severity, 0, 0.95))))
+    return out

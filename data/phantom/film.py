@@ -1,0 +1,77 @@
+"""One film: skeleton, projection and style put together; the joints' true places come with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from data.phantom.damage import Damage
+from data.phantom.growth import Growth, grow
+from data.phantom.projection import attenuation_map
+from data.phantom.skeleton import Body, build, draw_body, draw_pose
+from data.phantom.style import RENDER_MAX_PX, Style, add_metal, develop, draw_style, finish, place
+from ra.anatomy import limb
+
+# Side of a joint's box in adult millimetres: the joint with a rim of both bones.
+BOX_MM = {"thumb_ip": 18, "pip": 17, "mcp": 20, "wrist": 17, "hallux_ip": 22, "mtp": 19}
+
+
+@dataclass(frozen=True)
+class Film:
+    """grey (H, W) uint8; joints: name -> (x_px, y_px); box_px: name -> side of its square box."""
+
+    grey: np.ndarray
+    joints: dict[str, tuple[float, float]]
+    box_px: dict[str, float]
+
+
+def draw_film(
+    part: str,
+    seed: tuple[int, ...],
+    body: Body | None = None,
+    damage: Damage | None = None,
+    growth: Growth | None = None,
+    width: float = 1.0,
+    max_px: int | None = None,
+) -> Film:
+    """A film of one part (LH RH LF RF), a pure function of its arguments.
+
+    body: the patient's build (drawn from the seed when None). damage: severities per joint. growth: a child's hand.
+    width: 1 for routine films, 2 for the detector's training. max_px: upper bound of the film's height.
+    """
+    rng = np.random.default_rng(seed)
+    kind = limb(part)
+    body = body or draw_body(rng, bool(rng.random() < 0.7), rng.uniform(20, 80), rng.uniform(0, 0.6))
+    if growth:
+        body = Body(**{**body.__dict__, "size": growth.size * float(np.clip(rng.normal(1, 0.04), 0.9, 1.1))})
+    skeleton = build(kind, body, draw_pose(rng, kind, width), damage or Damage(), rng)
+    if growth:
+        grow(skeleton, growth, rng)
+    style = draw_style(rng, kind, width, max_px)
+    shrink = min(1.0, RENDER_MAX_PX / style.height_px)
+    shape = (round(style.height_px * shrink), round(style.width_px * shrink))
+    position = place(skeleton, part, style, shape)
+    attenuation = attenuation_map(skeleton, position, shape, body.flesh, rng)
+    add_metal(attenuation, skeleton, position, style, rng)
+    grey = develop(attenuation, position, style, rng)
+    if shrink < 1:
+        grey = cv2.resize(grey, (style.width_px, style.height_px), interpolation=cv2.INTER_LINEAR)
+    grey = finish(grey, part, style, rng)
+    factor = style.height_px / shape[0]
+    joints, boxes = {}, {}
+    for name, centre in skeleton.joints.items():
+        joints[name] = _turn(position(centre) * factor, style)
+        side = BOX_MM.get(name) or BOX_MM[name.split("_")[0]]
+        boxes[name] = side * skeleton.size * position.px_per_mm * factor
+    return Film(grey, joints, boxes)
+
+
+def _turn(point: np.ndarray, style: Style) -> tuple[float, float]:
+    """A point after np.rot90 by the style's quarter turns (counter-clockwise)."""
+    (x, y), width, height = point, style.width_px, style.height_px
+    for _ in range(style.quarter_turns):
+        x, y = y, width - 1 - x
+        width, height = height, width
+    return float(x), float(y)
