@@ -1,0 +1,246 @@
+"""A radiograph as everything else sees it: uint8 grey (H, W), upright, bones bright; and square windows cut from it.
+
+Pixel coordinates: x to the right, y down, (0, 0) the centre of the first pixel. Angles in degrees, clockwise.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from ra.config import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".dcm")
+MIN_SIDE_PX, MAX_PIXELS = 16, 120_000_000
+SWAPPED = (5, 6, 7, 8)  # EXIF orientations whose width is the upright picture's height
+
+LOOK_PX = 128  # long side of the picture from which inversion is judged
+TEXTURE_WEIGHT, SURE = 0.2, 0.05  # of texture beside depth; the least contrast that counts
+
+DEPTHS = (8, 10, 12, 14, 16)  # bits that detectors use; a 16-bit file holds any of them
+
+
+class FilmError(UserError):
+    """A file that is no readable film: names the file and the cure."""
+
+
+def read(path: str | Path) -> np.ndarray:
+    """uint8 (H, W) of a JPG, PNG, BMP, TIFF or DICOM file: grey, EXIF turn applied, bones bright.
+
+    The content decides the format, not the name. 16-bit greys are scaled by their bit depth, DICOM by its LUTs and then
+    to the picture's own range. FilmError when the file is missing, empty, truncated or not such a picture.
+    """
+    data = _bytes(path)
+    decode = _decode_dicom if _is_dicom(data) else _decode_jpeg if data[:2] == b"\xff\xd8" else _decode_pillow
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # decoders warn about odd headers; what matters raises
+            grey = decode(data)
+    except FilmError as error:
+        raise FilmError(f"{path}: {error}") from None
+    except Exception as error:  # decoders raise anything at all on a damaged file
+        raise FilmError(f"{path} is damaged or not a picture ({_brief(error)}); export or download it again") from None
+    return np.ascontiguousarray(255 - grey if is_inverted(grey) else grey)
+
+
+def size(path: str | Path) -> tuple[int, int]:
+    """(width_px, height_px) of the upright picture, from the header alone. FilmError as in `read`."""
+    data = _bytes(path)
+    try:
+        if _is_dicom(data):
+            import pydicom
+
+            header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
+            return int(header.Columns), int(header.Rows)
+        picture = Image.open(io.BytesIO(data))
+        swapped = picture.getexif().get(0x0112) in SWAPPED
+        return picture.size[::-1] if swapped else picture.size
+    except Exception as error:
+        raise FilmError(f"{path} is damaged or not a picture ({_brief(error)}); export or download it again") from None
+
+
+def is_inverted(grey: np.ndarray) -> bool:
+    """True when the bones are dark: seen from the picture alone, whatever its collimation border.
+
+    A limb lies in the middle of the exposed field and air at its rim, and bone has more texture than air; so on a film with
+    bright bones the field's depth is brighter than its rim, and rough places are brighter than smooth ones. Flat areas that
+    touch the edge (collimation, padding) are no part of the field. In doubt False: few films are inverted.
+    """
+    return bone_brightness(grey) < -SURE
+
+
+def bone_brightness(grey: np.ndarray) -> float:
+    """About -1..1: above 0 when bones are bright; the same with the other sign for the inverted picture."""
+    stride = max(1, max(grey.shape) // (4 * LOOK_PX))
+    small = np.ascontiguousarray(grey[::stride, ::stride])  # averaging all pixels would cost as much as decoding them
+    scale = LOOK_PX / max(small.shape)
+    small = cv2.resize(small, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else small
+    small = small.astype(np.float32)
+    field = _exposed_field(small)
+    low, high = np.percentile(small[field], (1, 99))
+    small = np.clip((small - low) / max(high - low, 1.0), 0, 1)
+    depth = cv2.distanceTransform(np.pad(field.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    mean = cv2.blur(small, (5, 5))
+    rough = cv2.blur(small * small, (5, 5)) - mean * mean
+    return _contrast(small, depth, field, 0.25, 0.65) + TEXTURE_WEIGHT * _contrast(mean, rough, field, 0.3, 0.7)
+
+
+def _contrast(grey: np.ndarray, by: np.ndarray, field: np.ndarray, low: float, high: float) -> float:
+    """Mean grey where `by` is above its high quantile less the mean where it is below its low one."""
+    grey, by = grey[field], by[field]
+    bottom, top = np.quantile(by, (low, high))
+    return float(grey[by >= top].mean() - grey[by <= bottom].mean())
+
+
+def _exposed_field(small: np.ndarray) -> np.ndarray:
+    """Mask without the flat areas that touch the picture's edge; everything when little would be left."""
+    window = np.ones((3, 3), np.uint8)
+    flat = (cv2.dilate(small, window) - cv2.erode(small, window) <= 2).astype(np.uint8)
+    _, areas, stats, _ = cv2.connectedComponentsWithStats(flat, connectivity=4)
+    edge = np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))
+    edge = [k for k in edge if k and stats[k, cv2.CC_STAT_AREA] > 0.003 * small.size]
+    outside = cv2.dilate(np.isin(areas, edge).astype(np.uint8), np.ones((5, 5), np.uint8))
+    field = outside == 0
+    return field if field.mean() > 0.15 else np.ones_like(field)
+
+
+def crop(
+    grey: np.ndarray, x_px: float, y_px: float, size_px: float, out_px: int, angle_deg: float = 0.0, mirror: bool = False
+) -> np.ndarray:
+    """uint8 (out_px, out_px): the square window of side size_px around (x_px, y_px).
+
+    angle_deg: the direction, clockwise from up, that points up in the window. mirror: the window is flipped left to right
+    after it was turned, so `crop(a, x, y, s, n, t, mirror=True)` is `crop(mirrored a, W - 1 - x, y, s, n, -t)`.
+    Outside the film the nearest edge pixel goes on. Shrinking averages areas.
+    """
+    if not (np.isfinite([x_px, y_px, size_px, angle_deg]).all() and size_px > 0 and out_px > 0):
+        raise ValueError(f"no window at ({x_px}, {y_px}) of side {size_px} px turned {angle_deg} degrees")
+    scale = size_px / out_px
+    step = max(1, int(scale))  # averaged first; what is left is a factor below 2
+    patch, left, top = _patch(grey, x_px, y_px, size_px / 2 * np.sqrt(2) + 2 * step + 2, step)
+    rest = scale / step
+    if rest > 1.05:
+        patch = cv2.GaussianBlur(patch, (0, 0), 0.5 * np.sqrt(rest * rest - 1))
+    turn = np.deg2rad(angle_deg)
+    matrix = rest * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    if mirror:
+        matrix[:, 0] *= -1
+    centre = np.array([x_px - left - (step - 1) / 2, y_px - top - (step - 1) / 2]) / step
+    offset = centre - matrix @ np.full(2, (out_px - 1) / 2)
+    return cv2.warpAffine(
+        patch,
+        np.column_stack([matrix, offset]),
+        (out_px, out_px),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+
+
+def _patch(grey: np.ndarray, x_px: float, y_px: float, reach_px: float, step: int) -> tuple[np.ndarray, int, int]:
+    """The square of +-reach_px, every step x step pixels averaged to one, and its left and top in the film."""
+    left, top = int(np.floor(x_px - reach_px)), int(np.floor(y_px - reach_px))
+    count = int(np.ceil(2 * reach_px / step)) + 1
+    along = np.arange(count * step)
+    rows, columns = (np.clip(start + along, 0, n - 1) for start, n in zip((top, left), grey.shape, strict=True))
+    patch = grey[rows][:, columns]
+    if step > 1:
+        patch = cv2.resize(patch, (count, count), interpolation=cv2.INTER_AREA)
+    return patch, left, top
+
+
+def mirror_x(x_px: np.ndarray | float, width_px: int) -> np.ndarray | float:
+    """x of the same point after the film was mirrored left to right; its own inverse."""
+    return width_px - 1 - x_px
+
+
+def _bytes(path: str | Path) -> bytes:
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise FilmError(f"{path} does not exist; check the folder and the name") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise FilmError(f"{path} cannot be read ({error.strerror}); give a readable picture file") from None
+    if not data:
+        raise FilmError(f"{path} is empty (0 bytes); export or download it again")
+    return data
+
+
+def _brief(error: Exception) -> str:
+    return " ".join((str(error) or type(error).__name__).split())[:120]
+
+
+def _check_size(width: int, height: int) -> None:
+    if min(width, height) < MIN_SIDE_PX:
+        raise FilmError(f"{width} x {height} px is too small for a film; export it at full size")
+    if width * height > MAX_PIXELS:
+        raise FilmError(f"{width} x {height} px is more than any film has; export it again")
+
+
+def _decode_jpeg(data: bytes) -> np.ndarray:
+    """OpenCV is fast but fills what a truncated file lacks with grey; the end marker tells, or Pillow, which is strict."""
+    picture = Image.open(io.BytesIO(data))
+    _check_size(*picture.size)
+    if not data.rstrip(b"\0\r\n").endswith(b"\xff\xd9"):
+        if b"\xff\xd9" not in data:
+            raise FilmError("the file is truncated; export or download it again")
+        return _decode_pillow(data)
+    if picture.mode == "CMYK":
+        return _decode_pillow(data)
+    grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    return _decode_pillow(data) if grey is None else grey
+
+
+def _decode_pillow(data: bytes) -> np.ndarray:
+    picture = Image.open(io.BytesIO(data))
+    if f".{picture.format.lower()}" not in (*SUFFIXES, ".mpo"):
+        raise FilmError(f"{picture.format} is not a format of films; export it as JPG, PNG, BMP, TIFF or DICOM")
+    _check_size(*picture.size)
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith(("I", "F")):
+        return _scale_depth(np.asarray(picture))
+    return np.asarray(picture.convert("L"))
+
+
+def _scale_depth(values: np.ndarray) -> np.ndarray:
+    """uint8 of greys of more than 8 bits: by the least usual bit depth that holds them, or by range when none does."""
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise FilmError("the picture holds values that are no numbers; export it again")
+    if values.dtype.kind in "iu" and low >= 0:
+        low, high = 0.0, float(next((2**bits - 1 for bits in DEPTHS if high < 2**bits), high))
+    return _to_uint8(values, low, high)
+
+
+def _to_uint8(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    scaled = (values.astype(np.float32) - low) * np.float32(255 / max(high - low, 1e-9))
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def _is_dicom(data: bytes) -> bool:
+    return data[128:132] == b"DICM"
+
+
+def _decode_dicom(data: bytes) -> np.ndarray:
+    """Modality LUT, then VOI LUT, then the picture's range without padding to 0..255, then MONOCHROME1 turned (PS3.3 C.11)."""
+    import pydicom
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
+
+    film = pydicom.dcmread(io.BytesIO(data))
+    if "PixelData" not in film:
+        raise FilmError("the DICOM file holds no picture; export the image, not a report or a directory")
+    if int(film.get("NumberOfFrames") or 1) > 1:
+        raise FilmError("the DICOM file holds several frames; export one film per file")
+    _check_size(int(film.Columns), int(film.Rows))
+    stored = pixel_array(film)
+    if stored.ndim == 3:
+        return cv2.cvtColor(_scale_depth(stored), cv2.COLOR_RGB2GRAY)
+    values = apply_voi_lut(apply_modality_lut(stored, film), film)
+    padding = film.get("PixelPaddingValue")
+    shown = values[stored != padding] if padding is not None and (stored != padding).any() else values
+    grey = _to_uint8(values, float(shown.min()), float(shown.max()))
+    return 255 - grey if film.PhotometricInterpretation == "MONOCHROME1" else grey
