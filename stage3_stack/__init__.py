@@ -1,0 +1,1 @@
+"""Stage 3: out-of-fold tables of all members -> site scores, totals, submission. Never imports torch."""

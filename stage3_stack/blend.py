@@ -1,0 +1,48 @@
+"""The greedy blend: selection with replacement (Caruana et al., ICML 2004), bagged over patients, on the challenge's own score.
+
+Everything is in the log scale: candidates (m, n, s) and targets (n, s) of n patients with s columns each; with one column the
+score is SC1's, with a finding's columns SC2's or SC3's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ra.metrics import log_score, root_mean_square, weighted_mean
+
+
+def finish(log_grade: np.ndarray, top: np.ndarray, zero_below: float) -> np.ndarray:
+    """Log grades cut to [0, L(maximum)]; a grade below the threshold becomes 0. top (s,) in the log scale."""
+    cut = np.clip(log_grade, 0.0, top)
+    return np.where(cut < log_score(zero_below), 0.0, cut)
+
+
+def loss(pred: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
+    """sum_i w_i r_i / sum_i w_i of log grades (n, s); NaN targets are left out."""
+    return weighted_mean(root_mean_square(target - pred), weight)
+
+
+def select(candidates: np.ndarray, target: np.ndarray, weight: np.ndarray, rounds: int) -> np.ndarray:
+    """(m,) weights, summing to 1, of a greedy selection: each round adds the candidate that leaves the least loss."""
+    picked, total = np.zeros(len(candidates)), np.zeros_like(target)
+    best, best_loss = picked, np.inf
+    for size in range(1, rounds + 1):
+        losses = [loss((total + candidate) / size, target, weight) for candidate in candidates]
+        choice = int(np.argmin(losses))
+        picked, total = picked + np.eye(len(candidates))[choice], total + candidates[choice]
+        if losses[choice] < best_loss:
+            best, best_loss = picked / size, losses[choice]
+    return best
+
+
+def weights(candidates: np.ndarray, target: np.ndarray, weight: np.ndarray, *, rounds: int, bags: int, seed: int) -> np.ndarray:
+    """(m,) mean of the greedy selections on `bags` resamples of the patients, which keeps few patients from deciding alone."""
+    rng, n = np.random.default_rng(seed), len(target)
+    draws = [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(bags)] or [np.ones(n)]
+    chosen = [select(candidates, target, weight * draw, rounds) for draw in draws if (weight * draw).sum() > 0]
+    return np.mean(chosen, axis=0)
+
+
+def threshold(pred: np.ndarray, target: np.ndarray, weight: np.ndarray, top: np.ndarray, tried: tuple[float, ...]) -> float:
+    """The `zero_below` that leaves the least loss; the smallest one when nothing is gained."""
+    return min(sorted(tried), key=lambda t: loss(finish(pred, top, t), target, weight))

@@ -1,0 +1,97 @@
+"""The two storeys of the stack: grades of the 86 sites, and on top of them the patient's three totals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ra.anatomy import FINDINGS, MAX_TOTAL, SITES
+from ra.metrics import log_score, unlog_score
+from stage3_stack.cohort import FINDING_SITES, MAX_GRADES, TARGETS, Cohort
+from stage3_stack.features import site_features, total_features
+from stage3_stack.nested import Layer, inner_folds
+from stage3_stack.recipe import Recipe
+
+
+@dataclass
+class Prediction:
+    """grades (n, 86) and totals (n, 3: total, erosion, narrowing), decoded; `learners` holds each learner's own pair."""
+
+    grades: np.ndarray
+    totals: np.ndarray
+    learners: dict[str, tuple[np.ndarray, np.ndarray]]
+
+    @classmethod
+    def empty(cls, n: int, recipe: Recipe) -> Prediction:
+        """NaN everywhere, to be filled fold by fold."""
+        names = dict.fromkeys(s.name for s in (*recipe.site_learners, *recipe.total_learners))
+        return cls(*_nan_pair(n), {name: _nan_pair(n) for name in names})
+
+    def put(self, rows: np.ndarray, other: Prediction) -> None:
+        """Write another prediction into some rows."""
+        self.grades[rows], self.totals[rows] = other.grades, other.totals
+        for name, (grades, totals) in other.learners.items():
+            self.learners[name][0][rows], self.learners[name][1][rows] = grades, totals
+
+
+def _nan_pair(n: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.full((n, len(SITES)), np.nan), np.full((n, len(TARGETS)), np.nan)
+
+
+class Stack:
+    """Fitted on the training patients `rows`; no target of any other patient is read."""
+
+    def __init__(self, cohort: Cohort, recipe: Recipe):
+        self.cohort, self.recipe = cohort, recipe
+        self.cube, self.names = site_features(cohort)
+
+    def fit(self, rows: np.ndarray) -> Stack:
+        c, recipe = self.cohort, self.recipe
+        fold = inner_folds(c.person[rows], c.totals[rows, 0], recipe)
+        self.sites, self.totals = {}, {}
+        grades = np.empty((len(rows), len(SITES)))
+        for finding in FINDINGS:
+            own = FINDING_SITES[finding]
+            layer = Layer(recipe.site_learners, recipe, log_score(MAX_GRADES[own]), recipe.zero_below)
+            y = log_score(c.grades[rows][:, own])
+            self.sites[finding] = layer.fit(self.cube[rows][:, own], y, c.weight[rows], fold, self.names)
+            grades[:, own] = unlog_score(layer.inner)
+        for i, target in enumerate(TARGETS):
+            x, names = total_features(c, rows, grades, target)
+            layer = Layer(recipe.total_learners, recipe, log_score(np.array([MAX_TOTAL[target]], dtype=float)))
+            y = log_score(c.totals[rows, i : i + 1])
+            self.totals[target] = layer.fit(x[:, None, :], y, c.weight[rows], fold, names)
+        return self
+
+    def predict(self, rows: np.ndarray) -> Prediction:
+        """Decoded grades and totals of any patients of the cohort."""
+        out = Prediction.empty(len(rows), self.recipe)
+        for finding, layer in self.sites.items():
+            own = FINDING_SITES[finding]
+            x = self.cube[rows][:, own]
+            out.grades[:, own] = unlog_score(layer.predict(x))
+            for name, each in zip(layer.candidates, unlog_score(layer.each(x)), strict=True):
+                if name in out.learners:
+                    out.learners[name][0][:, own] = each
+        for i, (target, layer) in enumerate(self.totals.items()):
+            x = total_features(self.cohort, rows, out.grades, target)[0][:, None, :]
+            out.totals[:, i] = unlog_score(layer.predict(x))[:, 0]
+            for name, each in zip(layer.candidates, unlog_score(layer.each(x)), strict=True):
+                if name in out.learners:
+                    out.learners[name][1][:, i] = each[:, 0]
+        return out
+
+    def describe(self) -> dict:
+        """What each layer chose."""
+        return {name: layer.describe() for name, layer in {**self.sites, **_prefixed(self.totals)}.items()}
+
+    def save(self, folder: Path) -> list[Path]:
+        """The learners' files of every layer."""
+        layers = {**self.sites, **_prefixed(self.totals)}
+        return [path for name, layer in layers.items() for path in layer.save(folder, name)]
+
+
+def _prefixed(totals: dict[str, Layer]) -> dict[str, Layer]:
+    return {f"overall_{name}": layer for name, layer in totals.items()}

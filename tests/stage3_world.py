@@ -1,0 +1,147 @@
+"""A prepared set without films for the tests of stage 3: patients with a latent severity, readers and members with noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ra import folds, manifest, paths, tables
+from ra.anatomy import ALL_PARTS, FINDINGS, PARTS, SITES, limb
+from ra.tables import PROBABILITIES
+
+# latent damage at which a grade begins; narrowing skips 1 mostly, foot erosion has two sides
+STEPS = {5: (1.0, 1.7, 2.2, 2.7, 3.2), 4: (1.0, 1.15, 2.0, 2.7), 10: (1.0, 1.6, 2.0, 2.3, 2.6, 2.9, 3.2, 3.5, 3.8, 4.1)}
+
+
+def grade(latent: np.ndarray) -> np.ndarray:
+    """(n, 86) latent damage -> grades."""
+    return np.stack([np.searchsorted(STEPS[s.max_grade], latent[:, j]) for j, s in enumerate(SITES)], axis=1).astype(float)
+
+
+def latent_damage(n: int, rng: np.random.Generator) -> np.ndarray:
+    """(n, 86): the patient's severity, the joint on both sides, the joint's two findings, the site itself."""
+    joint = {k: i for i, k in enumerate(dict.fromkeys((s.part, s.joint) for s in SITES))}
+    kind = {k: i for i, k in enumerate(dict.fromkeys((limb(s.part), s.joint) for s in SITES))}
+    severity = np.where(rng.random(n) < 0.1, -2.0, rng.gamma(2.0, 0.45, n) - 0.8)
+    pair, both = rng.normal(0, 0.35, (n, len(kind))), rng.normal(0, 0.35, (n, len(joint)))
+    base = rng.normal(-0.1, 0.35, len(kind))
+    out = severity[:, None] + rng.normal(0, 0.45, (n, len(SITES)))
+    for j, s in enumerate(SITES):
+        k = kind[limb(s.part), s.joint]
+        out[:, j] += base[k] + pair[:, k] + both[:, joint[s.part, s.joint]]
+    return out
+
+
+def distribution(seen: np.ndarray, sigma: float, frequency: np.ndarray) -> np.ndarray:
+    """(n, 86, 11) what a member believes that saw `seen` with an error of sigma: Bayes over the site's grade frequencies."""
+    out = np.full((*seen.shape, len(PROBABILITIES)), np.nan)
+    for j, s in enumerate(SITES):
+        steps = np.array(STEPS[s.max_grade])
+        centre = np.r_[steps[0] - 1.1, (steps[1:] + steps[:-1]) / 2, steps[-1] + 0.3]
+        p = frequency[j, : len(centre)] * np.exp(-0.5 * np.square((seen[:, j, None] - centre) / np.hypot(sigma, 0.3)))
+        out[:, j, : len(centre)] = p / p.sum(axis=1, keepdims=True)
+    return out
+
+
+def scores_table(run: str, split: str, fold: np.ndarray, patients: np.ndarray, p: np.ndarray, gone: np.ndarray) -> pd.DataFrame:
+    """Scores rows of a joint member; `gone` (n, 86) marks sites without a film."""
+    p = np.where(gone[..., None], np.nan, p)
+    n, sites = p.shape[:2]
+    known = np.arange(p.shape[2]) <= np.array([s.max_grade for s in SITES])[:, None]
+    pred = np.where(gone, np.nan, np.nansum(p * np.arange(p.shape[2]), axis=2))
+    column = {name: np.tile([getattr(s, name) for s in SITES], n) for name in ("part", "site", "finding", "max_grade")}
+    values = np.where(known, p, np.nan).reshape(n * sites, -1)
+    return pd.DataFrame(
+        {"run": run, "split": split, "fold": np.repeat(fold, sites), "seed": 0, "patient_id": np.repeat(patients, sites), "visit": 1}
+        | {k: column[k] for k in ("part", "site", "finding")}
+        | {"target": np.nan, "pred": pred.ravel()}
+        | {name: values[:, k] for k, name in enumerate(PROBABILITIES)}
+        | {"max_score": column["max_grade"], "box_source": np.where(gone.ravel(), "none", "model")}
+    )  # fmt: skip
+
+
+def film_table(run: str, split: str, fold: np.ndarray, patients: np.ndarray, totals: np.ndarray) -> pd.DataFrame:
+    """Scores rows of a whole-film member; totals (n, 4 parts, 2 findings)."""
+    n = len(patients)
+    keys = [(part, finding) for part in PARTS for finding in FINDINGS]
+    table = pd.DataFrame(
+        {"run": run, "split": split, "fold": np.repeat(fold, 8), "seed": 0, "patient_id": np.repeat(patients, 8), "visit": 1}
+        | {"part": [k[0] for k in keys] * n, "site": "total", "finding": [k[1] for k in keys] * n, "target": np.nan}
+        | {"pred": totals.reshape(-1)} | dict.fromkeys(PROBABILITIES, np.nan) | {"max_score": 160, "box_source": None}
+    )  # fmt: skip
+    return table
+
+
+def sites_table(patients: np.ndarray, split: np.ndarray, grades: np.ndarray) -> pd.DataFrame:
+    """86 sites and 3 totals per patient; test targets NaN."""
+    erosion = np.array([s.finding == "erosion" for s in SITES])
+    sums = np.stack([grades[:, erosion].sum(1), grades[:, ~erosion].sum(1), grades.sum(1)], axis=1)
+    keys = [(s.part, s.joint, s.site, s.finding) for s in SITES] + [(ALL_PARTS, "all", "total", f) for f in (*FINDINGS, "total")]
+    target = np.where((split == "test")[:, None], np.nan, np.concatenate([grades, sums], axis=1))
+    repeat = len(keys)
+    table = pd.DataFrame([k for _ in patients for k in keys], columns=["part", "joint", "site", "finding"])
+    people = np.repeat(patients, repeat)
+    return table.assign(patient_id=people, person_id=people, visit=1, target=target.ravel(), split=np.repeat(split, repeat))
+
+
+def gold_table(patients: np.ndarray, grades: np.ndarray) -> pd.DataFrame:
+    """Grades in the challenge's columns, indexed by patient."""
+    erosion = np.array([s.finding == "erosion" for s in SITES])
+    table = pd.DataFrame(grades, index=pd.Index(patients, name="Patient_ID"), columns=[s.column for s in SITES])
+    sums = {"Overall_Tol": grades.sum(1), "Overall_erosion": grades[:, erosion].sum(1), "Overall_narrowing": grades[:, ~erosion].sum(1)}
+    return pd.concat([pd.DataFrame(sums, index=table.index), table], axis=1)
+
+
+def make(data: str, *, n_train: int = 70, n_test: int = 40, n_folds: int = 3, seed: int = 0, noise: tuple = (0.9, 1.0, 1.2)) -> dict:
+    """Write a prepared set and its members m0, m1, ... and film; {gold, truth, train_gold, members}."""
+    rng = np.random.default_rng(seed)
+    n = n_train + n_test
+    patients = np.array([f"UAB{i:03d}" for i in range(n)], dtype=object)
+    split = np.where(np.arange(n) < n_train, "train", "test").astype(object)
+    latent = latent_damage(n, rng)
+    truth, reader = grade(latent), grade(latent + rng.normal(0, 0.12, (n, 1)) + rng.normal(0, 0.3, latent.shape))
+    tables.SITES.write(sites_table(patients, split, reader), paths.sites(data))
+    people = pd.DataFrame({"patient_id": patients, "person_id": patients, "total": reader.sum(1)})[:n_train]
+    fold_table = folds.make(people, n_folds, seed)
+    tables.FOLDS.write(fold_table, paths.folds(data))
+    fold = fold_table.set_index("patient_id").fold.loc[patients[:n_train]].to_numpy()
+    gone = np.zeros(latent.shape, dtype=bool)
+    gone[2, [s.part == "LH" for s in SITES]] = gone[n_train + 1, [s.part == "RF" for s in SITES]] = True
+    frequency = np.stack([(grade(latent_damage(4000, rng)) == k).mean(axis=0) for k in range(11)], axis=1) + 1e-4
+    shared = rng.normal(0, 0.4, latent.shape)
+    members = [f"m{i}" for i in range(len(noise))]
+    for run, sigma in zip(members, noise, strict=True):
+        seen = latent + shared + rng.normal(0, sigma, latent.shape) + rng.normal(0, 0.2, (n, 1))
+        _write(data, run, split, fold, patients, lambda rows, seen=seen, s=sigma: distribution(seen[rows], s, frequency), gone, rng)
+    totals = np.stack([[truth[:, [s.part == p and s.finding == f for s in SITES]].sum(1) for f in FINDINGS] for p in PARTS])
+    totals = (totals.transpose(2, 0, 1) * np.exp(rng.normal(0, 0.35, (n, 4, 2)))).clip(0, 100)
+    _write_film(data, "film", split, fold, patients, totals)
+    test = split == "test"
+    return {
+        "gold": gold_table(patients[test], reader[test]), "truth": gold_table(patients[test], truth[test]),
+        "train_gold": gold_table(patients[~test], reader[~test]), "train_truth": gold_table(patients[~test], truth[~test]),
+        "members": [*members, "film"], "fold": fold,
+    }  # fmt: skip
+
+
+def _finish(data: str, run: str) -> None:
+    manifest.write_json(paths.run_dir(data, 2, run) / "run.json", {"run": run, "seconds": 60.0, "metrics": {}})
+
+
+def _write(data, run, split, fold, patients, believe, gone, rng) -> None:
+    train, test = np.flatnonzero(split == "train"), np.flatnonzero(split == "test")
+    oof = scores_table(run, "oof", fold, patients[train], believe(train), gone[train])
+    tables.SCORES.write(oof, paths.scores(data, 2, run, "oof"))
+    per_fold = [scores_table(run, "test", np.full(len(test), k), patients[test], believe(test), gone[test]) for k in set(fold)]
+    tables.SCORES.write(pd.concat(per_fold), paths.scores(data, 2, run, "test"))
+    _finish(data, run)
+
+
+def _write_film(data, run, split, fold, patients, totals) -> None:
+    train, test = np.flatnonzero(split == "train"), np.flatnonzero(split == "test")
+    tables.SCORES.write(film_table(run, "oof", fold, patients[train], totals[train]), paths.scores(data, 2, run, "oof"))
+    per_fold = [film_table(run, "test", np.full(len(test), k), patients[test], totals[test]) for k in set(fold)]
+    tables.SCORES.write(pd.concat(per_fold), paths.scores(data, 2, run, "test"))
+    _finish(data, run)
+
+
