@@ -63,6 +63,9 @@ class Schema:
         except (TypeError, ValueError) as error:
             raise ContractError(f"{self.name}.{name}: not {column.dtype}: {error}") from error
         present = typed.dropna()
+        numbers = [v for v in present if not isinstance(v, str)] if column.dtype == "str" else []
+        if numbers:
+            raise ContractError(f"{self.name}.{name}: {numbers[0]!r} is not text")
         if column.values and not present.isin(column.values).all():
             bad = present[~present.isin(column.values)].iloc[0]
             raise ContractError(f"{self.name}.{name}: {bad!r} is not one of {', '.join(map(str, column.values))}")
@@ -75,8 +78,9 @@ class Schema:
         """Read and check; a missing file is a UserError that says which step makes it."""
         if not Path(path).is_file():
             raise UserError(f"{path} does not exist; run the step that writes it first (bash run_all.sh runs all in order)")
-        table = pd.read_csv(path) if str(path).endswith(".csv") else pd.read_parquet(path)
-        return self.check(table)
+        texts = {name: str for name, column in self.columns.items() if column.dtype == "str"}  # an id may look like a number
+        csv = {"dtype": texts, "keep_default_na": False, "na_values": [""]}
+        return self.check(pd.read_csv(path, **csv) if str(path).endswith(".csv") else pd.read_parquet(path))
 
     def write(self, table: pd.DataFrame, path: Path) -> pd.DataFrame:
         """Check, write to a temporary name, move into place; returns the checked table."""
@@ -153,6 +157,13 @@ FOLDS = Schema(
     "folds",
     {"patient_id": _TEXT, "fold": Column("int", low=0), "stratum": _TEXT},
     ("patient_id",),
+)
+
+# Of growing hands; what the backbones pretrain on.
+BONE_AGE = Schema(
+    "bone_age",
+    {"film_id": _TEXT, "bone_age_months": Column("float", low=0, high=300), "male": Column("int", low=0, high=1)},
+    ("film_id",),
 )
 
 # oof: one row per training patient and site, fold = the fold that held the patient out.

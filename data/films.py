@@ -1,0 +1,95 @@
+"""The film files of a folder: found by name, each decoded once to see that it can be read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+
+from data.report import Report
+from ra import anatomy, film, paths
+from ra.config import UserError
+from ra.track import progress
+
+VIEWS = {"hand": "PA", "foot": "AP"}
+NAMED = re.compile(r"(?P<patient>.+)-(?P<part>LH|RH|LF|RF)", re.IGNORECASE)
+
+
+def listing(folder: Path) -> list[Path]:
+    """Files of the folder with a film's suffix, by name, without hidden ones. UserError when there are none."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist; --root must be the folder that holds it")
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in film.SUFFIXES and not p.name.startswith("."))
+    if not found:
+        raise UserError(f"{folder} holds no film; it must hold <Patient_ID>-LH.jpg and so on ({' '.join(film.SUFFIXES)})")
+    return found
+
+
+def by_part(folder: Path, patient_ids: list[str], report: Report) -> dict[tuple[str, str], Path]:
+    """(patient_id, part) -> file. Reports films without a row, films twice, patients without any, and missing parts."""
+    found: dict[tuple[str, str], Path] = {}
+    known = set(patient_ids)
+    for path in listing(folder):
+        match = NAMED.fullmatch(path.stem)
+        if not match or match["patient"] not in known:
+            report.warn("film without a row", f"{folder.name}/{path.name}")
+        elif (key := (match["patient"], match["part"].upper())) in found:
+            report.warn("duplicate film", f"{folder.name}/{path.name} beside {found[key].name}")
+        else:
+            found[key] = path
+    for patient in patient_ids:
+        missing = [part for part in anatomy.PARTS if (patient, part) not in found]
+        if len(missing) == len(anatomy.PARTS):
+            report.warn("patient without films", f"{folder.name}/{patient}")
+        else:
+            for part in missing:
+                report.warn("missing film", f"{folder.name}/{patient}-{part}")
+    return found
+
+
+def row(patient: dict, part: str, path: Path) -> dict:
+    """A row of the films table but for what only the file tells (sha1, width_px, height_px)."""
+    return {
+        "film_id": f"{patient['patient_id']}-{part}",
+        **{name: patient[name] for name in ("patient_id", "person_id", "visit", "split")},
+        "part": part,
+        "view": VIEWS[anatomy.limb(part)],
+        "laterality": part[0],
+        "path": str(path.absolute()),
+    }
+
+
+def decode_all(rows: list[dict], report: Report) -> pd.DataFrame:
+    """The films table; every file is read whole once, on all cores. One that cannot be read is reported and left out."""
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        checked = pool.map(_check, [row["path"] for row in rows], chunksize=4)
+        facts = list(progress(checked, "reading films", total=len(rows)))
+    good = []
+    for film_row, fact in zip(rows, facts, strict=True):
+        if "error" in fact:
+            report.warn("unreadable film", fact["error"])
+        else:
+            good.append({**film_row, **fact, "path": _portable(film_row["path"])})
+    return pd.DataFrame(good, columns=[*rows[0], "sha1", "width_px", "height_px"])
+
+
+def _check(path: str) -> dict:
+    """sha1 and upright size of one file, or the error in words. Runs in a worker."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    try:
+        height, width = film.read(path).shape
+        return {"sha1": hashlib.sha1(Path(path).read_bytes()).hexdigest(), "width_px": width, "height_px": height}
+    except film.FilmError as error:
+        return {"error": str(error)}
+
+
+def _portable(path: str) -> str:
+    """Relative to the checkout where it lies inside, so that the checkout can be moved."""
+    inside = Path(path).is_relative_to(paths.ROOT)
+    return str(Path(path).relative_to(paths.ROOT)) if inside else path

@@ -1,0 +1,144 @@
+"""Prepare a set: raw films and scores -> data/work/SET/{films,sites,boxes}.parquet, folds.csv, report.json.
+
+  python -m data.prepare --source ra2dream --root DIR --data SET [--folds 5]
+
+Nothing is copied but test/template.csv; the films stay where they are. A second call with the same input is skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from types import ModuleType
+
+from data import boxes, films, sources
+from data.report import Report
+from ra import config, folds, manifest, paths
+from ra.config import UserError
+from ra.tables import BOXES, FILMS, FOLDS
+
+VERSION = 1  # raised when the same input would be prepared differently
+RUN, REPORT = "run.json", "report.json"
+
+
+def run() -> None:
+    """The verb."""
+    args = parse()
+    prepare(args.source, args.root, args.data, args.folds, args.seed, args.strict, args.force)
+
+
+def parse() -> argparse.Namespace:
+    """The flags."""
+    p = argparse.ArgumentParser(
+        prog="python -m data.prepare",
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("--source", required=True, choices=sorted(sources.MODULES), help="the layout of DIR")
+    p.add_argument("--root", required=True, type=Path, metavar="DIR", help="the folder as downloaded or generated")
+    p.add_argument("--data", required=True, metavar="SET", help="name of the prepared set: data/work/SET")
+    p.add_argument("--folds", type=int, default=3, metavar="N", help="patient folds (default %(default)s)")
+    p.add_argument("--seed", type=int, default=0, help="of the folds (default %(default)s)")
+    p.add_argument("--strict", action="store_true", help="take warnings for errors")
+    p.add_argument("--force", action="store_true", help="make again what is already finished")
+    return p.parse_args()
+
+
+def prepare(  # noqa: PLR0917
+    source: str, root: Path, data: str, n_folds: int = 3, seed: int = 0, strict: bool = False, force: bool = False
+) -> None:
+    """Make data/work/<data>, unless it is finished and was made of the same. UserError for input that cannot be trusted."""
+    started = time.time()
+    root, target = Path(root), paths.work(data)
+    if not root.is_dir():
+        raise UserError(f"{root} is not a folder; give --root the folder that holds the set")
+    if n_folds < 2:
+        raise UserError(f"--folds {n_folds}: at least 2 are needed")
+    layout = sources.module(source)
+    inputs = digest(layout, root, [source, n_folds, seed, strict, VERSION])
+    before = _made_of(target)
+    if before == inputs and not force:
+        print(f"{data}: prepared, skipped", flush=True)
+        return
+    if before:
+        print(f"{data}: its inputs have changed, making it anew", flush=True)
+
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    for stale in target.parent.glob(f".{target.name}.*.tmp"):  # of a killed call
+        shutil.rmtree(stale)
+    temporary.mkdir(parents=True)
+    try:
+        report = Report()
+        outputs = _write(layout.read(root, report), temporary, n_folds, seed, report)
+        print(f"{data}: {report}", flush=True)
+        if strict:
+            report.refuse_faults()
+        manifest.write_json(temporary / REPORT, {"set": data, "source": source, "root": str(root), **report.as_dict()})
+        made = {name: manifest.file_hash(temporary / name) for name in outputs}
+        record = {"run": data, "inputs": inputs, "outputs": made, "seed": seed, "seconds": round(time.time() - started, 1)}
+        manifest.write_json(temporary / RUN, record | {"versions": manifest.versions(), "counts": report.counts})
+        _move(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def digest(layout: ModuleType, root: Path, settings: list) -> str:
+    """Hash of the settings, of every text that is read, and of each film's name, size and time of change."""
+    total = hashlib.sha256(json.dumps([str(root.absolute()), *settings]).encode())
+    for path in layout.texts(root):
+        total.update(f"{path.relative_to(root)} {manifest.file_hash(path)}\n".encode())
+    for path in layout.films(root):
+        stat = path.stat()
+        total.update(f"{path.relative_to(root)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def _made_of(target: Path) -> str | None:
+    """The digest that a finished set was made of."""
+    record = target / RUN
+    return json.loads(record.read_text())["inputs"] if record.is_file() else None
+
+
+def _write(raw: sources.Raw, folder: Path, n_folds: int, seed: int, report: Report) -> list[str]:
+    """Write every table into the folder; their names."""
+    table = FILMS.write(films.decode_all(raw.films, report), folder / "films.parquet")
+    if table.empty:
+        raise UserError(f"none of {len(raw.films)} films can be read; the first fault: {report.faults['unreadable film'][0]}")
+    report.counts |= {f"{split} films": count for split, count in table.groupby("split").film_id.count().items()}
+    FOLDS.write(folds.make(raw.patients, n_folds, seed), folder / "folds.csv")
+    names = ["films.parquet", "folds.csv"]
+    for name, (schema, rows) in raw.tables.items():
+        schema.write(rows[rows.film_id.isin(table.film_id)] if "film_id" in rows else rows, folder / name)
+        names.append(name)
+    if raw.coco:
+        truth = BOXES.write(boxes.read(raw.coco, table[table.split == "train"], report), folder / "boxes.parquet")
+        report.counts["boxes"] = len(truth)
+        names.append("boxes.parquet")
+    for name, path in raw.copies.items():
+        shutil.copyfile(path, folder / name)
+        names.append(name)
+    return names
+
+
+def _move(temporary: Path, target: Path) -> None:
+    """Put a complete set in place. Runs made from an older one stay: their own manifests tell that they are outdated.
+
+    The old run.json goes first and the new one comes last, so that a set between the two is never taken for finished.
+    """
+    if not target.exists():
+        temporary.replace(target)
+        return
+    (target / RUN).unlink(missing_ok=True)
+    (target / "boxes.parquet").unlink(missing_ok=True)  # the new set may have none
+    for path in sorted(temporary.iterdir(), key=lambda p: p.name == RUN):
+        path.replace(target / path.name)
+
+
+if __name__ == "__main__":
+    config.main(run)

@@ -1,0 +1,122 @@
+"""RA2-DREAM: train/training.csv, train/<id>-<part>.jpg, test/template.csv, test/<id>-<part>.jpg; boxes and people optional.
+
+train/joints.coco.json: joint boxes. people.csv (in train/ and test/): Patient_ID, person_id, visit, where one person has
+several sets of films. Nothing else of the root is ever read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data import films as film_files
+from data import sheet
+from data.report import Report
+from data.sources import Raw
+from ra import anatomy
+from ra.config import UserError
+from ra.tables import SITES
+
+TABLES = {"train": "training.csv", "test": "template.csv"}
+COCO = "joints.coco.json"
+BOUNDS = {
+    **{site.column: (0, site.max_grade) for site in anatomy.SITES},
+    **{column: (0, anatomy.MAX_TOTAL[finding]) for finding, column in anatomy.OVERALL.items()},
+}
+
+
+def films(root: Path) -> list[Path]:
+    """Every film file of both splits."""
+    return [path for split in TABLES for path in film_files.listing(root / split)]
+
+
+def texts(root: Path) -> list[Path]:
+    """The CSV and JSON files that `read` reads, where they exist."""
+    wanted = [root / split / name for split, table in TABLES.items() for name in (table, "people.csv")]
+    return [path for path in [*wanted, root / "train" / COCO] if path.is_file()]
+
+
+def read(root: Path, report: Report) -> Raw:
+    """Both splits; UserError for what cannot be trusted, warnings in the report for what can be gone on from."""
+    cells = {split: sheet.read(root / split / table, anatomy.COLUMNS_A) for split, table in TABLES.items()}
+    ids = {split: sheet.check_ids(root / split / TABLES[split], rows, anatomy.ID) for split, rows in cells.items()}
+    both = sorted(set(ids["train"]) & set(ids["test"]))
+    if both:
+        raise UserError(f"{both[0]} is in train/training.csv and in test/template.csv; a patient belongs to one of them")
+    grades = sheet.numbers(root / "train" / TABLES["train"], cells["train"], anatomy.ID, BOUNDS)
+    _compare_totals(ids["train"], grades, report)
+    for patient_id, row in zip(ids["test"], cells["test"], strict=True):
+        if any(row[column].lower() not in sheet.EMPTY for column in BOUNDS):
+            report.warn("grade in the template", patient_id)
+
+    patients = {split: _people(root / split, ids[split], split, report) for split in TABLES}
+    shared = {p["person_id"] for p in patients["train"]} & {p["person_id"] for p in patients["test"]}
+    for person in sorted(shared):
+        report.warn("person in train and test", person)
+
+    empty = [dict.fromkeys(BOUNDS, np.nan) for _ in ids["test"]]
+    sites = _sites(patients["train"], grades) + _sites(patients["test"], empty)
+    found = {split: film_files.by_part(root / split, ids[split], report) for split in TABLES}
+    coco = root / "train" / COCO
+    training = pd.DataFrame(patients["train"])[["patient_id", "person_id"]]
+    report.counts |= {f"{split} patients": len(ids[split]) for split in TABLES}
+    report.counts |= {"cells not scored": int(sum(np.isnan(v) for row in grades for v in row.values()))}
+    return Raw(
+        films=[
+            film_files.row(patient, part, found[split][patient["patient_id"], part])
+            for split in TABLES
+            for patient in patients[split]
+            for part in anatomy.PARTS
+            if (patient["patient_id"], part) in found[split]
+        ],
+        patients=training.assign(total=[row[anatomy.OVERALL["total"]] for row in grades]),
+        tables={"sites.parquet": (SITES, pd.DataFrame(sites))},
+        coco=coco if coco.is_file() else None,
+        copies={"template.csv": root / "test" / TABLES["test"]},
+    )
+
+
+def _people(folder: Path, ids: list[str], split: str, report: Report) -> list[dict]:
+    """patient_id, person_id, visit, split of each id; people.csv says who several ids belong to."""
+    known: dict[str, tuple[str, int]] = {}
+    path = folder / "people.csv"
+    if path.is_file():
+        rows = sheet.read(path, (anatomy.ID, "person_id", "visit"), strict=False)
+        listed = sheet.check_ids(path, rows, anatomy.ID)
+        visits = sheet.numbers(path, rows, anatomy.ID, {"visit": (1, 10_000)})
+        for patient_id, row, visit in zip(listed, rows, visits, strict=True):
+            if patient_id not in ids:
+                report.warn("unknown patient in people.csv", f"{split}/{patient_id}")
+            known[patient_id] = (row["person_id"] or patient_id, 1 if np.isnan(visit["visit"]) else int(visit["visit"]))
+    out = []
+    for patient_id in ids:
+        person_id, visit = known.get(patient_id, (patient_id, 1))
+        out.append({"patient_id": patient_id, "person_id": person_id, "visit": visit, "split": split})
+    return out
+
+
+def _sites(patients: list[dict], grades: list[dict[str, float]]) -> list[dict]:
+    """89 rows of the sites table per patient: 86 sites and the three totals."""
+    out = []
+    for patient, row in zip(patients, grades, strict=True):
+        for site in anatomy.SITES:
+            where = {"part": site.part, "joint": site.joint, "site": site.site, "finding": site.finding}
+            out.append({**patient, **where, "target": row[site.column]})
+        for finding, column in anatomy.OVERALL.items():
+            where = {"part": anatomy.ALL_PARTS, "joint": anatomy.TOTAL, "site": anatomy.TOTAL, "finding": finding}
+            out.append({**patient, **where, "target": row[column]})
+    return out
+
+
+def _compare_totals(ids: list[str], grades: list[dict[str, float]], report: Report) -> None:
+    """Where all of a patient's sites are scored, the Overall columns should be their sums."""
+    for patient_id, row in zip(ids, grades, strict=True):
+        sums = {f: sum(row[s.column] for s in anatomy.SITES if s.finding == f) for f in anatomy.FINDINGS}
+        sums["total"] = sum(sums.values())
+        for finding, column in anatomy.OVERALL.items():
+            if abs(row[column] - sums[finding]) > 0:  # False where either is NaN
+                report.warn(
+                    "total differs from its parts", f"{patient_id} {column} is {row[column]:g}, its parts {sums[finding]:g}"
+                )

@@ -1,0 +1,64 @@
+"""RSNA Bone Age (2017): boneage-training-dataset.csv (id, boneage in months, male) and <id>.png, left hands of children."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data import films as film_files
+from data import sheet
+from data.report import Report
+from data.sources import Raw
+from ra.config import UserError
+from ra.tables import BONE_AGE
+
+TABLE = "boneage-training-dataset.csv"
+COCO = "joints.coco.json"
+FOLDER = "boneage-training-dataset"  # the archive holds it once or twice, one in the other
+MAX_MONTHS = 300
+SEX = {"true": 1.0, "1": 1.0, "false": 0.0, "0": 0.0}
+
+
+def films(root: Path) -> list[Path]:
+    """Every film file."""
+    return film_files.listing(_folder(root))
+
+
+def texts(root: Path) -> list[Path]:
+    """The CSV and JSON files that `read` reads, where they exist."""
+    return [path for path in (root / TABLE, root / COCO) if path.is_file()]
+
+
+def read(root: Path, report: Report) -> Raw:
+    """All children as training patients, part LH. UserError for an age out of range or a sex that is neither."""
+    path = root / TABLE
+    rows = sheet.read(path, ("id", "boneage", "male"))
+    ids = sheet.check_ids(path, rows, "id")
+    ages = sheet.numbers(path, rows, "id", {"boneage": (0, MAX_MONTHS)})
+    found = {file.stem: file for file in films(root)}
+    patients, bone_age = [], []
+    for id_, row, age in zip(ids, rows, ages, strict=True):
+        if row["male"].lower() not in SEX:
+            raise UserError(f"{path}: {id_} male is {row['male']!r}; write True or False")
+        patients.append({"patient_id": id_, "person_id": id_, "visit": 1, "split": "train"})
+        bone_age.append({"film_id": f"{id_}-LH", "bone_age_months": age["boneage"], "male": SEX[row["male"].lower()]})
+        if id_ not in found:
+            report.warn("missing film", f"{id_}.png")
+    for stem in sorted(set(found) - set(ids)):
+        report.warn("film without a row", found[stem].name)
+    report.counts |= {"children": len(ids)}
+    table = pd.DataFrame(bone_age).dropna(subset="bone_age_months")
+    coco = root / COCO
+    return Raw(
+        films=[film_files.row(p, "LH", found[p["patient_id"]]) for p in patients if p["patient_id"] in found],
+        patients=pd.DataFrame(patients)[["patient_id", "person_id"]].assign(total=np.nan),
+        tables={"bone_age.parquet": (BONE_AGE, table)},
+        coco=coco if coco.is_file() else None,
+    )
+
+
+def _folder(root: Path) -> Path:
+    """Where the pictures are: the innermost of the archive's folders, or the root."""
+    return next((f for f in (root / FOLDER / FOLDER, root / FOLDER) if f.is_dir()), root)
