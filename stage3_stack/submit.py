@@ -1,0 +1,83 @@
+"""Write submissions/NAME.csv in the template's own rows and columns, with its manifest, after checking it.
+
+    python -m stage3_stack.submit --data SET [--name NAME]
+
+The template is the one that came with the set (data/work/SET/template.csv); without one, the challenge's final column order and
+the set's test patients. The Overall columns come from the totals' own learners, not from sums of joints. One line is added to
+submissions/ledger.csv.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+from ra import config, manifest, paths
+from ra.anatomy import COLUMNS_B, ID
+from ra.config import UserError
+from stage3_stack import ledger
+from stage3_stack import recipe as recipes
+
+
+def run() -> None:
+    p = recipes.parser(__doc__)
+    p.add_argument("--name", help="name of the submission (default: the set's name)")
+    args = p.parse_args()
+    submit(args.data, recipes.run_name(args), args.name or args.data, args.force)
+
+
+def submit(data: str, run_name: str, name: str, force: bool = False) -> None:
+    """Skip when the same submission stands; else write, check, move into place, write the manifest, add to the ledger."""
+    folder, out = paths.run_dir(data, 3, run_name), paths.submission(name)
+    template = paths.work(data) / "template.csv"
+    inputs = {"run": manifest.file_hash(folder), "template": manifest.file_hash(template) if template.is_file() else ""}
+    record = out.with_suffix(".json")
+    if not force and _stands(out, record, inputs):
+        print(f"{out.name}: finished, skipped", flush=True)
+        return
+    record.unlink(missing_ok=True)  # from here until the end there is no finished submission of this name
+    patients, columns = _write(folder, template, out)
+    finished = json.loads((folder / "run.json").read_text())
+    content = {"submission": out.name, "set": data, "run": run_name, "inputs": inputs, "sha256": manifest.file_hash(out)}
+    content |= {"patients": patients, "columns": columns, "oof": finished["metrics"], "config_hash": finished["config_hash"]}
+    manifest.write_json(record, content | {"seed": finished["seed"], "versions": manifest.versions()})
+    oof = {f"{score}_oof": f"{finished['metrics'][score]:.4f}" for score in ("sc1", "sc2", "sc3")}
+    ledger.append(date=date.today().isoformat(), run=name, set=data, manifest=manifest.file_hash(record), **oof)
+    print(f"{out}: {patients} patients, {columns} columns, no fault", flush=True)
+
+
+def _stands(out: Path, record: Path, inputs: dict[str, str]) -> bool:
+    """Whether the submission on disk was made of the same and is whole."""
+    if not (out.is_file() and record.is_file()):
+        return False
+    before = json.loads(record.read_text())
+    return before["inputs"] == inputs and before["sha256"] == manifest.file_hash(out)
+
+
+def _write(folder: Path, template_path: Path, out: Path) -> tuple[int, int]:
+    """The checked CSV in place; (patients, columns)."""
+    import pandas as pd
+
+    from stage3_stack import check, submission
+    from stage3_stack.outputs import read_scores
+
+    table = read_scores(folder / "test.parquet")
+    if template_path.is_file():
+        template = submission.read_text(template_path)
+    else:
+        template = pd.DataFrame({ID: table.index}).reindex(columns=list(COLUMNS_B))
+    unknown = template[ID][~template[ID].isin(table.index)]
+    if len(unknown):
+        raise UserError(f"{template_path}: patient {unknown.iloc[0]} has no prediction in {folder}; prepare the set again")
+    temporary = submission.write(table, template, out)
+    found = check.faults(submission.read_text(temporary), template)
+    if found:
+        temporary.unlink()
+        raise UserError(f"the submission would have {len(found)} faults, the first: {found[0]}; run stage3_stack.train again")
+    temporary.replace(out)
+    return len(template), len(template.columns)
+
+
+if __name__ == "__main__":
+    config.main(run)
