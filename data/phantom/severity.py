@@ -1,0 +1,187 @@
+"""Patients as a latent severity: which sites are damaged, how much, on both sides, at two visits, seen by two readers.
+
+A copula: each site has a latent made of the patient's severity, parts shared by the limb, by both sides and by both
+findings, and its own rest; its thresholds are the quantiles of RA2-DREAM's published grades
+(ra2dream.md, section 4), so that in the plain mode every margin is the published one by construction. Enriched mode
+raises the patient's severity, which a cohort of 100 needs to hold every grade.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ra.anatomy import SITES, Site, joint2site, other_side
+
+# Published counts of grades over the 188 final patients, and how much oftener a site is damaged than its class's mean.
+COUNTS = {
+    ("hand", "erosion"): [5450, 406, 108, 13, 10, 29],
+    ("foot", "erosion"): [1823, 203, 148, 38, 23, 10, 2, 7, 8, 0.5, 1],
+    ("hand", "narrowing"): [5010, 72, 440, 72, 46],
+    ("foot", "narrowing"): [2062, 23, 119, 23, 29],
+}
+OFTENER = {
+    ("wrist_capnlun", "narrowing"): 2.9, ("wrist_mna", "narrowing"): 2.15, ("wrist_radcar", "narrowing"): 1.5, ("wrist_cmc3", "narrowing"): 0.9,
+    ("wrist_mul", "erosion"): 3.4, ("wrist_nav", "erosion"): 2.9, ("wrist_lunate", "erosion"): 1.6, ("wrist_ulna", "erosion"): 1.5,
+    ("wrist_mc1", "erosion"): 1.4, ("mtp_1", "erosion"): 2.05, ("mtp_5", "erosion"): 1.3, ("mtp_1", "narrowing"): 2.0, ("hallux_ip", "narrowing"): 1.3,
+    ("thumb_ip", "erosion"): 0.5, ("pip_2", "erosion"): 0.5, ("pip_3", "erosion"): 0.6, ("pip_4", "erosion"): 0.4, ("pip_5", "erosion"): 0.4,
+    ("mcp_4", "erosion"): 0.5, ("mcp_3", "erosion"): 0.8,
+}  # fmt: skip
+# Shares of a site's latent variance; the rest is its own.
+PATIENT, LIMB, SIDES, JOINT = 0.25, 0.06, 0.14, 0.12
+SKEW = 0.6  # shape of the gamma that the patient's severity follows: most are mild, few are very severe
+HEALTHY = 0.01  # patients with nothing at all beyond those whom chance leaves so: six of 188 in sum
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One set of films: identity, context, and per site (in the order of anatomy.SITES) severity, truth and two readings."""
+
+    patient_id: str
+    person_id: str
+    visit: int
+    split: str
+    female: bool
+    age: float
+    seed: int
+    severity: np.ndarray  # (86,) continuous, a grade g is (g - 0.7, g]
+    truth: np.ndarray  # (86,) grades
+    readers: np.ndarray  # (2, 86) grades
+
+
+def _limb(site: Site) -> str:
+    return "hand" if site.part[1] == "H" else "foot"
+
+
+def patient_level(rng: np.random.Generator, shift: float = 0.0, size: int | None = None) -> np.ndarray | float:
+    """The patient's own severity: a gamma brought to mean 0 and variance 1, then raised by `shift` (the enriched mode)."""
+    return (rng.gamma(SKEW, 1.0, size) - SKEW) / np.sqrt(SKEW) + shift
+
+
+def thresholds() -> list[np.ndarray]:
+    """Per site the latent values above which the grade is at least 1, 2, ..."""
+    rng = np.random.default_rng(0)
+    n = 400_000
+    values = np.sort(np.sqrt(PATIENT) * patient_level(rng, size=n) + np.sqrt(1 - PATIENT) * rng.standard_normal(n))
+    out = []
+    mean_factor = {}
+    for key in COUNTS:
+        sites = [s for s in SITES if (_limb(s), s.finding) == key]
+        mean_factor[key] = np.mean([OFTENER.get((s.joint, s.finding), 0.85) for s in sites])
+    for site in SITES:
+        counts = np.array(COUNTS[_limb(site), site.finding], dtype=float)
+        exceed = counts[::-1].cumsum()[::-1][1:] / counts.sum()
+        factor = OFTENER.get((site.joint, site.finding), 0.85) / mean_factor[_limb(site), site.finding]
+        out.append(values[np.minimum(((1 - np.clip(exceed * factor, 1e-5, 0.95)) * n).astype(int), n - 1)])
+    return out
+
+
+_THRESHOLDS = thresholds()
+_MAX = np.array([s.max_grade for s in SITES])
+
+
+def _shared(rng: np.random.Generator, names: list) -> np.ndarray:
+    """One normal draw per distinct name, spread over the sites."""
+    distinct = {name: rng.standard_normal() for name in dict.fromkeys(names)}
+    return np.array([distinct[name] for name in names])
+
+
+def latent(rng: np.random.Generator, level: float) -> np.ndarray:
+    """(86,) latent values of one patient whose own severity is `level`."""
+    rest = 1 - PATIENT - LIMB - SIDES - JOINT
+    return (
+        np.sqrt(PATIENT) * level
+        + np.sqrt(LIMB) * _shared(rng, [_limb(s) for s in SITES])
+        + np.sqrt(SIDES) * _shared(rng, [(_limb(s), s.joint, s.finding) for s in SITES])
+        + np.sqrt(JOINT) * _shared(rng, [(s.part, s.joint) for s in SITES])
+        + np.sqrt(rest) * rng.standard_normal(len(SITES))
+    )
+
+
+def grade_of(values: np.ndarray) -> np.ndarray:
+    """Grades (86,) of latent values."""
+    return np.array([int((v > t).sum()) for v, t in zip(values, _THRESHOLDS, strict=True)])
+
+
+def severity_of(grades: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Continuous severity of each grade: in (g - 0.7, g], 0 for 0."""
+    return np.where(grades > 0, grades - 0.7 * rng.random(len(grades)), 0.0)
+
+
+def read(severity: np.ndarray, rng: np.random.Generator, noise: float) -> np.ndarray:
+    """One reader's grades of the severities.
+
+    Where there is damage the reader is off by a normal error of `noise` grades (twice that on the foot's wider scale) with
+    a leaning of his own; early damage is missed at times, and a healthy joint is called damaged at times, narrowing
+    then usually as a 2, as in the published counts.
+    """
+    leaning = rng.normal(0, 0.1)
+    narrowing = np.array([s.finding == "narrowing" for s in SITES])
+    spread = noise * np.where(_MAX == 10, 1.25, 1.0) * (0.75 + 0.1 * severity)
+    grades = np.ceil(severity - 0.15 + leaning + spread * rng.standard_normal(len(severity)))
+    missed = (severity <= 1) & (rng.random(len(severity)) < 0.1 + 0.25 * noise)
+    invented = (severity == 0) & (rng.random(len(severity)) < 0.028 * noise)
+    grades = np.where((severity == 0) | missed, 0, np.maximum(grades, 0))
+    grades = np.where(invented, np.where(narrowing, rng.choice([1, 2], len(severity), p=[0.3, 0.7]), 1), grades)
+    return np.clip(grades, 0, _MAX).astype(int)
+
+
+def progress(severity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Severity at a later visit: never less; new damage mostly where there is some already."""
+    worse = rng.random(len(severity)) < np.where(severity > 0, 0.3, 0.02)
+    return np.minimum(severity + worse * rng.uniform(0.3, 1.3, len(severity)), _MAX)
+
+
+def damage_maps(patient_severity: np.ndarray, part: str) -> tuple[dict[str, float], dict[str, float]]:
+    """Severities of one part as {joint: erosion} and {joint: narrowing}."""
+    maps: tuple[dict[str, float], dict[str, float]] = ({}, {})
+    for value, site in zip(patient_severity, SITES, strict=True):
+        if site.part == part:
+            maps[site.finding == "narrowing"][site.joint] = float(value)
+    return maps
+
+
+def ratingen_percent(severity: np.ndarray) -> dict[tuple[str, str], float]:
+    """Percent of the joint's surface eroded for the Ratingen joints: 20 per hand grade; the foot's 0-10 halved.
+
+    The wrist is one joint: the mean over its six sites.
+    """
+    values: dict[tuple[str, str], list[float]] = {}
+    for value, site in zip(severity, SITES, strict=True):
+        if site.finding == "erosion":
+            joint = "wrist" if site.joint.startswith("wrist") else site.joint
+            values.setdefault((site.part, joint), []).append(float(value) * (10 if _limb(site) == "foot" else 20))
+    return {key: float(np.mean(v)) for key, v in values.items()}
+
+
+def summary(grades: np.ndarray) -> dict[str, float]:
+    """The figures of ra2dream.md section 4 for an array (patients, 86) of grades."""
+    totals = grades.sum(1)
+    columns = {s.column: i for i, s in enumerate(SITES)}
+    both = np.array([(i, columns[f"{other_side(s.part)}_{s.site}"]) for i, s in enumerate(SITES) if s.part[0] == "L"])
+    pairs = [
+        (columns[f"{s.part}_{joint2site(s.joint, 'erosion')}"], i)
+        for i, s in enumerate(SITES)
+        if s.finding == "narrowing" and f"{s.part}_{joint2site(s.joint, 'erosion')}" in columns
+    ]
+    any_ = (grades > 0).astype(float)
+    rate = {name: any_[:, [columns[f"{p}_{site}"] for p in parts]].mean() for name, site, parts in (
+        ("capnlun J", "wrist_J__capnlun", ("LH", "RH")), ("mul E", "wrist_E__mul", ("LH", "RH")), ("MTP1 E", "mtp_E__1", ("LF", "RF")),
+        ("nav E", "wrist_E__nav", ("LH", "RH")), ("mna J", "wrist_J__mna", ("LH", "RH")))}  # fmt: skip
+    return {
+        "total mean": totals.mean(),
+        **{f"total {q} %": np.percentile(totals, q) for q in (25, 50, 75)},
+        "total max": totals.max(),
+        "share with total 0": (totals == 0).mean(),
+        "non-zero cells of 86": any_.sum(1).mean(),
+        **{f"rate {k}": v for k, v in rate.items()},
+        "left-right correlation": np.corrcoef(grades[:, both[:, 0]].ravel(), grades[:, both[:, 1]].ravel())[0, 1],
+        "erosion-narrowing correlation": np.corrcoef(*(grades[:, [p[k] for p in pairs]].ravel() for k in (0, 1)))[0, 1],
+    }
+
+
+PUBLISHED = {
+    "total mean": 18.5, "total 25 %": 5, "total 50 %": 10, "total 75 %": 20, "total max": 256, "share with total 0": 6 / 188,
+    "non-zero cells of 86": 9.7, "rate capnlun J": 0.32, "rate mul E": 0.32, "rate MTP1 E": 0.37, "rate nav E": 0.27, "rate mna J": 0.24,
+}  # fmt: skip

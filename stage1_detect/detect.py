@@ -1,0 +1,109 @@
+"""A film in, one box per joint out: the network's candidates, named and completed by the template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ra.anatomy import JOINTS, PARTS
+from ra.anatomy import limb as limb_of
+from stage1_detect import template
+from stage1_detect.model import JointModel, predict
+from stage1_detect.template import CLASS
+
+GOOD = 0.62  # quality from which no other orientation is tried
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One film's joints in its own pixels: points (J, 2), box sides (J,), conf (J,) with NaN for the template's, quality 0..1."""
+
+    part: str
+    joints: tuple[str, ...]
+    points: np.ndarray
+    box: np.ndarray
+    conf: np.ndarray
+    quality: float
+
+
+def view(grey: np.ndarray, turns: int, mirror: bool, imgsz: int) -> tuple[np.ndarray, float]:
+    """The film mirrored to left, turned by quarter turns counter-clockwise, its long side brought to imgsz and padded to 32s."""
+    image = np.rot90(grey[:, ::-1] if mirror else grey, turns)
+    factor = imgsz / max(image.shape)
+    small = cv2.resize(
+        np.ascontiguousarray(image), None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    )
+    height, width = (-(-side // 32) * 32 for side in small.shape)
+    return cv2.copyMakeBorder(small, 0, height - small.shape[0], 0, width - small.shape[1], cv2.BORDER_CONSTANT, value=114), factor
+
+
+def undo_view(points: np.ndarray, shape: tuple[int, int], turns: int, mirror: bool) -> np.ndarray:
+    """Points of a view (already divided by its factor) back in the pixels of a film of `shape` (H, W)."""
+    height, width = shape
+    x, y = points[:, 0].copy(), points[:, 1].copy()
+    sides = (width, height) if turns % 2 == 0 else (height, width)  # of the turned picture
+    for _ in range(turns):  # a clockwise quarter turn back
+        x, y = sides[1] - y, x
+        sides = sides[::-1]
+    return np.stack([width - x if mirror else x, y], 1)
+
+
+def candidates(raw: np.ndarray, limb: str, per_joint: int = 4, floor: float = 0.01) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Candidates of one limb from raw predictions (N, 4 + 28): places (M, 2), sides (M,), scores (M, J).
+
+    Per joint the best few peaks; peaks of the same row that coincide are one candidate with several names.
+    """
+    joints = JOINTS[limb]
+    columns = [4 + CLASS[joint] for joint in joints]
+    index = {joint: i for i, joint in enumerate(joints)}
+    rows = [[index[j] for j in row] for row in template.ROWS[limb]]
+    rows += [[i] for i in range(len(joints)) if not any(i in row for row in rows)]
+    places, sides, scores = [], [], []
+    for row in rows:
+        own = raw[:, [columns[i] for i in row]]
+        best = own.max(1)
+        order = np.argsort(-best)[: 60 * len(row)]
+        order = order[best[order] > floor]
+        kept: list[int] = []
+        for i in order:
+            near = [k for k in kept if np.hypot(*(raw[i, :2] - raw[k, :2])) < 0.4 * raw[k, 2]]
+            if near:
+                continue
+            kept.append(int(i))
+            if len(kept) >= per_joint + 3 * len(row):
+                break
+        for k in kept:
+            around = np.hypot(*(raw[order, :2] - raw[k, :2]).T) < 0.4 * raw[k, 2]
+            strength = best[order[around]]
+            places.append(np.average(raw[order[around], :2], axis=0, weights=strength**2))
+            sides.append(float(np.average(raw[order[around], 2:4].mean(1), weights=strength**2)))
+            vector = np.zeros(len(joints))
+            vector[row] = own[order[around]].max(0)
+            scores.append(vector)
+    return np.array(places).reshape(-1, 2), np.array(sides), np.array(scores).reshape(-1, len(joints))
+
+
+def read_film(model: JointModel, imgsz: int, grey: np.ndarray, part: str | None = None) -> Reading | None:
+    """The joints of a film. part None: limb and side are found from the picture (a hand's palm lies on the film).
+
+    Upright first; the three other quarter turns when that reads badly. None when no hand or foot is found at all.
+    """
+    mirrors = [part[0] == "R"] if part else [False, True]
+    limbs = [limb_of(part)] if part else ["hand", "foot"]
+    best: tuple[float, Reading] | None = None
+    for turns in (0, 1, 3, 2):
+        for mirror in mirrors:
+            image, factor = view(grey, turns, mirror, imgsz)
+            raw = predict(model, image[None])[0]
+            for limb in limbs:
+                fitted = template.settle(template.load()[limb], *candidates(raw, limb))
+                if fitted is None or (best and fitted.quality <= best[0]):
+                    continue
+                found = part or next(p for p in PARTS if p[0] == ("R" if mirror else "L") and limb_of(p) == limb)
+                points = undo_view(fitted.points / factor, grey.shape, turns, mirror)
+                best = fitted.quality, Reading(found, JOINTS[limb], points, fitted.box / factor, fitted.conf, fitted.quality)
+        if best and best[0] >= GOOD:
+            break
+    return best[1] if best else None

@@ -1,0 +1,57 @@
+"""Make what stage 1 ships: starting weights and the anatomical template, from generated films alone.
+
+    python -m data.phantom.joints --data phantom-joints --films 9000
+    python -m stage1_detect.pretrain --data phantom-joints --config stage1_detect/configs/shipped.yaml
+
+writes stage1_detect/weights/joints.safetensors and template.json (--out for another folder).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ra import config, paths, track
+from ra.anatomy import JOINTS
+from ra.tables import BOXES, FILMS
+from stage1_detect import template
+from stage1_detect.experiment import Detector
+
+
+def learn_template(films: pd.DataFrame, boxes: pd.DataFrame) -> dict[str, template.Shape]:
+    """Shapes of hand and foot from all boxes of a set, mirrored to left."""
+    table = boxes.merge(films[["film_id", "part", "laterality"]], on="film_id")
+    table["x_px"] = table.x_px.where(table.laterality == "L", -table.x_px)
+    shapes = {}
+    for limb, joints in JOINTS.items():
+        part = table[table.part.str[1] == limb[0].upper()]
+        wide = part.pivot_table(index="film_id", columns="joint", values=["x_px", "y_px", "w_px"]).dropna()
+        points = np.stack([wide["x_px"][list(joints)], wide["y_px"][list(joints)]], axis=-1)
+        shapes[limb] = template.learn(points, wide["w_px"][list(joints)].to_numpy(), limb)
+    return shapes
+
+
+def run() -> None:
+    parser = config.parser(__doc__, "stage1_detect/configs/shipped.yaml")
+    parser.set_defaults(data="phantom-joints")
+    parser.add_argument("--out", type=Path, default=template.FILE.parent, help="folder to write (default %(default)s)")
+    args = parser.parse_args()
+    settings = config.load(Detector, args.config, args.sets)
+    films, boxes = FILMS.read(paths.films(args.data)), BOXES.read(paths.truth_boxes(args.data))
+    template.save(learn_template(films, boxes), args.out / "template.json")
+
+    from stage1_detect import data, engine, model
+
+    pictures = list(data.export(films, boxes, settings.imgsz, paths.work(args.data) / "pictures").values())
+    yaml_file = data.write_yaml(paths.work(args.data) / "pretrain", pictures, pictures[:8])
+    log = track.Log(paths.work(args.data) / "pretrain" / "log.csv", args.wandb, "pretrain")
+    start = None if settings.start == "scratch" else model.load(model.SHIPPED)[0]
+    loss = engine.train(settings, yaml_file, start, args.out / "joints.safetensors", model.device_of(args.device), log.row)
+    log.close()
+    print(f"{len(pictures)} films, {settings.epochs} epochs, loss {loss:.3f} -> {args.out / 'joints.safetensors'}")
+
+
+if __name__ == "__main__":
+    config.main(run)
