@@ -22,6 +22,7 @@ SWAPPED = (5, 6, 7, 8)  # EXIF orientations whose width is the upright picture's
 LOOK_PX = 128  # long side of the picture from which inversion is judged
 TEXTURE_WEIGHT, SURE = 0.2, 0.05  # of texture beside depth; the least contrast that counts
 
+JPEG_END = b"\xff\xd9"
 DEPTHS = (8, 10, 12, 14, 16)  # bits that detectors use; a 16-bit file holds any of them
 
 
@@ -182,11 +183,11 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _decode_jpeg(data: bytes) -> np.ndarray:
-    """OpenCV is fast but fills what a truncated file lacks with grey; the end marker tells, or Pillow, which is strict."""
+    """OpenCV is fast, but some versions fill with grey what a file lacks: the end marker tells, or Pillow, which is strict."""
     picture = Image.open(io.BytesIO(data))
     _check_size(*picture.size)
-    if not data.rstrip(b"\0\r\n").endswith(b"\xff\xd9"):
-        if b"\xff\xd9" not in data:
+    if not data.rstrip(b"\0\r\n").endswith(JPEG_END):
+        if JPEG_END not in data or data.endswith(bytes(64)):  # an unfinished download may be padded with zeros
             raise FilmError("the file is truncated; export or download it again")
         return _decode_pillow(data)
     if picture.mode == "CMYK":

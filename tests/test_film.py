@@ -1,0 +1,322 @@
+"""Films: every format gives the same upright picture, what is damaged is refused, windows land where they should."""
+
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from ra import film, paths
+
+REAL = paths.ROOT.parent / "shared" / "radiographs"
+LIMBS = sorted(p for p in REAL.glob("*.jpg") if any(word in p.name for word in ("hand", "foot", "ankle", "knee", "elbow")))
+real = pytest.mark.skipif(not LIMBS, reason="the real films are not here")
+
+
+def limb_picture(height: int = 300, width: int = 210) -> np.ndarray:
+    """Five rough bright rays from a palm, soft tissue around them, in dark air: float 0..1."""
+    rng = np.random.default_rng(5)
+    bone, flesh = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
+    root = (width // 2, round(0.85 * height))
+    for tip in ((30, 110), (70, 50), (105, 35), (140, 50), (175, 100)):
+        for canvas, thick in ((flesh, 34), (bone, 14)):
+            cv2.line(canvas, root, tip, 1.0, thick)
+    picture = 0.12 + 0.3 * cv2.GaussianBlur(flesh, (0, 0), 4) + 0.45 * bone * rng.uniform(0.6, 1, bone.shape)
+    return np.clip(picture + rng.normal(0, 0.01, bone.shape), 0, 1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def grey() -> np.ndarray:
+    return np.rint(limb_picture() * 255).astype(np.uint8)
+
+
+def saved(path: Path, picture: np.ndarray, **options) -> Path:
+    Image.fromarray(picture).save(path, **options)
+    return path
+
+
+def dicom(path: Path, stored: np.ndarray, photometric: str = "MONOCHROME2", **tags) -> Path:
+    """A DX-like file with 12 stored bits in 16."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID, meta.MediaStorageSOPInstanceUID = ExplicitVRLittleEndian, generate_uid()
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+    file = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    file.Rows, file.Columns = stored.shape
+    file.SamplesPerPixel, file.PixelRepresentation, file.PhotometricInterpretation = 1, 0, photometric
+    file.BitsAllocated, file.BitsStored, file.HighBit = 16, 12, 11
+    for name, value in tags.items():
+        setattr(file, name, value)
+    file.PixelData = stored.astype("<u2").tobytes()
+    file.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif"])
+def test_lossless_formats_are_exact_and_the_content_decides(tmp_path, grey, suffix):
+    path = saved(tmp_path / f"a.{suffix}", grey)
+    assert np.array_equal(film.read(path), grey) and film.size(path) == (210, 300)
+    assert np.array_equal(film.read(path.rename(tmp_path / "a.jpg")), grey)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "LA"])
+def test_colour_files_become_grey(tmp_path, grey, mode):
+    path = tmp_path / "a.png"
+    Image.fromarray(grey).convert(mode).save(path)
+    assert np.abs(film.read(path).astype(int) - grey).max() <= 1
+
+
+def test_rgb_jpeg_is_the_grey_jpeg(tmp_path, grey):
+    one = film.read(saved(tmp_path / "a.jpg", grey, quality=95))
+    two = film.read(saved(tmp_path / "b.jpg", np.dstack([grey] * 3), quality=95))
+    assert one.shape == grey.shape and np.abs(one.astype(int) - two).max() <= 3 and np.abs(one.astype(int) - grey).mean() < 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_exif_orientation_is_applied(tmp_path, grey, orientation, suffix):
+    # the transpose of an upright picture that EXIF orientation k turns back
+    undo = {
+        2: "FLIP_LEFT_RIGHT",
+        3: "ROTATE_180",
+        4: "FLIP_TOP_BOTTOM",
+        5: "TRANSPOSE",
+        6: "ROTATE_90",
+        7: "TRANSVERSE",
+        8: "ROTATE_270",
+    }
+    picture = Image.fromarray(grey)
+    if orientation > 1:
+        picture = picture.transpose(Image.Transpose[undo[orientation]])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a.{suffix}"
+    picture.save(path, exif=exif, quality=98)
+    got = film.read(path)
+    assert got.shape == grey.shape and film.size(path) == (210, 300)
+    assert np.abs(got.astype(int) - grey).mean() < 2
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_deep_greys_are_scaled_by_their_depth(tmp_path, bits):
+    picture = limb_picture()
+    stored = np.rint(picture * (2**bits - 1)).astype(np.uint16)
+    for path in (saved(tmp_path / "a.png", stored), saved(tmp_path / "a.tif", stored)):
+        assert np.abs(film.read(path).astype(int) - np.rint(picture * 255)).max() <= 1
+
+
+WINDOW = {"WindowCenter": 1500, "WindowWidth": 2000}
+LUTS = {
+    "plain": {},
+    "linear": WINDOW,
+    "sigmoid": {**WINDOW, "VOILUTFunction": "SIGMOID"},
+    "rescaled": {"RescaleSlope": "2", "RescaleIntercept": "-100", "WindowCenter": 2900, "WindowWidth": 4000},
+}
+
+
+@pytest.mark.parametrize("name", LUTS)
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_dicom_greys_are_pydicoms(tmp_path, name, photometric):
+    picture = limb_picture()
+    stored = np.rint((picture if photometric == "MONOCHROME2" else 1 - picture) * 4000).astype(np.uint16)
+    path = dicom(tmp_path / "a.dcm", stored, photometric, **LUTS[name])
+    values = apply_voi_lut(apply_modality_lut(stored, pydicom.dcmread(path)), pydicom.dcmread(path)).astype(float)
+    expected = (values - values.min()) / (values.max() - values.min()) * 255
+    expected = expected if photometric == "MONOCHROME2" else 255 - expected
+    got = film.read(path)
+    assert np.abs(got - expected).max() <= 1 and film.size(path) == (210, 300)
+    assert got[picture > 0.6].mean() > got[picture < 0.2].mean() + 80, "bones are bright"
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_dicom_photometric_decides_where_the_picture_does_not_tell(tmp_path, photometric):
+    ramp = np.tile(np.linspace(0, 4000, 120), (90, 1)).astype(np.uint16)
+    got = film.read(dicom(tmp_path / "a.dcm", ramp, photometric)).astype(int)
+    assert (got[:, -1] - got[:, 0] == (255 if photometric == "MONOCHROME2" else -255)).all()
+
+
+def test_dicom_padding_does_not_set_the_range(tmp_path):
+    stored = np.rint(1000 + limb_picture() * 1000).astype(np.uint16)
+    stored[:40], expected = 0, film.read(dicom(tmp_path / "a.dcm", stored[40:]))
+    assert np.abs(film.read(dicom(tmp_path / "b.dcm", stored, PixelPaddingValue=0))[40:].astype(int) - expected).max() <= 1
+
+
+def test_dicom_without_a_picture_or_with_many_is_refused(tmp_path, grey):
+    path = dicom(tmp_path / "a.dcm", grey)
+    file = pydicom.dcmread(path)
+    del file.PixelData
+    file.save_as(tmp_path / "b.dcm")
+    with pytest.raises(film.FilmError, match="holds no picture"):
+        film.read(tmp_path / "b.dcm")
+    with pytest.raises(film.FilmError, match="several frames"):
+        film.read(dicom(tmp_path / "c.dcm", grey, NumberOfFrames=2))
+
+
+def frame(grey: np.ndarray, shade: int) -> np.ndarray:
+    out = np.full_like(grey, shade)
+    y, x = grey.shape[0] // 25, grey.shape[1] // 20
+    out[y:-y, x:-x] = grey[y:-y, x:-x]
+    return out
+
+
+@pytest.mark.parametrize("shade", [None, 0, 255])
+def test_inverted_greys_are_turned(tmp_path, grey, shade):
+    for dark in (False, True):
+        picture = 255 - grey if dark else grey
+        picture = picture if shade is None else frame(picture, shade)
+        got = film.read(saved(tmp_path / "a.png", picture))
+        assert np.array_equal(got, 255 - picture if dark else picture)
+
+
+@pytest.mark.parametrize("flat", [0, 128, 255])
+def test_a_picture_of_nothing_is_left_as_it_is(tmp_path, flat):
+    picture = np.full((80, 60), flat, np.uint8)
+    assert np.array_equal(film.read(saved(tmp_path / "a.png", picture)), picture)
+
+
+@real
+@pytest.mark.parametrize("path", LIMBS, ids=lambda p: p.stem)
+def test_real_limbs_are_upright_and_their_inversions_seen(path):
+    grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    assert np.array_equal(film.read(path), grey)
+    for gamma in (0.6, 1, 1.6):
+        curve = np.rint((np.arange(256) / 255) ** gamma * 255).astype(np.uint8)
+        for picture in (curve[grey], frame(curve[grey], 0), frame(curve[grey], 255)):
+            assert not film.is_inverted(picture) and film.is_inverted(255 - picture)
+
+
+@real
+def test_no_other_real_film_is_turned():
+    assert [p.name for p in REAL.glob("*.jpg") if film.is_inverted(cv2.imread(str(p), cv2.IMREAD_GRAYSCALE))] == []
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.97, 0.999])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "bmp", "dcm"])
+def test_truncated_files_are_refused(tmp_path, grey, suffix, share):
+    path = tmp_path / f"a.{suffix}"
+    dicom(path, grey) if suffix == "dcm" else saved(path, grey)
+    data = path.read_bytes()
+    path.write_bytes(data[: min(int(len(data) * share), len(data) - 20)])
+    with pytest.raises(film.FilmError, match=str(path)):
+        film.read(path)
+
+
+def test_truncated_jpeg_with_a_thumbnail_or_zeros_is_refused(tmp_path, grey):
+    small = io.BytesIO()
+    Image.fromarray(grey[::8, ::8].copy()).save(small, "JPEG")
+    thumbnail = b"\xff\xe1" + (len(small.getvalue()) + 2).to_bytes(2, "big") + small.getvalue()  # its own end marker
+    data = saved(tmp_path / "a.jpg", grey).read_bytes()
+    data = data[:2] + thumbnail + data[2:]
+    path = tmp_path / "b.jpg"
+    path.write_bytes(data)
+    assert film.read(path).shape == grey.shape
+    for broken in (data[: len(data) * 3 // 4], data[: len(data) * 3 // 4] + bytes(9000), data[:-30] + bytes(9000)):
+        path.write_bytes(broken)
+        with pytest.raises(film.FilmError):
+            film.read(path)
+    path.write_bytes(data + b"trailing words of an archive")
+    assert film.read(path).shape == grey.shape
+
+
+GARBAGE = {
+    "empty": b"",
+    "text": b"<html>not found</html>" * 30,
+    "zip": b"PK\x03\x04" + bytes(500),
+    "jpeg head": b"\xff\xd8\xff\xe0" + bytes(3000),
+    "dicom head": bytes(128) + b"DICM" + bytes(300),
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_what_is_no_film_is_refused_in_one_sentence(tmp_path, name):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(GARBAGE[name])
+    for look in (film.read, film.size):
+        with pytest.raises(film.FilmError) as error:
+            look(path)
+        assert str(path) in str(error.value) and "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+def test_missing_file_folder_and_tiny_or_foreign_pictures(tmp_path, grey):
+    for path, word in ((tmp_path / "no.jpg", "does not exist"), (tmp_path, "cannot be read")):
+        with pytest.raises(film.FilmError, match=word):
+            film.read(path)
+    with pytest.raises(film.FilmError, match="too small"):
+        film.read(saved(tmp_path / "a.png", grey[:9, :9].copy()))
+    with pytest.raises(film.FilmError, match="GIF is not a format"):
+        film.read(saved(tmp_path / "a.gif", grey))
+
+
+def test_mutated_files_give_a_film_or_a_film_error(tmp_path, grey):
+    rng = np.random.default_rng(0)
+    small = grey[::3, ::3].copy()
+    for suffix in ("jpg", "png", "tif", "bmp", "dcm"):
+        path = tmp_path / f"a.{suffix}"
+        dicom(path, small) if suffix == "dcm" else saved(path, small)
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        for _ in range(80):
+            mutated = data.copy()
+            head = rng.integers(2) and min(400, len(data))  # half of the time only the header
+            at = rng.integers(0, head or len(data), rng.integers(1, 12))
+            mutated[at] = rng.integers(0, 256, len(at))
+            path.write_bytes(mutated.tobytes())
+            try:
+                got = film.read(path)
+            except film.FilmError:
+                continue
+            assert got.ndim == 2 and got.dtype == np.uint8 and got.flags.c_contiguous and min(got.shape) >= film.MIN_SIDE_PX
+
+
+def test_plain_window_is_the_picture_itself(grey):
+    assert np.array_equal(film.crop(grey, 99.5, 149.5, 100, 100), grey[100:200, 50:150])
+
+
+def test_window_turns_the_given_direction_up():
+    canvas = np.zeros((300, 300), np.uint8)
+    x, y = 150 + 60 * np.sin(np.deg2rad(35)), 150 - 60 * np.cos(np.deg2rad(35))  # 35 degrees clockwise from up
+    cv2.circle(canvas, (round(x), round(y)), 6, 255, -1)
+    out = film.crop(canvas, 150, 150, 200, 100, angle_deg=35)
+    row, column = np.unravel_index(cv2.GaussianBlur(out, (0, 0), 2).argmax(), out.shape)
+    assert abs(column - 49.5) <= 1 and abs(row - (49.5 - 30)) <= 1
+
+
+@pytest.mark.parametrize(("side", "out"), [(60, 96), (150, 64), (700, 96)])
+def test_mirrored_film_and_mirrored_window_are_the_same(grey, side, out):
+    mirrored = np.ascontiguousarray(grey[:, ::-1])
+    width = grey.shape[1]
+    assert film.mirror_x(film.mirror_x(71.3, width), width) == pytest.approx(71.3)
+    straight = film.crop(grey, 71.3, 120.6, side, out, angle_deg=17)
+    other = film.crop(mirrored, film.mirror_x(71.3, width), 120.6, side, out, angle_deg=-17, mirror=True)
+    assert np.abs(straight.astype(int) - other).mean() < 1
+
+
+def test_shrinking_averages_and_outside_goes_on(grey):
+    noise = np.random.default_rng(1).integers(0, 256, (900, 900)).astype(np.uint8)
+    small = film.crop(noise, 450, 450, 800, 80)
+    assert abs(small.mean() - noise.mean()) < 2 and small.std() < 12, "aliased: a pixel must stand for its 10 x 10"
+    flat = film.crop(np.full((50, 50), 77, np.uint8), -500, 20, 90, 32, angle_deg=30)
+    assert (flat == 77).all()
+    stripe = film.crop(grey, 0, 150, 40, 40)
+    assert np.array_equal(stripe[:, 0], stripe[:, 15])
+    for bad in ((np.nan, 5, 10, 10), (5, 5, 0, 10), (5, 5, -3, 10)):
+        with pytest.raises(ValueError, match="no window"):
+            film.crop(grey, *bad)
+
+
+@real
+def test_real_joints_are_in_the_middle_of_their_windows():
+    """A joint space is a dark gap between two bright bones: the row through the middle is darker than those beside it."""
+    marked = json.loads((REAL / "joints.json").read_text())["normal-hand-pa.jpg"]["joints"]
+    grey = film.read(REAL / "normal-hand-pa.jpg")
+    for finger in (2, 3, 4, 5):
+        (x, y), (x_mcp, y_mcp) = marked[f"pip_{finger}"], marked[f"mcp_{finger}"]
+        angle = np.degrees(np.arctan2(x - x_mcp, y_mcp - y))
+        column = film.crop(grey, x, y, 200, 100, angle_deg=angle)[:, 42:58].mean(1)
+        gap = 35 + column[35:65].argmin()
+        assert column[gap] < column[gap - 15 : gap + 16].mean() - 8
