@@ -26,12 +26,22 @@ ROWS = {
 }
 
 
+# Where joints lie on RA2-DREAM's films of the left side, as fractions of width and height (mean over 736 hands and 736 feet,
+# sd .03 to .07; the wrist's sites spread around its published centre as on our template): the null model.
+USUAL = {
+    "thumb_ip": (0.851, 0.501), "pip_2": (0.630, 0.286), "pip_3": (0.458, 0.262), "pip_4": (0.310, 0.313), "pip_5": (0.170, 0.411),
+    "mcp_1": (0.779, 0.623), "mcp_2": (0.605, 0.462), "mcp_3": (0.467, 0.460), "mcp_4": (0.356, 0.494), "mcp_5": (0.255, 0.541),
+    "wrist_mc1": (0.605, 0.765), "wrist_mul": (0.547, 0.777), "wrist_nav": (0.505, 0.830), "wrist_lunate": (0.410, 0.865),
+    "wrist_radius": (0.483, 0.909), "wrist_ulna": (0.329, 0.909), "wrist_cmc3": (0.471, 0.740), "wrist_cmc4": (0.417, 0.728),
+    "wrist_cmc5": (0.365, 0.727), "wrist_mna": (0.530, 0.794), "wrist_capnlun": (0.447, 0.844), "wrist_radcar": (0.460, 0.883),
+    "hallux_ip": (0.714, 0.208), "mtp_1": (0.735, 0.375), "mtp_2": (0.547, 0.349), "mtp_3": (0.438, 0.369), "mtp_4": (0.331, 0.411),
+    "mtp_5": (0.207, 0.479),
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Shape:
-    """mean (J, 2) with unit RMS radius around 0; modes (K, J, 2) orthonormal; variance (K,); rest (J,) spread; box (J,) sides.
-
-    usual: (J, 2) mean place on the film as fractions of width and height, box_frac: (J,) box side over film height.
-    """
+    """mean (J, 2) with unit RMS radius around 0; modes (K, J, 2) orthonormal; variance (K,); rest (J,) spread; box (J,) sides."""
 
     limb: str
     mean: np.ndarray
@@ -122,18 +132,17 @@ def first_guess(shape: Shape, points: np.ndarray, score: np.ndarray, trials: int
     seen = np.flatnonzero(score > 0)
     if len(seen) < 3:
         return score
-    best, best_weight = -1.0, score
+    i, j = rng.choice(seen, (2, trials), p=score[seen] / score[seen].sum())
     z_mean, z_points = shape.mean @ [1, 1j], points @ [1, 1j]
-    for _ in range(trials):
-        i, j = rng.choice(seen, 2, replace=False, p=score[seen] / score[seen].sum())
+    with np.errstate(divide="ignore", invalid="ignore"):
         c = (z_points[i] - z_points[j]) / (z_mean[i] - z_mean[j])
-        if abs(np.angle(c)) > 1.4 or abs(c) < 1e-6:  # orientations beyond that are tried by turning the film
-            continue
-        error = np.abs(z_points - (c * (z_mean - z_mean[i]) + z_points[i])) / abs(c)
-        support = score * np.exp(-((error / 0.28) ** 2))
-        if support.sum() > best:
-            best, best_weight = float(support.sum()), support
-    return best_weight
+    plausible = (i != j) & (np.abs(c) > 1e-6) & (np.abs(np.angle(c)) < 1.4)  # other orientations are tried by turning the film
+    if not plausible.any():
+        return score
+    i, c = i[plausible, None], c[plausible, None]
+    error = np.abs(z_points - (c * (z_mean - z_mean[i]) + z_points[i])) / np.abs(c)
+    support = score * np.exp(-((error / 0.28) ** 2))
+    return support[support.sum(1).argmax()]
 
 
 @dataclass(frozen=True)

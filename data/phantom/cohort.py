@@ -95,9 +95,7 @@ def write_film(folder: Path, max_px: int, job: tuple[sv.Patient, str]) -> tuple[
     film = draw_film(part, seed, body, Damage(erosion, narrowing, min(drift, 32.0)), max_px=max_px or None)
     name = f"{patient.patient_id}-{part}.jpg"
     save_jpeg(film.grey, folder / name, np.random.default_rng((*seed, 9)))
-    boxes = [[film.joints[j][0] - film.box_px[j] / 2, film.joints[j][1] - film.box_px[j] / 2, film.box_px[j], film.box_px[j]]
-             if j in film.joints else None for j in ALL_JOINTS]  # fmt: skip
-    return name, film.grey.shape[1], film.grey.shape[0], boxes
+    return name, film.grey.shape[1], film.grey.shape[0], film.coco_boxes()
 
 
 def save_jpeg(grey: np.ndarray, path: Path, rng: np.random.Generator) -> None:

@@ -12,7 +12,7 @@ from data.phantom.growth import Growth, grow
 from data.phantom.projection import attenuation_map
 from data.phantom.skeleton import Body, build, draw_body, draw_pose
 from data.phantom.style import RENDER_MAX_PX, Style, add_metal, develop, draw_style, finish, place
-from ra.anatomy import limb
+from ra.anatomy import ALL_JOINTS, limb
 
 # Side of a joint's box in adult millimetres: the joint with a rim of both bones.
 BOX_MM = {"thumb_ip": 18, "pip": 17, "mcp": 20, "wrist": 17, "hallux_ip": 22, "mtp": 19}
@@ -25,6 +25,11 @@ class Film:
     grey: np.ndarray
     joints: dict[str, tuple[float, float]]
     box_px: dict[str, float]
+
+    def coco_boxes(self) -> list[list[float] | None]:
+        """[x, y, w, h] of the corner form per joint of anatomy.ALL_JOINTS, None for the other limb's joints."""
+        corners = {j: (x - self.box_px[j] / 2, y - self.box_px[j] / 2) for j, (x, y) in self.joints.items()}
+        return [[*corners[j], self.box_px[j], self.box_px[j]] if j in corners else None for j in ALL_JOINTS]
 
 
 def draw_film(

@@ -1,0 +1,76 @@
+"""Films read in parallel, and their readings as rows of the Boxes table."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterable
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from queue import SimpleQueue
+
+import cv2
+import numpy as np
+import torch
+
+from ra import film, track
+from ra.anatomy import JOINTS, limb
+from stage1_detect import template
+from stage1_detect.detect import Reading, read_film
+from stage1_detect.model import JointModel
+
+
+def read_all(model: JointModel, imgsz: int, jobs: list[tuple[Path, str | None]], what: str) -> Iterable[Reading | film.FilmError | None]:
+    """Readings of (path, part or None) in order; a film that cannot be decoded gives its FilmError instead.
+
+    One copy of the network per thread, as ultralytics keeps the last picture's anchors in it.
+    """
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    n = (os.cpu_count() or 1) if on_cpu else 1
+    copies: SimpleQueue = SimpleQueue()
+    for _ in range(n):
+        copies.put(copy.deepcopy(model))
+
+    def read_one(job: tuple[Path, str | None]) -> Reading | film.FilmError | None:
+        try:
+            grey = film.read(job[0])
+        except film.FilmError as error:
+            return error
+        own = copies.get()
+        try:
+            return read_film(own, imgsz, grey, job[1])
+        finally:
+            copies.put(own)
+
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        with ThreadPool(n) as pool:
+            yield from track.progress(pool.imap(read_one, jobs), what, len(jobs))
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+
+
+def by_template(part: str, width: int, height: int) -> Reading:
+    """The null model's reading: every joint at its usual place on a film of that size."""
+    joints = JOINTS[limb(part)]
+    usual = np.array([template.USUAL[j] for j in joints])
+    if part[0] == "R":
+        usual[:, 0] = 1 - usual[:, 0]
+    points = usual * [width, height]
+    shape = template.load()[limb(part)]
+    spread = np.sqrt(((points - points.mean(0)) ** 2).sum(1).mean())
+    return Reading(part, joints, points, shape.box * spread, np.full(len(joints), np.nan), 0.0)
+
+
+def rows(reading: Reading, film_id: str, fold: int) -> list[dict]:
+    """A reading as rows of the Boxes table."""
+    return [
+        {
+            "film_id": film_id, "joint": joint, "fold": fold, "x_px": x, "y_px": y, "w_px": side, "h_px": side,
+            "conf": float(min(conf, 1.0)), "source": "template" if np.isnan(conf) else "model",
+        }
+        for joint, (x, y), side, conf in zip(reading.joints, reading.points, reading.box, reading.conf, strict=True)
+    ]  # fmt: skip
