@@ -44,7 +44,12 @@ def load(cls: type[T], path: str | Path | None, sets: list[str] = ()) -> T:
         *parents, leaf = key.split(".")
         for parent in parents:
             node = node.setdefault(parent, {})
-        node[leaf] = yaml.safe_load(text)
+            if not isinstance(node, dict):
+                raise UserError(f"--set {item}: {parent} is one value, not a group of keys")
+        try:
+            node[leaf] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UserError(f"--set {item}: {text!r} is not a YAML value; quote it") from None
     return build(cls, values, where=str(path or cls.__name__))
 
 
