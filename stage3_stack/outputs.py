@@ -92,7 +92,10 @@ def write_learners(cohort: Cohort, oof: Prediction, test: Prediction, path: Path
 def read_learners(path: Path) -> dict[tuple[str, str], pd.DataFrame]:
     """(learner, split) -> submission table."""
     table = pd.read_parquet(path)
-    return {key: part.drop(columns=["learner", "split"]).set_index(ID) for key, part in table.groupby(["learner", "split"])}
+    return {
+        key: part.drop(columns=["learner", "split"]).set_index(ID)
+        for key, part in table.groupby(["learner", "split"], sort=False)
+    }
 
 
 def read_scores(path: Path) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -43,7 +45,13 @@ def distribution(seen: np.ndarray, sigma: float, frequency: np.ndarray) -> np.nd
     return out
 
 
-def scores_table(run: str, split: str, fold: np.ndarray, patients: np.ndarray, p: np.ndarray, gone: np.ndarray) -> pd.DataFrame:
+def head(run: str, split: str, fold: np.ndarray, patients: np.ndarray, width: int) -> dict:
+    """The columns that every Scores row has, `width` rows per patient."""
+    people = {"fold": np.repeat(fold, width), "patient_id": np.repeat(patients, width)}
+    return {"run": run, "split": split, "seed": 0, "visit": 1, "target": np.nan, **people}
+
+
+def scores_table(start: dict, p: np.ndarray, gone: np.ndarray) -> pd.DataFrame:
     """Scores rows of a joint member; `gone` (n, 86) marks sites without a film."""
     p = np.where(gone[..., None], np.nan, p)
     n, sites = p.shape[:2]
@@ -52,24 +60,24 @@ def scores_table(run: str, split: str, fold: np.ndarray, patients: np.ndarray, p
     column = {name: np.tile([getattr(s, name) for s in SITES], n) for name in ("part", "site", "finding", "max_grade")}
     values = np.where(known, p, np.nan).reshape(n * sites, -1)
     return pd.DataFrame(
-        {"run": run, "split": split, "fold": np.repeat(fold, sites), "seed": 0, "patient_id": np.repeat(patients, sites), "visit": 1}
+        start
         | {k: column[k] for k in ("part", "site", "finding")}
-        | {"target": np.nan, "pred": pred.ravel()}
+        | {"pred": pred.ravel()}
         | {name: values[:, k] for k, name in enumerate(PROBABILITIES)}
         | {"max_score": column["max_grade"], "box_source": np.where(gone.ravel(), "none", "model")}
     )  # fmt: skip
 
 
-def film_table(run: str, split: str, fold: np.ndarray, patients: np.ndarray, totals: np.ndarray) -> pd.DataFrame:
+def film_table(start: dict, totals: np.ndarray) -> pd.DataFrame:
     """Scores rows of a whole-film member; totals (n, 4 parts, 2 findings)."""
-    n = len(patients)
+    n = len(totals)
     keys = [(part, finding) for part in PARTS for finding in FINDINGS]
-    table = pd.DataFrame(
-        {"run": run, "split": split, "fold": np.repeat(fold, 8), "seed": 0, "patient_id": np.repeat(patients, 8), "visit": 1}
-        | {"part": [k[0] for k in keys] * n, "site": "total", "finding": [k[1] for k in keys] * n, "target": np.nan}
-        | {"pred": totals.reshape(-1)} | dict.fromkeys(PROBABILITIES, np.nan) | {"max_score": 160, "box_source": None}
-    )  # fmt: skip
-    return table
+    return pd.DataFrame(
+        start
+        | {"part": [k[0] for k in keys] * n, "site": "total", "finding": [k[1] for k in keys] * n}
+        | {"pred": totals.ravel(), "max_score": 160, "box_source": None}
+        | dict.fromkeys(PROBABILITIES, np.nan)
+    )
 
 
 def sites_table(patients: np.ndarray, split: np.ndarray, grades: np.ndarray) -> pd.DataFrame:
@@ -88,11 +96,17 @@ def gold_table(patients: np.ndarray, grades: np.ndarray) -> pd.DataFrame:
     """Grades in the challenge's columns, indexed by patient."""
     erosion = np.array([s.finding == "erosion" for s in SITES])
     table = pd.DataFrame(grades, index=pd.Index(patients, name="Patient_ID"), columns=[s.column for s in SITES])
-    sums = {"Overall_Tol": grades.sum(1), "Overall_erosion": grades[:, erosion].sum(1), "Overall_narrowing": grades[:, ~erosion].sum(1)}
+    sums = {
+        "Overall_Tol": grades.sum(1),
+        "Overall_erosion": grades[:, erosion].sum(1),
+        "Overall_narrowing": grades[:, ~erosion].sum(1),
+    }
     return pd.concat([pd.DataFrame(sums, index=table.index), table], axis=1)
 
 
-def make(data: str, *, n_train: int = 70, n_test: int = 40, n_folds: int = 3, seed: int = 0, noise: tuple = (0.9, 1.0, 1.2)) -> dict:
+def make(
+    data: str, *, n_train: int = 70, n_test: int = 40, n_folds: int = 3, seed: int = 0, noise: tuple = (0.9, 1.0, 1.2)
+) -> dict:
     """Write a prepared set and its members m0, m1, ... and film; {gold, truth, train_gold, members}."""
     rng = np.random.default_rng(seed)
     n = n_train + n_test
@@ -112,10 +126,12 @@ def make(data: str, *, n_train: int = 70, n_test: int = 40, n_folds: int = 3, se
     members = [f"m{i}" for i in range(len(noise))]
     for run, sigma in zip(members, noise, strict=True):
         seen = latent + shared + rng.normal(0, sigma, latent.shape) + rng.normal(0, 0.2, (n, 1))
-        _write(data, run, split, fold, patients, lambda rows, seen=seen, s=sigma: distribution(seen[rows], s, frequency), gone, rng)
+        p = distribution(seen, sigma, frequency)
+        write(data, run, fold, patients, lambda start, rows, p=p: scores_table(start(86), p[rows], gone[rows]))
     totals = np.stack([[truth[:, [s.part == p and s.finding == f for s in SITES]].sum(1) for f in FINDINGS] for p in PARTS])
-    totals = (totals.transpose(2, 0, 1) * np.exp(rng.normal(0, 0.35, (n, 4, 2)))).clip(0, 100)
-    _write_film(data, "film", split, fold, patients, totals)
+    blur = rng.normal(0, 0.5, (n, 4, 2)) + rng.normal(0, 0.4, (n, 1, 1))
+    totals = ((totals.transpose(2, 0, 1) + 1) * np.exp(blur)).clip(0, 100)
+    write(data, "film", fold, patients, lambda start, rows: film_table(start(8), totals[rows]))
     test = split == "test"
     return {
         "gold": gold_table(patients[test], reader[test]), "truth": gold_table(patients[test], truth[test]),
@@ -124,24 +140,11 @@ def make(data: str, *, n_train: int = 70, n_test: int = 40, n_folds: int = 3, se
     }  # fmt: skip
 
 
-def _finish(data: str, run: str) -> None:
-    manifest.write_json(paths.run_dir(data, 2, run) / "run.json", {"run": run, "seconds": 60.0, "metrics": {}})
-
-
-def _write(data, run, split, fold, patients, believe, gone, rng) -> None:
-    train, test = np.flatnonzero(split == "train"), np.flatnonzero(split == "test")
-    oof = scores_table(run, "oof", fold, patients[train], believe(train), gone[train])
+def write(data: str, run: str, fold: np.ndarray, patients: np.ndarray, rows: Callable) -> None:
+    """A finished stage-2 run: out-of-fold rows of the training patients, one row per fold model of the test patients."""
+    train, test = np.arange(len(fold)), np.arange(len(fold), len(patients))
+    oof = rows(lambda width: head(run, "oof", fold, patients[train], width), train)
+    per_fold = [rows(lambda width, k=k: head(run, "test", np.full(len(test), k), patients[test], width), test) for k in set(fold)]
     tables.SCORES.write(oof, paths.scores(data, 2, run, "oof"))
-    per_fold = [scores_table(run, "test", np.full(len(test), k), patients[test], believe(test), gone[test]) for k in set(fold)]
     tables.SCORES.write(pd.concat(per_fold), paths.scores(data, 2, run, "test"))
-    _finish(data, run)
-
-
-def _write_film(data, run, split, fold, patients, totals) -> None:
-    train, test = np.flatnonzero(split == "train"), np.flatnonzero(split == "test")
-    tables.SCORES.write(film_table(run, "oof", fold, patients[train], totals[train]), paths.scores(data, 2, run, "oof"))
-    per_fold = [film_table(run, "test", np.full(len(test), k), patients[test], totals[test]) for k in set(fold)]
-    tables.SCORES.write(pd.concat(per_fold), paths.scores(data, 2, run, "test"))
-    _finish(data, run)
-
-
+    manifest.write_json(paths.run_dir(data, 2, run) / "run.json", {"run": run, "seconds": 60.0, "metrics": {}})

@@ -1,0 +1,213 @@
+"""Rows of the results table and what is said below it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ra import metrics, paths, tables
+from ra.anatomy import PARTS, SITES
+from ra.config import UserError
+from ra.metrics import unlog_score
+from stage3_stack import cohort as cohorts
+from stage3_stack import outputs, submission
+from stage3_stack.cohort import FINDING_SITES, MOMENTS, TARGETS, Cohort, Member
+from stage3_stack.features import film_sums
+from stage3_stack.outputs import RANKED
+from stage3_stack.recipe import Recipe
+
+Tables = dict[str, pd.DataFrame]  # split -> submission
+NULL_MEMBER = "sitemean"  # a stage-2 run that is shown among the floors when it exists
+FLOOR = "column mean"  # what every row is compared with
+
+
+def read_patients(path: str | None) -> pd.DataFrame | None:
+    """A table in the challenge's columns, or None when there is none."""
+    return submission.read_numbers(path) if path and Path(path).is_file() else None
+
+
+def column_means(cohort: Cohort) -> Tables:
+    """The training patients' mean of each column; for fold k of the others."""
+    gold = outputs.gold_of(cohort)
+    out = {"oof": gold.copy(), "test": submission.frame(cohort.patients[cohort.test], *_blank(len(cohort.test)))}
+    out["test"].loc[:] = gold.mean().to_numpy()
+    for k in np.unique(cohort.fold):
+        out["oof"].loc[cohort.fold == k] = gold[cohort.fold != k].mean().to_numpy()
+    return {split: table.fillna(0.0) for split, table in out.items()}
+
+
+def _blank(n: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.full((n, len(SITES)), np.nan), np.full((n, len(TARGETS)), np.nan)
+
+
+def member_tables(cohort: Cohort, member: Member, floor: Tables) -> Tables:
+    """A member as a submission of its own, decoded as suits it: 2^E[L]-1 for a site, the sum of expected grades for a total.
+    A missing film's joints get the column mean."""
+    out = {}
+    for split, rows in (("oof", cohort.train), ("test", cohort.test)):
+        mean, _ = submission.split(floor[split])
+        grades, totals = _blank(len(rows))
+        if member.moments is not None:
+            decoded, expected = unlog_score(member.moments[rows, :, 0]), member.moments[rows][..., MOMENTS.index("grade")]
+            grades = np.where(np.isnan(decoded), mean, decoded)
+            expected = np.where(np.isnan(expected), mean, expected)
+            sums = {f: expected[:, s].sum(axis=1) for f, s in FINDING_SITES.items()}
+            totals = np.stack([sum(sums.values()), *sums.values()], axis=1)
+        if member.films is not None and member.moments is None:
+            totals = np.stack(list(film_sums(member.films[rows], mean).values()), axis=1)
+        out[split] = submission.frame(cohort.patients[rows], grades, totals)
+    return out
+
+
+def minutes(folder: Path) -> float:
+    """How long a run took by its run.json."""
+    path = folder / "run.json"
+    return json.loads(path.read_text()).get("seconds", np.nan) / 60 if path.is_file() else np.nan
+
+
+@dataclass
+class Report:
+    """rows: (kind, name) -> its submissions per split; gold per split (test may be missing)."""
+
+    cohort: Cohort
+    rows: dict[tuple[str, str], Tables]
+    gold: Tables
+    took: dict[str, float]
+    missing: str
+
+    @classmethod
+    def make(cls, data: str, folder: Path, recipe: Recipe, gold: pd.DataFrame | None, truth: dict) -> Report:
+        """Gather every row's predictions from disk."""
+        extra = [NULL_MEMBER] if paths.scores(data, 2, NULL_MEMBER, "test").is_file() else []
+        cohort = cohorts.load(data, tuple(dict.fromkeys([*recipe.members, *extra])))
+        golds = {"oof": outputs.gold_of(cohort)} | ({} if gold is None else {"test": gold})
+        floor = column_means(cohort)
+        zero = {split: table * 0.0 for split, table in floor.items()}
+        rows = {("floor", "all zero"): zero, ("floor", FLOOR): floor}
+        for member in cohort.members:
+            kind = "floor" if member.name == NULL_MEMBER else "member"
+            rows[kind, member.name] = member_tables(cohort, member, floor)
+        for (name, split), table in outputs.read_learners(folder / "learners.parquet").items():
+            rows.setdefault(("learner", name), {})[split] = table
+        rows["blend", folder.name] = {s: outputs.read_scores(folder / f"{s}.parquet") for s in ("oof", "test")}
+        rows["noise floor", "truth"] = {split: table for split, table in truth.items() if table is not None}
+        took = {m.name: minutes(paths.run_dir(data, 2, m.name)) for m in cohort.members} | {folder.name: minutes(folder)}
+        return cls(cohort, rows, golds, took, missing_text(data, cohort, recipe))._checked()
+
+    def _checked(self) -> Report:
+        """Every test table has exactly gold's patients, else a UserError."""
+        for split, gold in self.gold.items():
+            for (kind, name), splits in self.rows.items():
+                lacking = gold.index.difference(splits.get(split, gold).index)
+                if len(lacking):
+                    raise UserError(
+                        f"{kind} {name} has no {split} row for patient {lacking[0]}; is this the set's own gold table?"
+                    )
+        return self
+
+    def score(self, kind: str, name: str, split: str) -> dict[str, float]:
+        """SC1, SC2, SC3 of a row; NaN where there is nothing to score."""
+        table, gold = self.rows[kind, name].get(split), self.gold.get(split)
+        if table is None or gold is None:
+            return dict.fromkeys(RANKED, np.nan)
+        return {score: metrics.RA2[score].fn(table, gold) for score in RANKED}
+
+    def test_scores(self) -> dict[str, float]:
+        """The blend's on test."""
+        return self.score("blend", self._blend, "test")
+
+    @property
+    def _blend(self) -> str:
+        return next(name for kind, name in self.rows if kind == "blend")
+
+    def table(self) -> pd.DataFrame:
+        """One line per row: scores and percent below the column mean, per split, and minutes."""
+        order = ["floor", "member", "learner", "blend", "noise floor"]
+        lines = []
+        for kind, name in sorted(self.rows, key=lambda row: order.index(row[0])):
+            line = {"kind": kind, "name": name}
+            for split in ("oof", "test"):
+                own, floor = self.score(kind, name, split), self.score("floor", FLOOR, split)
+                line |= {f"{score}_{split}": own[score] for score in RANKED}
+                line |= {f"{score}_{split}_below_mean_percent": 100 * (1 - own[score] / floor[score]) for score in RANKED}
+            lines.append(line | {"minutes": self.took.get(name, np.nan)})
+        return pd.DataFrame(lines)
+
+    def write(self, path: Path) -> None:
+        """The table as CSV."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self.table().round(5).to_csv(temporary, index=False)
+        temporary.replace(path)
+
+    def best_member(self, score: str) -> str | None:
+        """The member with the least out-of-fold score; None when no member has that score."""
+        found = {name: self.score("member", name, "oof")[score] for kind, name in self.rows if kind == "member"}
+        found = {name: value for name, value in found.items() if not np.isnan(value)}
+        return min(found, key=found.get) if found else None
+
+    def text(self) -> str:
+        """The table for a terminal, and the lines below it."""
+        return "\n".join([self._grid(), "", *self._comparisons(), *self._noise(), self.missing])
+
+    def _grid(self) -> str:
+        head = f"{'':12}{'':16}" + "".join(f"{split + ' ' + score.upper():>16}" for split in ("oof", "test") for score in RANKED)
+        lines = [head + f"{'minutes':>9}", f"{'':28}" + f"{'(% below mean)':>16}" * 6]
+        for row in self.table().to_dict("records"):
+            cells = ""
+            for split in ("oof", "test"):
+                for score in RANKED:
+                    value, percent = row[f"{score}_{split}"], row[f"{score}_{split}_below_mean_percent"]
+                    cells += f"{'-':>16}" if np.isnan(value) else f"{value:>9.4f} {f'({percent:.0f})':>6}"
+            took = "-" if np.isnan(row["minutes"]) else f"{row['minutes']:.1f}"
+            lines.append(f"{row['kind']:12}{row['name']:16}{cells}{took:>9}")
+        return "\n".join(lines)
+
+    def _comparisons(self) -> list[str]:
+        out = []
+        for split, gold in self.gold.items():
+            for score in RANKED:
+                best = self.best_member(score)
+                if best is None:
+                    continue
+                pair = (self.rows["blend", self._blend][split], self.rows["member", best][split])
+                difference, low, high = metrics.paired_bootstrap(*pair, gold, score)
+                verdict = "better" if high < 0 else "worse" if low > 0 else "not told apart"
+                out.append(
+                    f"{split} {score.upper()}: blend - {best} = {difference:+.4f}, 95 % interval over patients "
+                    f"[{low:+.4f}, {high:+.4f}]: {verdict}"
+                )
+        return out
+
+    def _noise(self) -> list[str]:
+        out = []
+        for split in self.gold:
+            floor, own, noise = (
+                self.score(*row, split) for row in (("floor", FLOOR), ("blend", self._blend), ("noise floor", "truth"))
+            )
+            if not np.isnan(noise["sc1"]):
+                gaps = [
+                    f"{s.upper()} {own[s] - noise[s]:+.4f} ({100 * (floor[s] - own[s]) / (floor[s] - noise[s]):.0f} % of the way)"
+                    for s in RANKED
+                ]
+                out.append(f"{split}: blend above the noise floor by {', '.join(gaps)}")
+        return out
+
+
+def missing_text(data: str, cohort: Cohort, recipe: Recipe) -> str:
+    """How many films were missing and how many joints were filled or placed by the template."""
+    said = []
+    films = tables.FILMS.read(paths.films(data)) if paths.films(data).is_file() else None
+    stacked = Cohort(**(vars(cohort) | {"members": [m for m in cohort.members if m.name in recipe.members]}))
+    for split, rows in (("train", cohort.train), ("test", cohort.test)):
+        source = outputs.sources(stacked, rows)
+        parts = [f"{(source == 'none').sum()} of {source.size} sites filled", f"{(source == 'template').sum()} by template boxes"]
+        if films is not None:
+            present = films[films.patient_id.isin(cohort.patients[rows])].groupby(["patient_id", "part"]).ngroups
+            parts.insert(0, f"{len(PARTS) * len(rows) - present} of {len(PARTS) * len(rows)} films missing")
+        said.append(f"{split}: {', '.join(parts)}")
+    return "; ".join(said)
