@@ -49,6 +49,7 @@ BAD = {
     "epochs=many": "epochs must be int",
     "mirror=1": "mirror must be bool",
     "optim.lr=fast": "lr must be float",
+    "optim.lr=true": "lr must be float",
     "optim=3": "optim must be a mapping",
     "optim.steps=3": "steps must be a list",
     "optim.steps=[a]": "steps must be int",

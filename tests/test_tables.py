@@ -92,6 +92,24 @@ def test_a_refused_table_leaves_the_old_file(tmp_path):
     with pytest.raises(ContractError):
         FOLDS.write(frame(FOLDS, fold=-1), path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "folds.csv"
+    FOLDS.write(frame(FOLDS), path)
+    before = path.read_bytes()
+
+    def full(self, target, **_):
+        target.write_text("half a ro")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    with pytest.raises(OSError, match="No space"):
+        FOLDS.write(frame(FOLDS, fold=2), path)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["folds.csv"]
+
+
+def test_a_missing_table_says_what_makes_it(tmp_path):
     with pytest.raises(UserError, match="run the step that writes it first"):
         FOLDS.read(tmp_path / "none.csv")
 
