@@ -99,7 +99,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     FOLDS.write(frame(FOLDS), path)
     before = path.read_bytes()
 
-    def full(self, target, **_):
+    def full(_, target, **__):
         target.write_text("half a ro")
         raise OSError(28, "No space left on device")
 
