@@ -1,0 +1,78 @@
+"""Losses: a target that is NaN costs nothing and has no gradient.
+
+Local label smoothing: Maziarz, Krason, Wojna 2020 (RA2-DREAM): probability mass moves to the neighbouring grades only.
+Log-space term: the challenge measures (log2(grade + 1) - log2(pred + 1))^2, whose best answer is 2^E[log2(grade + 1)] - 1.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import smooth_l1_loss
+
+from ra.anatomy import FINDINGS
+
+FAR_BELOW = -1e4  # a masked logit: exp() of it is exactly 0, and it stays finite under bfloat16
+
+
+def log_grades(n: int, device: torch.device | str = "cpu") -> Tensor:
+    """log2(k + 1) of the grades k = 0..n-1."""
+    return torch.log2(torch.arange(n, device=device, dtype=torch.float32) + 1)
+
+
+def smooth_targets(grade: Tensor, maximum: Tensor, n: int, smoothing: float) -> Tensor:
+    """(N, n) target distributions of grades (N,) in 0..maximum (N,): 1 - p at the grade, p/2 at each neighbour that exists.
+
+    At either end only one neighbour exists and 1 - p/2 stays (Maziarz et al.).
+    """
+    k = torch.arange(n, device=grade.device)
+    grade, maximum = grade.round().long()[:, None], maximum.long()[:, None]
+    side = ((k - grade).abs() == 1) & (k <= maximum)
+    target = side.float() * (smoothing / 2)
+    return target + (k == grade).float() * (1 - target.sum(1, keepdim=True))
+
+
+def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean over rows; 0 (with a zero gradient) when nothing weighs."""
+    return (values * weight).sum() / weight.sum().clamp_min(1e-8)
+
+
+def grades_log(out: dict[str, Tensor], batch: dict[str, Tensor], smoothing: float = 0.1, log_space: float = 1.0) -> Tensor:
+    """Cross-entropy with local label smoothing + log_space * (E[log2(k+1)] - log2(grade+1))^2, mean over scored findings.
+
+    out: per finding (N, n) logits, masked above each site's maximum; batch: per finding (N,) targets (NaN: not scored),
+    `<finding>_max` (N,) and `weight` (N,).
+    """
+    total, weights = 0.0, 0.0
+    for finding in FINDINGS:
+        logits, target = out[finding].float(), batch[finding]
+        scored = ~torch.isnan(target)
+        grade, weight = target.nan_to_num(0.0), batch["weight"] * scored
+        log_p = logits.log_softmax(1)
+        entropy = -(smooth_targets(grade, batch[f"{finding}_max"], logits.shape[1], smoothing) * log_p).sum(1)
+        expected = (log_p.exp() * log_grades(logits.shape[1], logits.device)).sum(1)
+        square = (expected - torch.log2(grade + 1)) ** 2
+        total = total + ((entropy + log_space * square) * weight).sum()
+        weights = weights + weight.sum()
+    return total / weights.clamp_min(1e-8)
+
+
+def totals_log(out: dict[str, Tensor], batch: dict[str, Tensor], beta: float = 0.5) -> Tensor:
+    """Smooth L1 (quadratic below beta) of log2(total + 1) of each finding, mean over the totals that are known."""
+    total, weights = 0.0, 0.0
+    for finding in FINDINGS:
+        target = batch[finding]
+        scored = ~torch.isnan(target)
+        weight = batch["weight"] * scored
+        goal = torch.log2(target.nan_to_num(0.0) + 1)
+        total = total + (smooth_l1_loss(out[finding].float(), goal, beta=beta, reduction="none") * weight).sum()
+        weights = weights + weight.sum()
+    return total / weights.clamp_min(1e-8)
+
+
+def age_l1(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
+    """Mean absolute error of the standardised bone age."""
+    return weighted_mean((out["age"].float() - batch["age"]).abs(), batch["weight"])
+
+
+LOSSES = {"grades_log": grades_log, "totals_log": totals_log, "age_l1": age_l1}

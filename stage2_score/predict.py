@@ -1,0 +1,76 @@
+"""Apply a trained run to another prepared set.
+
+python -m stage2_score.predict CONFIG.yaml --trained SET --data OTHER_SET writes test.parquet (one row per fold model, patient
+and site, for every patient of OTHER_SET) into data/work/OTHER_SET/stage2/<run>/. The set's crops must have been cut with the
+same config (python -m stage2_score.crops).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ra import config, manifest, paths, tables
+from ra.config import UserError
+from stage2_score import jobs, members, scores
+from stage2_score.members import Member, Place
+from stage2_score.train import predict_sites
+
+
+def same_crops(member: Member, trained: str, data: str) -> None:
+    """Refuse pictures that were cut otherwise than those trained on."""
+    configs = [paths.run_dir(d, 2, member.crops) / "config.yaml" for d in (trained, data)]
+    for path in configs:
+        if not path.is_file():
+            raise UserError(f"{path} does not exist; run python -m stage2_score.crops for that set first")
+    if configs[0].read_text() != configs[1].read_text():
+        raise UserError(f"{configs[0]} and {configs[1]} differ; cut the crops of {data} with the config of {trained}")
+
+
+def apply(name: str, member: Member, trained: str, place: Place) -> pd.DataFrame:
+    """Scores of every patient of a set by each fold's network (for sitemean: by all training patients' frequencies)."""
+    from safetensors.torch import load_file
+
+    from stage2_score import engine, model, tasks
+
+    sites = tables.SITES.read(paths.sites(place.data))
+    if member.kind == "sitemean":
+        train = scores.site_rows(tables.SITES.read(paths.sites(trained)))
+        found = scores.site_means(train[train.split == "train"], scores.site_rows(sites))
+        return scores.table(found, name, "test", -1, member.seed)
+    pictures = tasks.member_pictures(member, sites, paths.run_dir(place.data, 2, member.crops))
+    nobody = np.zeros(0, int)
+    task = tasks.KINDS[member.kind][0](pictures, (nobody, nobody), member, member.loss)
+    parts = []
+    for weights in sorted(paths.run_dir(trained, 2, name).glob("fold_*/best.safetensors")):
+        network = model.Network(model.make_backbone(member.backbone), member.head, member.embedding, member.dropout)
+        network.load_state_dict(load_file(weights))
+        predict = engine.predictor(network.to(place.device), engine.Machine(place.device))
+        filled = predict_sites(member, task, predict, sites)
+        parts.append(scores.table(filled, name, "test", int(weights.parent.name.removeprefix("fold_")), member.seed))
+    return pd.concat(parts, ignore_index=True)
+
+
+def run() -> None:
+    """Verb: apply trained members to another set."""
+    p = members.parser(__doc__)
+    p.add_argument("--trained", required=True, metavar="SET", help="prepared set whose run of the same name is applied")
+    args = p.parse_args()
+    for name, member in members.load(Member, args):
+        inputs = [paths.sites(args.data), paths.run_dir(args.trained, 2, name)]
+        if member.kind != "sitemean":
+            same_crops(member, args.trained, args.data)
+            inputs.append(paths.run_dir(args.data, 2, member.crops))
+        if args.data == args.trained:
+            raise UserError("--data and --trained are the same set; its test.parquet was written by stage2_score.train")
+        made = manifest.Run(paths.run_dir(args.data, 2, name), member, inputs, args.force)
+        if not made.begin():
+            continue
+        out = paths.scores(args.data, 2, name, "test")
+        tables.SCORES.write(apply(name, member, args.trained, Place(args.data, args.data, jobs.device(args.device))), out)
+        made.finish([out], {}, member.seed)
+        print(f"{name}: {out}", flush=True)
+
+
+if __name__ == "__main__":
+    config.main(run)

@@ -1,0 +1,131 @@
+"""From predictions of pictures to Scores tables, the null member, and the figures of a table (no torch here)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ra import metrics, tables
+from ra.anatomy import BY_COLUMN, FINDINGS, MAX_GRADE, N_GRADES, PARTS, SITES, TOTAL
+from ra.tables import PROBABILITIES, SCORES
+
+KEY = ["patient_id", "part", "joint", "finding"]
+MAXIMUM = {(s.part, s.site): s.max_grade for s in SITES}
+PART_MAXIMUM = {
+    (part, f): sum(s.max_grade for s in SITES if s.part == part and s.finding == f) for part in PARTS for f in FINDINGS
+}
+
+
+def site_rows(sites: pd.DataFrame) -> pd.DataFrame:
+    """The 86 scored sites of each patient, without the totals."""
+    return sites[sites.site != TOTAL].reset_index(drop=True)
+
+
+def part_totals(sites: pd.DataFrame) -> pd.DataFrame:
+    """One row per patient, part and finding with site=total; target NaN when a site of it is not scored."""
+    keys = ["patient_id", "person_id", "visit", "part", "finding", "split"]
+    summed = site_rows(sites).groupby(keys, sort=False, as_index=False).target.agg(lambda t: t.sum(skipna=False))
+    return summed.assign(site=TOTAL, joint=summed.part.map(lambda part: "hand" if part[1] == "H" else "foot"))
+
+
+def gold_totals(sites: pd.DataFrame) -> pd.Series:
+    """Sum of each patient's scored grades, indexed by patient_id; NaN when none is scored."""
+    return site_rows(sites).groupby("patient_id").target.sum(min_count=1)
+
+
+def table(rows: pd.DataFrame, run: str, split: str, fold: int, seed: int) -> pd.DataFrame:
+    """Scores rows from site (or total) rows that carry pred, p0..p10 and box_source where they are known."""
+    places = zip(rows.part, rows.site, rows.finding, strict=True)
+    maximum = [PART_MAXIMUM[part, finding] if site == TOTAL else MAXIMUM[part, site] for part, site, finding in places]
+    filled = {p: rows.get(p, np.nan) for p in PROBABILITIES}
+    named = rows[["patient_id", "visit", "part", "site", "finding", "target", "pred"]]
+    source = rows.box_source.fillna("none")
+    out = named.assign(run=run, split=split, fold=fold, seed=seed, max_score=maximum, box_source=source, **filled)
+    return SCORES.check(out)
+
+
+def with_probabilities(rows: pd.DataFrame, index: pd.DataFrame, p: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Site rows joined with the distributions of their pictures.
+
+    rows: site rows; index: one row per picture (patient_id, part, joint, box_source); p: finding -> (n pictures, n grades).
+    Above a site's maximum p is NaN; a site without a picture has NaN everywhere.
+    """
+    frames = []
+    for finding in FINDINGS:
+        wide = np.full((len(index), N_GRADES), np.nan)
+        wide[:, : p[finding].shape[1]] = p[finding]
+        frame = index[["patient_id", "part", "joint", "box_source"]].assign(finding=finding)
+        frames.append(pd.concat([frame.reset_index(drop=True), pd.DataFrame(wide, columns=list(PROBABILITIES))], axis=1))
+    out = rows.merge(pd.concat(frames), on=KEY, how="left", validate="one_to_one")
+    return _expect(out)
+
+
+def _expect(rows: pd.DataFrame) -> pd.DataFrame:
+    """Close the grades above each site's maximum, make the rest sum to 1 and add pred = sum(k p_k)."""
+    p = rows[list(PROBABILITIES)].to_numpy(float)
+    top = np.array([MAXIMUM[part, site] for part, site in zip(rows.part, rows.site, strict=True)])
+    p[np.arange(N_GRADES) > top[:, None]] = np.nan
+    p = p / np.nansum(p, 1, keepdims=True).clip(1e-12)
+    pred = np.where(np.isnan(p[:, 0]), np.nan, np.nansum(p * np.arange(N_GRADES), 1))
+    return rows.assign(pred=pred, **{name: p[:, k] for k, name in enumerate(PROBABILITIES)})
+
+
+def with_totals(rows: pd.DataFrame, index: pd.DataFrame, logs: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Part-total rows joined with predicted log2(total + 1); pred is the total within 0..maximum."""
+    frames = [
+        index[["patient_id", "part", "box_source"]].assign(finding=f, pred=np.exp2(logs[f].clip(0, 12)) - 1) for f in FINDINGS
+    ]
+    out = rows.merge(pd.concat(frames), on=["patient_id", "part", "finding"], how="left", validate="one_to_one")
+    top = np.array([PART_MAXIMUM[part, finding] for part, finding in zip(out.part, out.finding, strict=True)])
+    return out.assign(pred=out.pred.clip(0, top))
+
+
+def site_means(train: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The null model: each site's grade frequencies among `train` site rows, given to every one of `rows`.
+
+    pred is the column's mean. A site that no training patient has scored takes those of its finding and limb.
+    """
+    known = train.dropna(subset="target")
+    grade = np.arange(N_GRADES)
+    by_site = known.groupby(["part", "site"]).target
+    counts = {key: np.bincount(target.round().astype(int), minlength=N_GRADES) for key, target in by_site}
+    pooled = {(limb, f): np.zeros(N_GRADES) for limb, f in MAX_GRADE}
+    for (part, site), count in counts.items():
+        pooled["hand" if part[1] == "H" else "foot", BY_COLUMN[f"{part}_{site}"].finding] += count
+    p = np.empty((len(rows), N_GRADES))
+    for i, (part, site, finding) in enumerate(zip(rows.part, rows.site, rows.finding, strict=True)):
+        p[i] = counts.get((part, site), pooled["hand" if part[1] == "H" else "foot", finding])
+        p[i] = p[i] if p[i].sum() else grade == 0
+    return _expect(rows.assign(box_source="none", **{name: p[:, k] for k, name in enumerate(PROBABILITIES)}))
+
+
+def decode_log(scores: pd.DataFrame) -> np.ndarray:
+    """Best point answer in log space of each row: 2^E[log2(k + 1)] - 1 of its distribution, or pred where it has none."""
+    p = scores[list(PROBABILITIES)].to_numpy(float)
+    answer = metrics.unlog_score(np.nansum(p * metrics.log_score(np.arange(N_GRADES)), 1))
+    return np.where(np.isnan(p[:, 0]), scores.pred, answer)
+
+
+def figures(scores: pd.DataFrame, totals: pd.Series) -> dict[str, float]:
+    """SC2- and SC3-like figures of a Scores table: weighted mean over patients of the RMS error of log2(grade + 1).
+
+    Missing predictions and targets are left out. Whole-film tables give the same over the part totals.
+    totals: gold_totals. NaN when nothing can be compared.
+    """
+    error = metrics.log_score(decode_log(scores)) - metrics.log_score(scores.target.to_numpy(float))
+    found = {}
+    for name, finding in (("sc2", "narrowing"), ("sc3", "erosion")):
+        square = pd.Series(error**2)[scores.finding.to_numpy() == finding]
+        rms = np.sqrt(square.groupby(scores.patient_id).mean())
+        found[name] = metrics.weighted_mean(rms.to_numpy(), metrics.patient_weight(totals.reindex(rms.index)))
+    return found
+
+
+def write(parts: list[pd.DataFrame], expected: pd.DataFrame | None, path: Path) -> pd.DataFrame:
+    """Join fold tables, check that each expected row is covered once, write."""
+    joined = pd.concat(parts, ignore_index=True)
+    if expected is not None:
+        tables.check_coverage(joined, expected, str(path))
+    return SCORES.write(joined, path)

@@ -1,0 +1,193 @@
+"""Train scorers fold by fold and write their out-of-fold and test tables.
+
+python -m stage2_score.train CONFIG.yaml [MORE.yaml ...] --data SET --bone-age SET: one run per config; all their folds share
+the cores. A finished fold is kept, a killed one goes on at its last whole epoch. Each run's folder gets oof.parquet,
+test.parquet, metrics.json, log.csv and, last, run.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ra import config, folds, manifest, paths, tables, track
+from ra.config import UserError
+from stage2_score import jobs, members, scores
+from stage2_score.members import Member, Place
+
+if TYPE_CHECKING:
+    from stage2_score.engine import Machine
+    from stage2_score.tasks import PictureTask, Predict
+
+FOLD_DONE = "fold.json"  # written last in a fold's folder
+
+
+def inputs(data: str, bone_age: str, member: Member) -> list[Path]:
+    """What a run depends on; a bone-age run only where it can be used."""
+    files = [paths.sites(data), paths.folds(data)]
+    if member.kind == "sitemean":
+        return files
+    files.append(paths.run_dir(data, 2, member.crops))
+    start = paths.run_dir(bone_age, 2, member.pretrained) if member.pretrained else None
+    if start and (member.weights == ("bone_age",) or (start / "run.json").is_file()):
+        files.append(start)
+    return files
+
+
+def split_fold(data: str, member: Member, fold: int, sites: pd.DataFrame) -> tuple[set[str], set[str], set[str]]:
+    """Patients to fit on, held back (inside the other folds) and predicted (the fold's own)."""
+    from stage2_score.data import hold_back
+
+    fold_of = folds.load(data)
+    others = fold_of.index[fold_of != fold]
+    persons = sites.drop_duplicates("patient_id").set_index("patient_id").person_id.reindex(others)
+    totals = scores.gold_totals(sites).reindex(others)
+    held = hold_back(persons, totals, member.held_back_frac, np.random.default_rng((member.seed, fold)))
+    return set(others) - held, held, set(fold_of.index[fold_of == fold])
+
+
+def train_fold(name: str, member: Member, place: Place, fold: int, machine: Machine) -> dict:
+    """One fold from its pictures to its tables; returns the row that the caller prints."""
+    import torch
+
+    from stage2_score import engine, model, tasks
+
+    sites = tables.SITES.read(paths.sites(place.data))
+    folder = paths.fold_dir(place.data, 2, name, fold)
+    pictures = tasks.member_pictures(member, sites, paths.run_dir(place.data, 2, member.crops))
+    *learn, out = split_fold(place.data, member, fold, sites)
+    known = ~np.isnan(np.fmax(pictures.fields["erosion"], pictures.fields["narrowing"]))
+    rows = tuple(np.flatnonzero(pictures.index.patient_id.isin(some).to_numpy() & known) for some in learn)
+    if not all(map(len, rows)):
+        raise UserError(f"{name}, fold {fold}: no training pictures with a score; check {paths.sites(place.data)} and the crops")
+    seed = (member.seed, fold)
+    task = tasks.KINDS[member.kind][0](pictures, rows, member, member.loss, seed=seed, workers=place.workers)
+    torch.manual_seed(member.seed * 1000 + fold)
+    network, source = model.build(member, place.bone_age, member.head)
+    if hasattr(network.head, "set_prior"):
+        network.head.set_prior(task.counts())
+    best = engine.fit(network, task, member.optim, folder, machine, seed=seed, log=track.Log(folder / "log.csv"), fold=fold)
+    predict = engine.predictor(network, machine)
+    for split, of in (("oof", sites[sites.patient_id.isin(out)]), ("test", sites[sites.split == "test"])):
+        filled = predict_sites(member, task, predict, of)
+        tables.SCORES.write(scores.table(filled, name, split, fold, member.seed), folder / f"{split}.parquet")
+    (folder / "last.pt").unlink(missing_ok=True)
+    row = {"run": name, "fold": fold, **best, "start": source, "fit": sorted(learn[0]), "held_back": sorted(learn[1])}
+    manifest.write_json(folder / FOLD_DONE, row)
+    return row
+
+
+def predict_sites(member: Member, task: PictureTask, predict: Predict, sites: pd.DataFrame) -> pd.DataFrame:
+    """Sites (or part totals) with a trained network's predictions; NaN where there is no picture."""
+    rows = np.flatnonzero(task.pictures.index.patient_id.isin(set(sites.patient_id)))
+    index, found = task.pictures.index.iloc[rows], task.predict(predict, rows, member.tta)
+    if member.kind == "joints":
+        return scores.with_probabilities(scores.site_rows(sites), index, found)
+    return scores.with_totals(scores.part_totals(sites), index, found)
+
+
+def null_fold(name: str, member: Member, data: str, fold: int) -> None:
+    """The site-mean member's tables of one fold."""
+    sites = tables.SITES.read(paths.sites(data))
+    fold_of, rows = folds.load(data), scores.site_rows(sites)
+    train = rows[rows.patient_id.isin(fold_of.index[fold_of != fold])]
+    out = {"oof": rows[rows.patient_id.isin(fold_of.index[fold_of == fold])], "test": rows[rows.split == "test"]}
+    folder = paths.fold_dir(data, 2, name, fold)
+    for split, of in out.items():
+        table = scores.table(scores.site_means(train, of), name, split, fold, member.seed)
+        tables.SCORES.write(table, folder / f"{split}.parquet")
+    manifest.write_json(folder / FOLD_DONE, {"run": name, "fold": fold, "seconds": 0.0, "start": "counts"})
+
+
+def finish(run: manifest.Run, name: str, member: Member, data: str, wandb: bool) -> None:
+    """When every fold is there: join their tables, check the coverage, log, write metrics.json and run.json."""
+    n_folds = int(folds.load(data).max()) + 1
+    folders = [paths.fold_dir(data, 2, name, k) for k in range(n_folds)]
+    lacking = [k for k, folder in enumerate(folders) if not (folder / FOLD_DONE).is_file()]
+    if lacking:
+        print(f"{name}: folds {', '.join(map(str, lacking))} still to be trained", flush=True)
+        return
+    sites = tables.SITES.read(paths.sites(data))
+    expected = scores.part_totals(sites) if member.kind == "whole" else scores.site_rows(sites)
+    joined = {}
+    for split, wanted in (("oof", expected[expected.split == "train"]), ("test", None)):
+        parts = [tables.SCORES.read(folder / f"{split}.parquet") for folder in folders]
+        joined[split] = scores.write(parts, wanted, paths.scores(data, 2, name, split))
+    rows = [json.loads((folder / FOLD_DONE).read_text()) for folder in folders]
+    figures = scores.figures(joined["oof"], scores.gold_totals(sites))
+    figures |= {"missing": int(joined["oof"].pred.isna().sum()), "train_seconds": sum(row["seconds"] for row in rows)}
+    logs = [folder / "log.csv" for folder in folders if (folder / "log.csv").is_file()]
+    log = run.folder / "log.csv"
+    log.unlink(missing_ok=True)
+    mirror = track.Log(log, wandb, name, config.as_dict(member))
+    for row in (row for path in logs for row in pd.read_csv(path).to_dict("records")):
+        mirror.row(**row)
+    mirror.close()
+    manifest.write_json(run.folder / "metrics.json", figures)
+    print(f"{name}: out of fold {', '.join(f'{k} {v:.4g}' for k, v in figures.items())}", flush=True)
+    outputs = [paths.scores(data, 2, name, split) for split in joined] + [f / "best.safetensors" for f in folders]
+    run.finish([f for f in outputs if f.is_file()], figures, member.seed, folds=rows)
+
+
+def choose_machine(member: Member, place: Place, folder: Path) -> Machine:
+    """Device and precision of a run, the same for all its folds."""
+    from stage2_score import engine, model, tasks
+
+    sites = tables.SITES.read(paths.sites(place.data))
+    pictures = tasks.member_pictures(member, sites, paths.run_dir(place.data, 2, member.crops))
+    rows = np.arange(len(pictures.index))
+    task = tasks.KINDS[member.kind][0](pictures, (rows, rows), member, member.loss)
+    network, source = model.build(member, place.bone_age, member.head)
+    machine = engine.choose(network, task, engine.Machine(place.device), member.optim.precision, folder)
+    print(f"{folder.name}: starts from {source}, on {place.device} in {'bfloat16' if machine.bf16 else 'fp32'}", flush=True)
+    return machine
+
+
+def run() -> None:
+    """Verb: train the members that the configs describe."""
+    p = members.parser(__doc__)
+    p.add_argument("--bone-age", default="boneage-demo", metavar="SET", help="prepared set whose pretraining members start from")
+    args = p.parse_args()
+    started = []
+    for name, member in members.load(Member, args):
+        made = manifest.Run(paths.run_dir(args.data, 2, name), member, inputs(args.data, args.bone_age, member), args.force)
+        if made.begin():
+            started.append((name, member, made))
+    if not started:
+        return
+    chosen = folds.chosen(args.fold, int(folds.load(args.data).max()) + 1)
+    todo = [
+        (name, member, k)
+        for name, member, _ in started
+        for k in chosen
+        if not (paths.fold_dir(args.data, 2, name, k) / FOLD_DONE).is_file()
+    ]
+    for name, member, k in todo:
+        if member.kind == "sitemean":
+            null_fold(name, member, args.data, k)
+    work = [task for task in todo if task[1].kind != "sitemean"]
+    if work:
+        train_all(work, args, {name: made.folder for name, _, made in started})
+    for name, member, made in started:
+        finish(made, name, member, args.data, args.wandb)
+
+
+def train_all(work: list[tuple], args: argparse.Namespace, folder_of: dict[str, Path]) -> None:
+    """Train every (name, member, fold) of `work`, several at a time."""
+    place = Place(args.data, args.bone_age, jobs.device(args.device), args.workers)
+    n = jobs.count(args.jobs, len(work), place.device)
+    jobs.set_threads(max(1, members.cores() // n))
+    machines = {name: choose_machine(member, place, folder_of[name]) for name, member in {w[0]: w[1] for w in work}.items()}
+    tasks = [(name, member, place, k, machines[name]) for name, member, k in work]
+    for row in jobs.run(train_fold, tasks, n, "training folds"):
+        figures = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float | int) and k != "fold")
+        print(f"{row['run']} fold {row['fold']}: {figures}, from {row['start']}", flush=True)
+
+
+if __name__ == "__main__":
+    config.main(run)
