@@ -116,7 +116,7 @@ class Nnls(Linear):
 class Lad(Linear):
     """Weighted least absolute deviations with an L1 penalty: SC1's own loss."""
 
-    def __init__(self, alpha: float = 0.01):
+    def __init__(self, alpha: float = 0.05):
         self.alpha = alpha
 
     def solve(self, z: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
@@ -150,10 +150,10 @@ class Mean:
 class LightGBM:
     """Small regularised trees that correct the members' mean; `objective` l2 for sites, l1 for totals."""
 
-    def __init__(self, rounds: int = 120, objective: str = "l2", base: bool = True, seed: int = 0, **params: Any):
+    def __init__(self, rounds: int = 150, objective: str = "l2", base: bool = True, seed: int = 0, **params: Any):
         self.rounds, self.base = rounds, Mean() if base else None
         self.params = {
-            "objective": objective, "learning_rate": 0.05, "num_leaves": 7, "min_data_in_leaf": 40, "lambda_l2": 5.0,
+            "objective": objective, "learning_rate": 0.05, "num_leaves": 7, "min_data_in_leaf": 40, "lambda_l2": 20.0,
             "feature_fraction": 0.4, "bagging_fraction": 0.7, "bagging_freq": 1, "max_cat_to_onehot": 1, "cat_smooth": 20.0,
             **params,
             "seed": seed, "deterministic": True, "force_row_wise": True, "num_threads": THREADS, "verbosity": -1,

@@ -68,6 +68,8 @@ class Stack:
     def predict(self, rows: np.ndarray) -> Prediction:
         """Decoded grades and totals of any patients of the cohort."""
         out = Prediction.empty(len(rows), self.recipe)
+        if not len(rows):
+            return out  # a set without test patients
         for finding, layer in self.sites.items():
             own = FINDING_SITES[finding]
             x = self.cube[rows][:, own]

@@ -63,6 +63,8 @@ def _write(folder: Path, template_path: Path, out: Path) -> tuple[int, int]:
     from stage3_stack.outputs import read_scores
 
     table = read_scores(folder / "test.parquet")
+    if table.empty:
+        raise UserError(f"{folder} has no test patients, so there is nothing to submit; prepare the set with a test folder")
     if template_path.is_file():
         template = submission.read_text(template_path)
     else:

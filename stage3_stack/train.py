@@ -51,7 +51,8 @@ def fit(data: str, recipe: Recipe, made: manifest.Run, wandb: bool = False) -> N
         files += stack.save(made.folder / f"fold_{fold}")
     metrics = outputs.learner_scores(cohort, oof)
     files += outputs.write(made.folder, cohort, oof, test, recipe.seed)
-    for name, value in (("weights.json", chosen), ("metrics.json", metrics)):
+    known = {name: {k: None if np.isnan(v) else v for k, v in values.items()} for name, values in metrics.items()}
+    for name, value in (("weights.json", chosen), ("metrics.json", known)):
         manifest.write_json(made.folder / name, value)
         files.append(made.folder / name)
     log = track.Log(made.folder / "log.csv", wandb, made.folder.name, config.as_dict(recipe))

@@ -58,7 +58,7 @@ def scores_table(start: dict, p: np.ndarray, gone: np.ndarray) -> pd.DataFrame:
     known = np.arange(p.shape[2]) <= np.array([s.max_grade for s in SITES])[:, None]
     pred = np.where(gone, np.nan, np.nansum(p * np.arange(p.shape[2]), axis=2))
     column = {name: np.tile([getattr(s, name) for s in SITES], n) for name in ("part", "site", "finding", "max_grade")}
-    values = np.where(known, p, np.nan).reshape(n * sites, -1)
+    values = np.where(known, p, np.nan).reshape(n * sites, p.shape[2])
     return pd.DataFrame(
         start
         | {k: column[k] for k in ("part", "site", "finding")}
@@ -120,7 +120,7 @@ def make(
     tables.FOLDS.write(fold_table, paths.folds(data))
     fold = fold_table.set_index("patient_id").fold.loc[patients[:n_train]].to_numpy()
     gone = np.zeros(latent.shape, dtype=bool)
-    gone[2, [s.part == "LH" for s in SITES]] = gone[n_train + 1, [s.part == "RF" for s in SITES]] = True
+    gone[2, [s.part == "LH" for s in SITES]] = gone[-2, [s.part == "RF" for s in SITES]] = True
     frequency = np.stack([(grade(latent_damage(4000, rng)) == k).mean(axis=0) for k in range(11)], axis=1) + 1e-4
     shared = rng.normal(0, 0.4, latent.shape)
     members = [f"m{i}" for i in range(len(noise))]

@@ -195,6 +195,15 @@ def test_poor_worlds_still_give_numbers(tmp_path, monkeypatch, case):
         assert pred.grades[:, cohorts.FINDING_SITES["narrowing"]].max() < 0.02 and pred.totals[:, 2].max() < 0.05
 
 
+def test_a_set_without_test_patients_trains_and_says_that_nothing_can_be_submitted(tmp_path, monkeypatch):
+    monkeypatch.setenv("RA_DATA", str(tmp_path))
+    made = stage3_world.make("world", n_train=30, n_test=0, n_folds=2, noise=(1.0,))
+    call(train, *stack_arguments(made), "--set", "site_learners=[{name: ridge}]", "--set", "total_learners=[{name: ridge}]")
+    assert len(tables.SCORES.read(paths.scores("world", 3, "blend", "oof"))) == 30 * 89
+    with pytest.raises(config.UserError, match="no test patients"):
+        call(submit, "--data", "world")
+
+
 def test_inner_folds_keep_persons_whole():
     person = np.array([f"p{i // 2}" for i in range(40)])
     fold = inner_folds(person, np.arange(40.0), Recipe(("m",), (Named("mean"),), (Named("mean"),)))
