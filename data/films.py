@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -65,8 +65,8 @@ def row(patient: dict, part: str, path: Path) -> dict:
 
 def decode_all(rows: list[dict], report: Report) -> pd.DataFrame:
     """The films table; every file is read whole once, on all cores. One that cannot be read is reported and left out."""
-    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
-        checked = pool.map(_check, [row["path"] for row in rows], chunksize=4)
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # decoders let other threads run
+        checked = pool.map(_check, [row["path"] for row in rows])
         facts = list(progress(checked, "reading films", total=len(rows)))
     good = []
     for film_row, fact in zip(rows, facts, strict=True):
@@ -78,10 +78,7 @@ def decode_all(rows: list[dict], report: Report) -> pd.DataFrame:
 
 
 def _check(path: str) -> dict:
-    """sha1 and upright size of one file, or the error in words. Runs in a worker."""
-    import cv2
-
-    cv2.setNumThreads(1)
+    """sha1 and upright size of one file, or the error in words."""
     try:
         height, width = film.read(path).shape
         return {"sha1": hashlib.sha1(Path(path).read_bytes()).hexdigest(), "width_px": width, "height_px": height}

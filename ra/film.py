@@ -6,7 +6,6 @@ Pixel coordinates: x to the right, y down, (0, 0) the centre of the first pixel.
 from __future__ import annotations
 
 import io
-import warnings
 from pathlib import Path
 
 import cv2
@@ -20,7 +19,7 @@ MIN_SIDE_PX, MAX_PIXELS = 16, 120_000_000
 SWAPPED = (5, 6, 7, 8)  # EXIF orientations whose width is the upright picture's height
 
 LOOK_PX = 128  # long side of the picture from which inversion is judged
-TEXTURE_WEIGHT, SURE = 0.2, 0.05  # of texture beside depth; the least contrast that counts
+TEXTURE_WEIGHT, SURE = 0.2, 0.03  # of texture beside depth; the least contrast that counts
 
 JPEG_END = b"\xff\xd9"
 DEPTHS = (8, 10, 12, 14, 16)  # bits that detectors use; a 16-bit file holds any of them
@@ -39,9 +38,7 @@ def read(path: str | Path) -> np.ndarray:
     data = _bytes(path)
     decode = _decode_dicom if _is_dicom(data) else _decode_jpeg if data[:2] == b"\xff\xd8" else _decode_pillow
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # decoders warn about odd headers; what matters raises
-            grey = decode(data)
+        grey = decode(data)
     except FilmError as error:
         raise FilmError(f"{path}: {error}") from None
     except Exception as error:  # decoders raise anything at all on a damaged file

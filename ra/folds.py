@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from ra import paths
 from ra.config import UserError
@@ -22,6 +22,8 @@ def make(patients: pd.DataFrame, n_folds: int, seed: int) -> pd.DataFrame:
     patients: patient_id, person_id, total (NaN allowed: its own stratum). Persons stay whole, strata of the total are
     spread evenly. Raises UserError when there are fewer persons than folds.
     """
+    from sklearn.model_selection import StratifiedGroupKFold  # a second to import, and only needed here
+
     persons = patients.person_id.nunique()
     if persons < n_folds:
         raise UserError(f"{persons} training persons cannot make {n_folds} folds; use --folds {max(2, persons)} or add patients")
@@ -29,15 +31,11 @@ def make(patients: pd.DataFrame, n_folds: int, seed: int) -> pd.DataFrame:
     ordered = patients.assign(stratum=stratum).sort_values("patient_id", ignore_index=True)
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     fold = np.empty(len(ordered), dtype=int)
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a stratum smaller than the number of folds is fine here
         for k, (_, held_out) in enumerate(splitter.split(ordered, ordered.stratum, ordered.person_id)):
             fold[held_out] = k
-    return FOLDS.check(
-        pd.DataFrame({"patient_id": ordered.patient_id, "fold": fold, "stratum": ordered.stratum.astype(str)})
-    )
+    return FOLDS.check(pd.DataFrame({"patient_id": ordered.patient_id, "fold": fold, "stratum": ordered.stratum.astype(str)}))
 
 
 def load(data: str) -> pd.Series:

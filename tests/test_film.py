@@ -253,6 +253,7 @@ def test_missing_file_folder_and_tiny_or_foreign_pictures(tmp_path, grey):
         film.read(saved(tmp_path / "a.gif", grey))
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_mutated_files_give_a_film_or_a_film_error(tmp_path, grey):
     rng = np.random.default_rng(0)
     small = grey[::3, ::3].copy()
