@@ -50,7 +50,7 @@ def parse() -> argparse.Namespace:
     return p.parse_args()
 
 
-def prepare(  # noqa: PLR0917
+def prepare(
     source: str, root: Path, data: str, n_folds: int = 3, seed: int = 0, strict: bool = False, force: bool = False
 ) -> None:
     """Make data/work/<data>, unless it is finished and was made of the same. UserError for input that cannot be trusted."""

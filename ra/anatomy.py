@@ -32,7 +32,7 @@ EROSION_HAND = HAND_JOINTS[:16]
 NARROWING_HAND = HAND_JOINTS[1:10] + HAND_JOINTS[16:]
 
 # Ratingen scores the eroded share of a joint's surface; the wrist is scored as one joint here (Rohrbach 2019, Table 1).
-RATINGEN_JOINTS = {"hand": HAND_JOINTS[:10] + ("wrist",), "foot": FOOT_JOINTS}
+RATINGEN_JOINTS = {"hand": (*HAND_JOINTS[:10], "wrist"), "foot": FOOT_JOINTS}
 RATINGEN_STEPS_PERCENT = (0, 20, 40, 60, 80)  # a grade is the number of steps that the percentage lies above
 
 
@@ -82,9 +82,7 @@ def _sites(parts: tuple[str, ...], finding: str) -> list[Site]:
     ]
 
 
-SITES: tuple[Site, ...] = tuple(
-    _sites(("LH", "RH", "LF", "RF"), "erosion") + _sites(("LH", "RH", "LF", "RF"), "narrowing")
-)
+SITES: tuple[Site, ...] = tuple(_sites(("LH", "RH", "LF", "RF"), "erosion") + _sites(("LH", "RH", "LF", "RF"), "narrowing"))
 BY_COLUMN = {site.column: site for site in SITES}
 
 ID = "Patient_ID"

@@ -114,9 +114,7 @@ def digest(config: Any) -> str:
 
 def parser(doc: str, default_config: str | None = None) -> argparse.ArgumentParser:
     """The flags that every verb of every stage shares; a verb adds its own below them."""
-    p = argparse.ArgumentParser(
-        description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = argparse.ArgumentParser(description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", default="phantom-demo", metavar="SET", help="prepared set: data/work/SET (default %(default)s)")
     p.add_argument("--config", default=default_config, metavar="YAML", help="experiment (default %(default)s)")
     p.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE", help="override one config value")

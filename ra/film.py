@@ -107,7 +107,7 @@ def _exposed_field(small: np.ndarray) -> np.ndarray:
     return field if field.mean() > 0.15 else np.ones_like(field)
 
 
-def crop(  # noqa: PLR0917
+def crop(
     grey: np.ndarray, x_px: float, y_px: float, size_px: float, out_px: int, angle_deg: float = 0.0, mirror: bool = False
 ) -> np.ndarray:
     """uint8 (out_px, out_px): the square window of side size_px around (x_px, y_px).

@@ -38,7 +38,7 @@ def write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=True) + "\n")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 class Run:
@@ -75,7 +75,7 @@ class Run:
         write_json(started, self.inputs)
         temporary = saved.with_suffix(".tmp")
         temporary.write_text(yaml.safe_dump(config_module.as_dict(self.config), sort_keys=False))
-        os.replace(temporary, saved)
+        temporary.replace(saved)
         return True
 
     def finish(self, outputs: Iterable[Path], metrics: dict[str, Any], seed: int = 0, **more: Any) -> None:

@@ -90,7 +90,7 @@ class Schema:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             out.to_csv(temporary, index=False) if path.suffix == ".csv" else out.to_parquet(temporary, index=False)
-            os.replace(temporary, path)
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
         return out

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable
-from multiprocessing import Pool
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import cv2
@@ -28,7 +27,9 @@ def _export(job: tuple[str, bool, np.ndarray, int, Path]) -> str:
         boxes = boxes.copy()
         boxes[:, 1] = width - boxes[:, 1]
     factor = imgsz / max(height, width)
-    small = cv2.resize(np.ascontiguousarray(grey), None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+    small = cv2.resize(
+        np.ascontiguousarray(grey), None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    )
     cv2.imwrite(str(target.with_suffix(".jpg")), small, [cv2.IMWRITE_JPEG_QUALITY, 92])
     rows = boxes / [1, width, height, width, height]
     inside = (rows[:, 1] > 0) & (rows[:, 1] < 1) & (rows[:, 2] > 0) & (rows[:, 2] < 1)
@@ -52,13 +53,15 @@ def export(films: pd.DataFrame, boxes: pd.DataFrame, imgsz: int, folder: Path) -
             (
                 str(paths.ROOT / row.path),
                 row.laterality == "R",
-                np.column_stack([by_film[row.film_id].joint.map(CLASS), by_film[row.film_id][["x_px", "y_px", "w_px", "h_px"]]]).astype(float),
+                np.column_stack(
+                    [by_film[row.film_id].joint.map(CLASS), by_film[row.film_id][["x_px", "y_px", "w_px", "h_px"]]]
+                ).astype(float),
                 imgsz,
                 images / f"{row.film_id}.jpg",
             )
             for row in films.itertuples()
         ]
-        with Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        with ThreadPool() as pool:
             list(track.progress(pool.imap(_export, jobs, chunksize=8), "pictures for the detector", len(jobs)))
         done.touch()
     return {film_id: str(images / f"{film_id}.jpg") for film_id in films.film_id}
@@ -68,9 +71,11 @@ def write_yaml(folder: Path, train: Iterable[str], held_back: Iterable[str]) -> 
     """The trainer's data file with its two lists of pictures (labels lie in the folder beside theirs)."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, pictures in (("train", train), ("val", held_back)):
-        (folder / f"{name}.txt").write_text("\n".join(os.path.abspath(p) for p in pictures) + "\n")
+        (folder / f"{name}.txt").write_text("\n".join(str(Path(p).absolute()) for p in pictures) + "\n")
     path = folder / "data.yaml"
     path.write_text(
-        yaml.safe_dump({"path": str(folder.absolute()), "train": "train.txt", "val": "val.txt", "names": dict(enumerate(ALL_JOINTS))})
+        yaml.safe_dump(
+            {"path": str(folder.absolute()), "train": "train.txt", "val": "val.txt", "names": dict(enumerate(ALL_JOINTS))}
+        )
     )
     return path

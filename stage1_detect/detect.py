@@ -36,7 +36,9 @@ def view(grey: np.ndarray, turns: int, mirror: bool, imgsz: int) -> tuple[np.nda
         np.ascontiguousarray(image), None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
     )
     height, width = (-(-side // 32) * 32 for side in small.shape)
-    return cv2.copyMakeBorder(small, 0, height - small.shape[0], 0, width - small.shape[1], cv2.BORDER_CONSTANT, value=114), factor
+    return cv2.copyMakeBorder(
+        small, 0, height - small.shape[0], 0, width - small.shape[1], cv2.BORDER_CONSTANT, value=114
+    ), factor
 
 
 def undo_view(points: np.ndarray, shape: tuple[int, int], turns: int, mirror: bool) -> np.ndarray:

@@ -7,12 +7,11 @@ import shutil
 from pathlib import Path
 
 import torch
+from ultralytics.models.yolo.detect import DetectionTrainer
 
 from ra import track
 from stage1_detect import model as model_module
 from stage1_detect.experiment import Detector
-
-from ultralytics.models.yolo.detect import DetectionTrainer  # isort: skip  # after model.py has switched its calls home off
 
 
 def _trainer(start: torch.nn.Module | None, half: bool) -> type[DetectionTrainer]:
@@ -42,13 +41,17 @@ def train(config: Detector, data_yaml: Path, start: torch.nn.Module | None, targ
     """Train on the pictures of data_yaml and write `target` (safetensors); returns the last epoch's loss."""
     scratch = target.parent / "ultralytics"
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
-    overrides = dict(
-        model=config.model, data=str(data_yaml), epochs=config.epochs, imgsz=config.imgsz, batch=config.batch, nbs=config.batch,
-        optimizer="AdamW", lr0=config.lr, lrf=0.03, cos_lr=True, warmup_epochs=min(0.5, config.epochs / 6), warmup_bias_lr=0.0, weight_decay=5e-4,
-        amp=device != "cpu", device=device, workers=config.workers, seed=config.seed,
-        mosaic=0.0, fliplr=0.0, degrees=0.0, translate=0.08, scale=0.25, hsv_h=0.0, hsv_s=0.0, hsv_v=0.35, erasing=0.0, auto_augment=None,
-        val=False, plots=False, save=False, verbose=False, project=str(scratch), name="run", exist_ok=True, patience=0,
-    )  # fmt: skip
+    overrides = {
+        "model": config.model, "data": str(data_yaml), "epochs": config.epochs, "imgsz": config.imgsz, "batch": config.batch,
+        "nbs": config.batch,
+        "optimizer": "AdamW", "lr0": config.lr, "lrf": 0.03, "cos_lr": True, "warmup_epochs": min(0.5, config.epochs / 6),
+        "warmup_bias_lr": 0.0, "weight_decay": 5e-4,
+        "amp": device != "cpu", "device": device, "workers": config.workers, "seed": config.seed,
+        "mosaic": 0.0, "fliplr": 0.0, "degrees": 0.0, "translate": 0.08, "scale": 0.25, "hsv_h": 0.0, "hsv_s": 0.0,
+        "hsv_v": 0.35, "erasing": 0.0, "auto_augment": None,
+        "val": False, "plots": False, "save": False, "verbose": False,
+        "project": str(scratch), "name": "run", "exist_ok": True, "patience": 0,
+    }  # fmt: skip
     trainer = _trainer(start, _bf16_pays(device))(overrides=overrides)
     losses: list[float] = []
     bar = iter(track.progress(range(config.epochs * -(-n_pictures(data_yaml) // config.batch)), f"training {target.parent.name}"))

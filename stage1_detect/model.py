@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
-
-from ra import paths
-
-os.environ.setdefault("YOLO_OFFLINE", "True")  # no hub, no telemetry, no font download
-os.environ.setdefault("YOLO_CONFIG_DIR", str(paths.data_root() / "work" / ".ultralytics"))  # not the user's own settings
-Path(os.environ["YOLO_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
-os.environ.setdefault("YOLO_VERBOSE", "False")
-
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import SETTINGS
@@ -22,7 +14,8 @@ from ultralytics.utils import SETTINGS
 from ra.anatomy import ALL_JOINTS
 from ra.config import UserError
 
-SETTINGS.update({key: False for key in ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "wandb", "tensorboard") if key in SETTINGS})
+TRACKERS = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "wandb", "tensorboard")
+SETTINGS.update({key: False for key in TRACKERS if key in SETTINGS})
 
 SHIPPED = Path(__file__).parent / "weights" / "joints.safetensors"
 
@@ -65,7 +58,9 @@ def save(model: torch.nn.Module, path: Path, architecture: str, imgsz: int) -> N
     """Weights as half-precision safetensors, with what is needed to build the network again."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.detach().cpu().half().contiguous() if v.is_floating_point() else v.cpu() for k, v in model.state_dict().items()}
+    tensors = {
+        k: v.detach().cpu().half().contiguous() if v.is_floating_point() else v.cpu() for k, v in model.state_dict().items()
+    }
     temporary = path.with_suffix(".tmp")
     save_file(tensors, temporary, metadata={"architecture": architecture, "imgsz": str(imgsz), "joints": " ".join(ALL_JOINTS)})
     temporary.replace(path)
@@ -73,14 +68,14 @@ def save(model: torch.nn.Module, path: Path, architecture: str, imgsz: int) -> N
 
 def load(path: Path, device: str = "cpu") -> tuple[JointModel, int]:
     """The network of a safetensors file, ready to predict, and the input size it was trained at."""
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"detector weights {path} cannot be read ({error}); give a .safetensors file that stage 1 wrote") from error
+        raise UserError(
+            f"detector weights {path} cannot be read ({error}); give a .safetensors file that stage 1 wrote"
+        ) from error
     if metadata.get("joints", "").split() != list(ALL_JOINTS):
         raise UserError(f"detector weights {path} are for other joints; give a .safetensors file that stage 1 wrote")
     model = build(metadata["architecture"])

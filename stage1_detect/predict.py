@@ -30,7 +30,9 @@ def part_of(path: Path) -> str | None:
 
 
 def run() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--films", type=Path, required=True, metavar="DIR", help="folder of films, or one film")
     parser.add_argument("--out", type=Path, required=True, metavar="CSV")
     parser.add_argument("--weights", type=Path, default=None, help="safetensors of stage 1 (default: those that ship)")

@@ -20,7 +20,9 @@ from stage1_detect.detect import Reading, read_film
 from stage1_detect.model import JointModel
 
 
-def read_all(model: JointModel, imgsz: int, jobs: list[tuple[Path, str | None]], what: str) -> Iterable[Reading | film.FilmError | None]:
+def read_all(
+    model: JointModel, imgsz: int, jobs: list[tuple[Path, str | None]], what: str
+) -> Iterable[Reading | film.FilmError | None]:
     """Readings of (path, part or None) in order; a film that cannot be decoded gives its FilmError instead.
 
     One copy of the network per thread, as ultralytics keeps the last picture's anchors in it.

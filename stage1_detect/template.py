@@ -29,12 +29,14 @@ ROWS = {
 # Where joints lie on RA2-DREAM's films of the left side, as fractions of width and height (mean over 736 hands and 736 feet,
 # sd .03 to .07; the wrist's sites spread around its published centre as on our template): the null model.
 USUAL = {
-    "thumb_ip": (0.851, 0.501), "pip_2": (0.630, 0.286), "pip_3": (0.458, 0.262), "pip_4": (0.310, 0.313), "pip_5": (0.170, 0.411),
+    "thumb_ip": (0.851, 0.501), "pip_2": (0.630, 0.286), "pip_3": (0.458, 0.262), "pip_4": (0.310, 0.313),
+    "pip_5": (0.170, 0.411),
     "mcp_1": (0.779, 0.623), "mcp_2": (0.605, 0.462), "mcp_3": (0.467, 0.460), "mcp_4": (0.356, 0.494), "mcp_5": (0.255, 0.541),
     "wrist_mc1": (0.605, 0.765), "wrist_mul": (0.547, 0.777), "wrist_nav": (0.505, 0.830), "wrist_lunate": (0.410, 0.865),
     "wrist_radius": (0.483, 0.909), "wrist_ulna": (0.329, 0.909), "wrist_cmc3": (0.471, 0.740), "wrist_cmc4": (0.417, 0.728),
     "wrist_cmc5": (0.365, 0.727), "wrist_mna": (0.530, 0.794), "wrist_capnlun": (0.447, 0.844), "wrist_radcar": (0.460, 0.883),
-    "hallux_ip": (0.714, 0.208), "mtp_1": (0.735, 0.375), "mtp_2": (0.547, 0.349), "mtp_3": (0.438, 0.369), "mtp_4": (0.331, 0.411),
+    "hallux_ip": (0.714, 0.208), "mtp_1": (0.735, 0.375), "mtp_2": (0.547, 0.349), "mtp_3": (0.438, 0.369),
+    "mtp_4": (0.331, 0.411),
     "mtp_5": (0.207, 0.479),
 }  # fmt: skip
 
@@ -83,7 +85,8 @@ def _turned(points: np.ndarray, target: np.ndarray) -> np.ndarray:
 def save(shapes: dict[str, Shape], path: Path = FILE) -> None:
     """Shapes as JSON, five significant digits."""
     value = {
-        limb: {k: np.round(getattr(s, k), 5).tolist() for k in ("mean", "modes", "variance", "rest", "box")} for limb, s in shapes.items()
+        limb: {k: np.round(getattr(s, k), 5).tolist() for k in ("mean", "modes", "variance", "rest", "box")}
+        for limb, s in shapes.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value) + "\n")
@@ -106,8 +109,8 @@ def similarity(source: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tu
     return matrix, b - matrix @ a
 
 
-def fit(shape: Shape, points: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
-    """All joints (J, 2) of the template fitted to points (J, 2) with weights (J,), and its scale (px per unit).
+def fit(shape: Shape, points: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """All joints (J, 2) of the template fitted to points (J, 2) with weights (J,); how far each may be off (J,); px per unit.
 
     Alternates the similarity and the modes' weights, each mode held back by its variance. Weights of 0 leave a joint out.
     """
@@ -123,7 +126,9 @@ def fit(shape: Shape, points: np.ndarray, weight: np.ndarray) -> tuple[np.ndarra
         coefficients = np.linalg.solve(lhs, (basis * w) @ local.ravel())
         form = shape.mean + np.tensordot(coefficients, shape.modes, 1)
     matrix, offset = similarity(form[used], points[used], weight[used])
-    return form @ matrix.T + offset, float(np.sqrt(abs(np.linalg.det(matrix))))
+    scale = float(np.sqrt(abs(np.linalg.det(matrix))))
+    open_modes = np.einsum("kjx,kl,ljx->j", shape.modes, np.linalg.inv(lhs), shape.modes) / 2  # what the seen joints leave open
+    return form @ matrix.T + offset, np.sqrt(np.maximum(shape.rest, 0.035) ** 2 + open_modes) * scale, scale
 
 
 def first_guess(shape: Shape, points: np.ndarray, score: np.ndarray, trials: int = 300) -> np.ndarray:
@@ -142,7 +147,8 @@ def first_guess(shape: Shape, points: np.ndarray, score: np.ndarray, trials: int
     i, c = i[plausible, None], c[plausible, None]
     error = np.abs(z_points - (c * (z_mean - z_mean[i]) + z_points[i])) / np.abs(c)
     support = score * np.exp(-((error / 0.28) ** 2))
-    return support[support.sum(1).argmax()]
+    best = support[support.sum(1).argmax()]
+    return np.where(best > 0.5 * score, best, 0.0)  # a neighbour's name is not half agreement
 
 
 @dataclass(frozen=True)
@@ -163,14 +169,13 @@ def settle(shape: Shape, places: np.ndarray, sides: np.ndarray, scores: np.ndarr
     top = scores.argmax(0)
     score = scores.max(0)
     weight = first_guess(shape, places[top], np.where(score > 0.05, score, 0.0))
-    if (weight > 0.02).sum() < 3:
+    if (weight > 0).sum() < 3:
         return None
-    guess, scale = fit(shape, places[top], np.where(weight > 0.02, weight, 0.0))
+    guess, spread, scale = fit(shape, places[top], weight)
     points, conf, chosen = places[top], np.zeros(n), np.zeros(n, int)
-    spread = np.maximum(shape.rest, 0.035)
     likely = np.log(np.maximum(_within_rows(shape, scores), 1e-4))
     for step in range(rounds):
-        reach = spread * scale * (3.0 if step == 0 else 2.0 if step == 1 else 1.5)
+        reach = spread * (2.0 if step == 0 else 1.5)
         distance = np.hypot(*(places[:, None] - guess[None]).transpose(2, 0, 1)) / reach
         cost = np.where(distance < 4, 0.5 * distance**2 - likely, 60.0)
         cost = np.vstack([cost, np.full((n, n), 60.0)])
@@ -183,8 +188,8 @@ def settle(shape: Shape, places: np.ndarray, sides: np.ndarray, scores: np.ndarr
             return None
         points = np.where(found[:, None], places[np.minimum(chosen, len(places) - 1)], guess)
         conf = np.where(found, scores[np.minimum(chosen, len(places) - 1)].max(1), 0.0)
-        guess, scale = fit(shape, points, conf)
-    gap = np.hypot(*(points - guess).T) / (scale * spread)
+        guess, spread, scale = fit(shape, points, conf)
+    gap = np.hypot(*(points - guess).T) / spread
     box = np.where(found, sides[np.minimum(chosen, len(places) - 1)], shape.box * scale)
     own = np.where(found, scores[np.minimum(chosen, len(places) - 1), np.arange(n)], 0.0)
     quality = float((own * np.exp(-0.5 * (gap / 3) ** 2)).mean())

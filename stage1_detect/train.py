@@ -32,10 +32,7 @@ def run() -> None:
     films = FILMS.read(paths.films(args.data))
     fold_of = folds.load(args.data)
     films["fold"] = films.patient_id.map(fold_of).fillna(-1).astype(int)
-    if settings.kind == "template":
-        tables = null_boxes(films)
-    else:
-        tables = detected_boxes(films, settings, args, name)
+    tables = null_boxes(films) if settings.kind == "template" else detected_boxes(films, settings, args, name)
     if args.fold != "all":
         print(f"fold {args.fold} is trained; run with --fold all for the boxes")
         return
@@ -105,12 +102,17 @@ def read_table(films: pd.DataFrame, net, imgsz: int, fold: int) -> tuple[pd.Data
     jobs = [(paths.ROOT / f.path, f.part) for f in films.itertuples()]
     boxes, quality = [], []
     for film, reading in zip(films.itertuples(), read_all(net, imgsz, jobs, f"boxes, fold {fold}"), strict=True):
+        seen = reading
         if reading is None or isinstance(reading, Exception):
-            print(f"{film.film_id}: no {'hand' if film.part[1] == 'H' else 'foot'} found, its joints are put where they usually lie")
-            reading = by_template(film.part, film.width_px, film.height_px)
-        boxes += rows(reading, film.film_id, fold)
-        quality.append({"film_id": film.film_id, "quality": reading.quality, "from_template": int(np.isnan(reading.conf).sum())})
-    return pd.DataFrame(boxes, columns=list(BOXES.columns)), pd.DataFrame(quality, columns=["film_id", "quality", "from_template"])
+            print(
+                f"{film.film_id}: no {'hand' if film.part[1] == 'H' else 'foot'} found, its joints are put where they usually lie"
+            )
+            seen = by_template(film.part, film.width_px, film.height_px)
+        boxes += rows(seen, film.film_id, fold)
+        quality.append({"film_id": film.film_id, "quality": seen.quality, "from_template": int(np.isnan(seen.conf).sum())})
+    return pd.DataFrame(boxes, columns=list(BOXES.columns)), pd.DataFrame(
+        quality, columns=["film_id", "quality", "from_template"]
+    )
 
 
 def reduce_models(tables: list[tuple[pd.DataFrame, pd.DataFrame]]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -132,7 +134,9 @@ def agreement(data: str, name: str, films: pd.DataFrame) -> dict[str, float]:
     if not paths.truth_boxes(data).is_file():
         return out
     truth = BOXES.read(paths.truth_boxes(data))
-    both = oof.merge(truth, on=["film_id", "joint"], suffixes=("", "_true")).merge(films[["film_id", "width_px", "height_px"]], on="film_id")
+    both = oof.merge(truth, on=["film_id", "joint"], suffixes=("", "_true")).merge(
+        films[["film_id", "width_px", "height_px"]], on="film_id"
+    )
     error = np.hypot(both.x_px - both.x_px_true, both.y_px - both.y_px_true) / both[["width_px", "height_px"]].max(axis=1)
     return out | {"median_error_frac": float(error.median()), "within_2_percent": float((error < 0.02).mean())}
 

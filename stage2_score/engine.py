@@ -79,11 +79,11 @@ def _groups(network: nn.Module, weight_decay: float) -> list[dict]:
 def _average(ema: dict[str, Tensor], network: nn.Module, decay: float, step: int) -> None:
     """ema <- d ema + (1 - d) weights, with d rising from 0 so that the start is soon forgotten."""
     d = min(decay, (1 + step) / (10 + step))
-    for name, value in network.state_dict().items():
-        if value.dtype.is_floating_point:
-            ema[name].mul_(d).add_(value, alpha=1 - d)
-        else:
-            ema[name].copy_(value)
+    own = network.state_dict()
+    real = [name for name, value in own.items() if value.dtype.is_floating_point]
+    torch._foreach_lerp_([ema[name] for name in real], [own[name] for name in real], 1 - d)
+    for name in own.keys() - set(real):
+        ema[name].copy_(own[name])
 
 
 class Learner:
@@ -92,7 +92,7 @@ class Learner:
     def __init__(self, network: nn.Module, optim: Optim, machine: Machine, path: Path):
         self.network, self.optim, self.machine, self.path = network, optim, machine, path
         network.to(machine.device, memory_format=torch.channels_last)
-        self.optimizer = torch.optim.AdamW(_groups(network, optim.weight_decay), lr=optim.lr)
+        self.optimizer = torch.optim.AdamW(_groups(network, optim.weight_decay), lr=optim.lr, fused=True)
         self.ema = {k: v.detach().clone() for k, v in network.state_dict().items()} if optim.ema else None
         self.state = {"epoch": 0, "best": math.inf, "since_best": 0, "seconds": 0.0, "figures": {}}
         if path.is_file():

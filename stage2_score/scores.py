@@ -64,7 +64,7 @@ def with_probabilities(rows: pd.DataFrame, index: pd.DataFrame, p: dict[str, np.
 
 def _expect(rows: pd.DataFrame) -> pd.DataFrame:
     """Close the grades above each site's maximum, make the rest sum to 1 and add pred = sum(k p_k)."""
-    p = rows[list(PROBABILITIES)].to_numpy(float)
+    p = rows[list(PROBABILITIES)].to_numpy(float, copy=True)
     top = np.array([MAXIMUM[part, site] for part, site in zip(rows.part, rows.site, strict=True)])
     p[np.arange(N_GRADES) > top[:, None]] = np.nan
     p = p / np.nansum(p, 1, keepdims=True).clip(1e-12)

@@ -1,8 +1,8 @@
 """Growing hands of known bone age, in the RSNA Bone Age layout: what the backbones pretrain on.
 
-    <root>/boneage-training-dataset.csv            id,boneage,male      (months, True or False)
-    <root>/boneage-training-dataset/<id>.png
-    <root>/joints.coco.json                        the joints, in the file's own pixels
+<root>/boneage-training-dataset.csv            id,boneage,male      (months, True or False)
+<root>/boneage-training-dataset/<id>.png
+<root>/joints.coco.json                        the joints, in the file's own pixels
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from functools import partial
-from multiprocessing import Pool
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -34,7 +34,12 @@ def write_hand(folder: Path, seed: int, max_px: int, number: int) -> tuple[dict,
     film = draw_film("LH", (seed, number, 1), growth=Growth(years, not male), width=1.2, max_px=max_px)
     name = f"{number}.png"
     cv2.imwrite(str(folder / name), film.grey, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    return {"id": number, "boneage": round(years * 12), "male": male}, (name, film.grey.shape[1], film.grey.shape[0], film.coco_boxes())
+    return {"id": number, "boneage": round(years * 12), "male": male}, (
+        name,
+        film.grey.shape[1],
+        film.grey.shape[0],
+        film.coco_boxes(),
+    )
 
 
 def write(root: Path, hands: int, seed: int, max_px: int) -> None:
@@ -45,11 +50,11 @@ def write(root: Path, hands: int, seed: int, max_px: int) -> None:
     try:
         (temporary / FOLDER).mkdir(parents=True)
         draw = partial(write_hand, temporary / FOLDER, seed, max_px)
-        with Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        with get_context("spawn").Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:  # a fork hangs OpenCV
             made = list(track.progress(pool.imap(draw, range(1000, 1000 + hands), chunksize=4), "growing hands", hands))
         pd.DataFrame([row for row, _ in made]).to_csv(temporary / f"{FOLDER}.csv", index=False)
         (temporary / "joints.coco.json").write_text(json.dumps(coco([film for _, film in made])))
         shutil.rmtree(root, ignore_errors=True)
-        os.replace(temporary, root)
+        temporary.replace(root)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

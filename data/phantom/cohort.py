@@ -15,7 +15,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import Pool
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -40,7 +40,7 @@ class Cohort:
     test: int = 50
     shift: float = 1.0  # added to the patients' severity; 0 gives the published distribution, above it the enriched mode
     second_visits: float = 0.12  # share of the sets that are somebody's second visit
-    reader_noise: float = 0.88  # grades; see severity.read
+    reader_noise: float = 0.85  # grades; see severity.read
     max_px: int = 0  # films at most this high, 0 for the published sizes
     boneage: int = 0  # growing hands for pretraining, written in the RSNA layout
 
@@ -89,7 +89,8 @@ def write_film(folder: Path, max_px: int, job: tuple[sv.Patient, str]) -> tuple[
     burden = float(np.clip(patient.severity.sum() / 120, 0, 1))
     body = draw_body(person, patient.female, patient.age, burden)
     erosion, narrowing = sv.damage_maps(patient.severity, part)
-    drift = max(0.0, float(person.normal(18, 6)) * (np.mean([narrowing.get(f"mcp_{k}", 0) for k in (2, 3, 4, 5)]) - 0.6)) if part[1] == "H" else (
+    drift = max(0.0, float(person.normal(18, 6)) * (np.mean([narrowing.get(f"mcp_{k}", 0) for k in (2, 3, 4,
+    5)]) - 0.6)) if part[1] == "H" else (
         6.0 * burden + narrowing.get("mtp_1", 0) * 3)  # fmt: skip
     seed = (patient.seed, patient.visit, PARTS.index(part))
     film = draw_film(part, seed, body, Damage(erosion, narrowing, min(drift, 32.0)), max_px=max_px or None)
@@ -104,7 +105,9 @@ def save_jpeg(grey: np.ndarray, path: Path, rng: np.random.Generator) -> None:
     if rng.random() < 0.1:
         image = image.convert("RGB")
     if rng.random() < 0.06:
-        orientation, turn = ((6, Image.Transpose.ROTATE_90), (8, Image.Transpose.ROTATE_270), (3, Image.Transpose.ROTATE_180))[rng.integers(3)]
+        orientation, turn = ((6, Image.Transpose.ROTATE_90), (8, Image.Transpose.ROTATE_270), (3, Image.Transpose.ROTATE_180))[
+            rng.integers(3)
+        ]
         image = image.transpose(turn)
         exif = Image.Exif()
         exif[0x0112] = orientation
@@ -130,7 +133,8 @@ def coco(films: list[tuple[str, int, int, list]]) -> dict:
         for category, box in enumerate(boxes, 1):
             if box is not None:
                 annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": category,
-                                    "bbox": [round(v, 1) for v in box], "area": round(box[2] * box[3], 1), "iscrowd": 0})  # fmt: skip
+                                    "bbox": [round(v, 1) for v in box], "area": round(box[2] * box[3], 1),
+                                    "iscrowd": 0})  # fmt: skip
     categories = [{"id": i, "name": joint} for i, joint in enumerate(ALL_JOINTS, 1)]
     return {"images": images, "annotations": annotations, "categories": categories}
 
@@ -148,7 +152,16 @@ def ratingen_table(people: list[sv.Patient]) -> pd.DataFrame:
 def people_table(people: list[sv.Patient]) -> pd.DataFrame:
     """Who is who: several sets of films may be one person's."""
     return pd.DataFrame(
-        [{ID: p.patient_id, "person_id": p.person_id, "visit": p.visit, "age": round(p.age, 1), "sex": "F" if p.female else "M"} for p in people]
+        [
+            {
+                ID: p.patient_id,
+                "person_id": p.person_id,
+                "visit": p.visit,
+                "age": round(p.age, 1),
+                "sex": "F" if p.female else "M",
+            }
+            for p in people
+        ]
     )
 
 
@@ -156,7 +169,11 @@ def summary_table(people: list[sv.Patient]) -> pd.DataFrame:
     """The cohort's statistics (reader 1, as in its CSV) and the plain mode's beside the published ones."""
     rng = np.random.default_rng(1)
     plain = np.array([sv.grade_of(sv.latent(rng, sv.patient_level(rng))) for _ in range(600)])
-    columns = {"this cohort": sv.summary(np.array([p.readers[0] for p in people])), "plain mode": sv.summary(plain), "RA2-DREAM": sv.PUBLISHED}
+    columns = {
+        "this cohort": sv.summary(np.array([p.readers[0] for p in people])),
+        "plain mode": sv.summary(plain),
+        "RA2-DREAM": sv.PUBLISHED,
+    }
     return pd.DataFrame(columns).loc[list(columns["plain mode"])].rename_axis("figure").reset_index()
 
 
@@ -172,12 +189,12 @@ def write(root: Path, cohort: Cohort) -> None:
             own = [p for p in people if p.split == split]
             jobs = [(p, part) for p in own for part in PARTS]
             draw = partial(write_film, temporary / split, cohort.max_px)
-            with Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+            with get_context("spawn").Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:  # a fork hangs OpenCV
                 films = list(track.progress(pool.imap(draw, jobs, chunksize=4), f"{split} films", len(jobs)))
             _write_tables(temporary, split, own, films)
         summary_table(people).round(3).to_csv(temporary / "summary.csv", index=False)
         shutil.rmtree(root, ignore_errors=True)
-        os.replace(temporary, root)
+        temporary.replace(root)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -46,7 +46,8 @@ def draw_film(
     body: the patient's build (drawn from the seed when None). damage: severities per joint. growth: a child's hand.
     width: 1 for routine films, 2 for the detector's training. max_px: upper bound of the film's height.
     """
-    rng = np.random.default_rng(seed)
+    # Streams of their own: the same limb with other damage is otherwise the same film.
+    rng, look, photons, metal, marks = np.random.default_rng(seed).spawn(5)
     kind = limb(part)
     body = body or draw_body(rng, bool(rng.random() < 0.7), rng.uniform(20, 80), rng.uniform(0, 0.6))
     if growth:
@@ -54,16 +55,16 @@ def draw_film(
     skeleton = build(kind, body, draw_pose(rng, kind, width), damage or Damage(), rng)
     if growth:
         grow(skeleton, growth, rng)
-    style = draw_style(rng, kind, width, max_px)
+    style = draw_style(look, kind, width, max_px)
     shrink = min(1.0, RENDER_MAX_PX / style.height_px)
     shape = (round(style.height_px * shrink), round(style.width_px * shrink))
     position = place(skeleton, part, style, shape)
-    attenuation = attenuation_map(skeleton, position, shape, body.flesh, rng)
-    add_metal(attenuation, skeleton, position, style, rng)
-    grey = develop(attenuation, position, style, rng)
+    attenuation = attenuation_map(skeleton, position, shape, body.flesh, photons)
+    add_metal(attenuation, skeleton, position, style, metal)
+    grey = develop(attenuation, position, style, photons)
     if shrink < 1:
         grey = cv2.resize(grey, (style.width_px, style.height_px), interpolation=cv2.INTER_LINEAR)
-    grey = finish(grey, part, style, rng)
+    grey = finish(grey, part, style, marks)
     factor = style.height_px / shape[0]
     joints, boxes = {}, {}
     for name, centre in skeleton.joints.items():

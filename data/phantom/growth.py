@@ -19,7 +19,14 @@ APPEARS = {
 }  # fmt: skip
 FULL_GROWN = 10.0  # years from a centre's appearance to its adult shape
 EPIPHYSIS = {"pp": (1.0, 1.5), "mp": (1.4, 2.0), "dp": (1.6, 2.4), "mc": (1.3, 1.9), "radius": (0.8, 1.1), "ulna": (5.3, 6.3)}
-CLOSES = {"dp": (13.3, 15.4), "pp": (14.2, 16.2), "mp": (14.3, 16.3), "mc": (14.4, 16.4), "radius": (16.8, 18.2), "ulna": (16.4, 17.8)}
+CLOSES = {
+    "dp": (13.3, 15.4),
+    "pp": (14.2, 16.2),
+    "mp": (14.3, 16.3),
+    "mc": (14.4, 16.4),
+    "radius": (16.8, 18.2),
+    "ulna": (16.4, 17.8),
+}
 ADULT = (15.5, 17.5)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from multiprocessing import Pool
+from multiprocessing import get_context
 
 import cv2
 import numpy as np
@@ -25,7 +25,8 @@ from ra.tables import BOXES, FILMS
 
 
 def wide_film(job: tuple[int, int, int, str]) -> tuple[dict, list[dict]]:
-    """Draw and write film number i of a seed; its films row and boxes rows. Three in five are hands, a quarter of them growing."""
+    """Draw and write film number i of a seed; its films row and boxes rows. Three in five are hands,
+    a quarter of them growing."""
     seed, index, max_px, folder = job
     rng = np.random.default_rng((seed, index, 1))
     part = str(rng.choice(["LH", "RH", "LF", "RF"], p=[0.32, 0.32, 0.18, 0.18]))
@@ -39,17 +40,33 @@ def wide_film(job: tuple[int, int, int, str]) -> tuple[dict, list[dict]]:
     path = paths.ROOT / folder / f"{name}.jpg"
     _, data = cv2.imencode(".jpg", film.grey, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 96))])
     path.write_bytes(data.tobytes())
-    row = dict(film_id=name, patient_id=name, person_id=name, visit=1, part=part, view="PA", laterality=part[0], path=str(path),
-               sha1=hashlib.sha1(data).hexdigest(), width_px=film.grey.shape[1], height_px=film.grey.shape[0], split="train")  # fmt: skip
+    row = {
+        "film_id": name, "patient_id": name, "person_id": name, "visit": 1, "part": part, "view": "PA", "laterality": part[0],
+        "path": str(path), "sha1": hashlib.sha1(data).hexdigest(), "width_px": film.grey.shape[1],
+        "height_px": film.grey.shape[0],
+        "split": "train",
+    }  # fmt: skip
     boxes = [
-        dict(film_id=name, joint=joint, fold=-1, x_px=x, y_px=y, w_px=film.box_px[joint], h_px=film.box_px[joint], conf=np.nan, source="truth")
+        {
+            "film_id": name,
+            "joint": joint,
+            "fold": -1,
+            "x_px": x,
+            "y_px": y,
+            "w_px": film.box_px[joint],
+            "h_px": film.box_px[joint],
+            "conf": np.nan,
+            "source": "truth",
+        }
         for joint, (x, y) in film.joints.items()
     ]
     return row, boxes
 
 
 def run() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", default="phantom-joints", metavar="SET")
     parser.add_argument("--films", type=int, default=8000)
     parser.add_argument("--seed", type=int, default=2026)
@@ -58,7 +75,7 @@ def run() -> None:
     folder = paths.work(args.data) / "films"
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(args.seed, i, args.max_px, str(folder)) for i in range(args.films)]
-    with Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with get_context("spawn").Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:  # a fork hangs OpenCV
         made = list(track.progress(pool.imap(wide_film, jobs, chunksize=16), "films", len(jobs)))
     FILMS.write(pd.DataFrame([row for row, _ in made]), paths.films(args.data))
     BOXES.write(pd.DataFrame([box for _, boxes in made for box in boxes]), paths.truth_boxes(args.data))

@@ -34,10 +34,13 @@ def _fresh(root: Path, signature: dict) -> bool:
 
 
 def run() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config", default="data/phantom/configs/demo.yaml", metavar="YAML", help="default %(default)s")
     parser.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE", help="override one value")
     parser.add_argument("--force", action="store_true", help="make again what is there")
+    parser.add_argument("--only", choices=("cohort", "boneage"), help="make just one of the two")
     args = parser.parse_args()
 
     from data.phantom import boneage, cohort
@@ -47,7 +50,7 @@ def run() -> None:
     films, hands = paths.raw(f"phantom-{profile}"), paths.raw(f"boneage-{profile}")
     for root, what in ((films, "cohort"), (hands, "boneage")):
         signature = _signature(settings, what)
-        if what == "boneage" and not settings.boneage:
+        if args.only not in (None, what):
             continue
         if _fresh(root, signature) and not args.force:
             print(f"{root.name}: finished, skipped")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -91,7 +92,15 @@ def _bite_map(bone: Bone, place: Placement, origin: np.ndarray, shape: tuple[int
         centre, radius = place(bite.centre_mm) - origin, bite.radius_mm * scale
         for _ in range(4):
             where = centre + rng.normal(0, 0.3, 2) * radius
-            cv2.circle(hole, tuple(np.round(where * 16).astype(int)), round(16 * radius * rng.uniform(0.55, 0.9)), 255, -1, cv2.LINE_AA, 4)
+            cv2.circle(
+                hole,
+                tuple(np.round(where * 16).astype(int)),
+                round(16 * radius * rng.uniform(0.55, 0.9)),
+                255,
+                -1,
+                cv2.LINE_AA,
+                4,
+            )
         soft = cv2.GaussianBlur(hole, (0, 0), max(0.35, 0.1 * radius)).astype(np.float32) / 255
         rim = cv2.GaussianBlur(hole, (0, 0), max(0.6, 0.3 * radius)).astype(np.float32) / 255 - soft
         keep *= (1 - bite.depth * soft) * (1 + 0.35 * np.maximum(rim, 0))
@@ -107,7 +116,7 @@ def soft_tissue(skeleton: Skeleton, place: Placement, shape: tuple[int, int], fl
     for fill in skeleton.fills:
         cv2.fillPoly(mask, [np.round(place(fill) * 16 / step).astype(np.int32)], 255, cv2.LINE_AA, 4)
     for stroke in skeleton.strokes:
-        for (a, ra), (b, rb) in zip(stroke, stroke[1:], strict=False):
+        for (a, ra), (b, rb) in pairwise(stroke):
             for t in np.linspace(0, 1, 17):
                 centre = place(np.asarray(a) * (1 - t) + np.asarray(b) * t) / step
                 radius = (ra * (1 - t) + rb * t) * scale
@@ -144,8 +153,9 @@ def attenuation_map(
     """Line integral of attenuation (dimensionless, >= 0), (H, W) float32."""
     attenuation = MU_SOFT * soft_tissue(skeleton, place, shape, flesh)
     texture = trabeculae(shape, place.px_per_mm, rng)
+    holes = rng.spawn(1)[0]
     for bone in skeleton.bones:
-        project_bone(bone, place, attenuation, texture, rng)
+        project_bone(bone, place, attenuation, texture, holes)
     return attenuation
 
 

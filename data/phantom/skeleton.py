@@ -119,14 +119,18 @@ def _joint_name(limb: str, ray: int, distal_of: str) -> str | None:
 
 def build(limb: str, body: Body, pose: Pose, damage: Damage, rng: np.random.Generator) -> Skeleton:
     """The skeleton of one left limb. Everything random is drawn from rng: equal seeds give equal skeletons."""
+    hurt = rng.spawn(1)[0]  # damage draws from a stream of its own, so that it changes nothing else
     rays = shapes.HAND_RAYS if limb == "hand" else shapes.FOOT_RAYS
     skeleton = Skeleton(limb, [], {}, [], [], body.size)
     for number, ray in rays.items():
-        _add_ray(skeleton, number, ray, body, pose, damage, rng)
-    (_add_wrist if limb == "hand" else _add_tarsus)(skeleton, body, pose, damage, rng)
+        _add_ray(skeleton, number, ray, body, pose, damage, rng, hurt)
+    if limb == "hand":
+        _add_wrist(skeleton, body, pose, damage)
+    else:
+        _add_tarsus(skeleton, body)
     _add_sesamoids(skeleton, rng)
     for joint, centre in skeleton.joints.items():
-        bites_of(joint, centre, skeleton.bones, damage, rng)
+        bites_of(joint, centre, skeleton.bones, damage, hurt)
     return skeleton
 
 
@@ -140,7 +144,14 @@ def _ray_angles(limb: str, number: int, ray: shapes.Ray, pose: Pose, damage: Dam
 
 
 def _add_ray(
-    skeleton: Skeleton, number: int, ray: shapes.Ray, body: Body, pose: Pose, damage: Damage, rng: np.random.Generator
+    skeleton: Skeleton,
+    number: int,
+    ray: shapes.Ray,
+    body: Body,
+    pose: Pose,
+    damage: Damage,
+    rng: np.random.Generator,
+    hurt: np.random.Generator,
 ) -> None:
     limb, size = skeleton.limb, body.size
     kinds = _BONES[limb] if len(ray.lengths_mm) == 4 else (_BONES[limb][0], "pp", "dp")
@@ -167,7 +178,7 @@ def _add_ray(
         joint = _joint_name(limb, number, kind)
         narrowing = damage.narrowing.get(joint, 0.0)
         apex = end + direction * (0.2 * widths[2] if end_kind == "ball" else 0.0)
-        sideways = np.array([-direction[1], direction[0]]) * lateral_shift(narrowing, rng) * widths[2]
+        sideways = np.array([-direction[1], direction[0]]) * lateral_shift(narrowing, hurt) * widths[2]
         open_gap = gap * (1 - gap_loss(narrowing)) - (2.5 * size if narrowing > 3.6 and np.any(sideways) else 0)
         if joint:
             skeleton.joints[joint] = apex + direction * gap / 2 + 0.5 * sideways
@@ -175,7 +186,7 @@ def _add_ray(
     skeleton.strokes.append(stroke)
 
 
-def _add_wrist(skeleton: Skeleton, body: Body, pose: Pose, damage: Damage, rng: np.random.Generator) -> None:
+def _add_wrist(skeleton: Skeleton, body: Body, pose: Pose, damage: Damage) -> None:
     size = body.size
     tilt = np.deg2rad(pose.wrist_deg)
     turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
@@ -217,14 +228,15 @@ def _hand_fills(skeleton: Skeleton, body: Body, turn: np.ndarray, pivot: np.ndar
         [
             joints["mcp_2"] + [8 * size, -4 * size], joints["mcp_2"] + up, joints["mcp_3"] + up, joints["mcp_4"] + up,
             joints["mcp_5"] + [-3 * size, -8 * size], joints["mcp_5"] + [-9.5 * size, 6 * size], np.array([-27, -20]) * size,
-            wrist[0], wrist[1], np.array([34, 2]) * size, joints["mcp_1"] + [7 * size, 4 * size], joints["mcp_1"] + [-6 * size, -8 * size],
+            wrist[0], wrist[1], np.array([34, 2]) * size, joints["mcp_1"] + [7 * size, 4 * size],
+            joints["mcp_1"] + [-6 * size, -8 * size],
             0.5 * (joints["mcp_1"] + joints["mcp_2"]) + np.array([-8, 4]) * size,
         ]
     )  # fmt: skip
     return [palm, forearm]
 
 
-def _add_tarsus(skeleton: Skeleton, body: Body, pose: Pose, damage: Damage, rng: np.random.Generator) -> None:
+def _add_tarsus(skeleton: Skeleton, body: Body) -> None:
     size = body.size
     for i, (name, template) in enumerate(shapes.TARSALS.items()):
         jitter = body.carpal_jitter[i]
@@ -234,14 +246,26 @@ def _add_tarsus(skeleton: Skeleton, body: Body, pose: Pose, damage: Damage, rng:
         outline = ((outline - centre) @ shape.T * 1.04 + centre) * size
         thick = 0.55 if name in ("talus", "calcaneus", "tibia", "fibula") else 0.9
         skeleton.bones.append(
-            Bone(name, outline, outline.mean(0) + [0, 10], outline.mean(0) - [0, 10], (0.9 * body.cortex, 0.8 * body.cortex), body.density * thick, short=True)
+            Bone(
+                name,
+                outline,
+                outline.mean(0) + np.array([0, 10]),
+                outline.mean(0) - np.array([0, 10]),
+                (0.9 * body.cortex, 0.8 * body.cortex),
+                body.density * thick,
+                short=True,
+            )
         )
     joints = skeleton.joints
     sole = [
-        joints["mtp_1"] + [13 * size, 4 * size], joints["mtp_1"] + np.array([5, -12]) * size, joints["mtp_2"] + np.array([0, -16]) * size,
-        joints["mtp_3"] + np.array([0, -15]) * size, joints["mtp_4"] + np.array([0, -14]) * size, joints["mtp_5"] + np.array([-3, -8]) * size,
-        joints["mtp_5"] + np.array([-9, 6]) * size, np.array([-39, 8]) * size, np.array([-36, 40]) * size, np.array([-34, 90]) * size,
-        np.array([-30, 160]) * size, np.array([38, 160]) * size, np.array([36, 80]) * size, np.array([32, 30]) * size, np.array([30, -10]) * size,
+        joints["mtp_1"] + [13 * size, 4 * size], joints["mtp_1"] + np.array([5, -12]) * size,
+        joints["mtp_2"] + np.array([0, -16]) * size,
+        joints["mtp_3"] + np.array([0, -15]) * size, joints["mtp_4"] + np.array([0, -14]) * size,
+        joints["mtp_5"] + np.array([-3, -8]) * size,
+        joints["mtp_5"] + np.array([-9, 6]) * size, np.array([-39, 8]) * size, np.array([-36, 40]) * size, np.array([-34,
+        90]) * size,
+        np.array([-30, 160]) * size, np.array([38, 160]) * size, np.array([36, 80]) * size, np.array([32, 30]) * size,
+        np.array([30, -10]) * size,
     ]  # fmt: skip
     skeleton.fills.append(np.array(sole))
 
@@ -250,11 +274,15 @@ def _add_sesamoids(skeleton: Skeleton, rng: np.random.Generator) -> None:
     size, joints = skeleton.size, skeleton.joints
     if skeleton.limb == "hand":
         places = [(joints["mcp_1"] + np.array([-4.5, 3.5]) * size, 2.1), (joints["mcp_1"] + np.array([1.5, 6.5]) * size, 1.9)]
-        places += [(joints[f"mcp_{k}"] + np.array([s, 5]) * size, 1.6) for k, s, p in ((2, 4, 0.5), (5, 1, 0.6)) if rng.random() < p]
+        places += [
+            (joints[f"mcp_{k}"] + np.array([s, 5]) * size, 1.6) for k, s, p in ((2, 4, 0.5), (5, 1, 0.6)) if rng.random() < p
+        ]
     else:
         places = [(joints["mtp_1"] + np.array([s, 12]) * size, 4.2) for s in (-5.5, 5)]
     for centre, radius in places:
         t = np.linspace(0, 2 * np.pi, 18, endpoint=False)
         radii = radius * size * rng.uniform(0.8, 1.15) * np.array([1, 1.2])
         outline = centre + np.stack([np.cos(t), np.sin(t)], 1) * radii
-        skeleton.bones.append(Bone("sesamoid", outline, centre + [0, 2], centre - [0, 2], (0.5, 0.5), 0.9, short=True))
+        skeleton.bones.append(
+            Bone("sesamoid", outline, centre + np.array([0, 2]), centre - np.array([0, 2]), (0.5, 0.5), 0.9, short=True)
+        )

@@ -57,7 +57,9 @@ def draw_style(rng: np.random.Generator, limb: str, width: float = 1.0, max_px: 
         quarter_turns=int(rng.choice([0, 1, 3, 2], p=[0.985, 0.005, 0.005, 0.005])) if not wide else 0,
         fill=float(np.exp(rng.normal(0, 0.07 * width))),
         shift_frac=tuple(rng.normal(0, 0.03 * width, 2)),
-        photons=float(np.exp(rng.uniform(np.log(600), np.log(9000)))) if wide else float(np.exp(rng.uniform(np.log(1500), np.log(9000)))),
+        photons=float(np.exp(rng.uniform(np.log(600), np.log(9000))))
+        if wide
+        else float(np.exp(rng.uniform(np.log(1500), np.log(9000)))),
         scatter=rng.uniform(0.02, 0.35),
         blur_mm=rng.uniform(0.04, 0.16 if not wide else 0.3),
         gamma=float(np.exp(rng.normal(0, 0.18 * width))),
@@ -104,7 +106,17 @@ def add_metal(attenuation: np.ndarray, skeleton: Skeleton, position: Placement, 
         angle = float(np.degrees(np.arctan2(direction[1], direction[0]))) + 90
         axes = (round(9.5 * position.px_per_mm), round(rng.uniform(1, 2.4) * position.px_per_mm))
         band = np.zeros(attenuation.shape, np.uint8)
-        cv2.ellipse(band, tuple(np.round(centre).astype(int)), axes, angle, 0, 360, 255, max(1, round(1.6 * position.px_per_mm)), cv2.LINE_AA)
+        cv2.ellipse(
+            band,
+            tuple(np.round(centre).astype(int)),
+            axes,
+            angle,
+            0,
+            360,
+            255,
+            max(1, round(1.6 * position.px_per_mm)),
+            cv2.LINE_AA,
+        )
         attenuation += 1.6 * band / np.float32(255)
     if style.cable:
         height, width = attenuation.shape

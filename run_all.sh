@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# From films to a scored leaderboard submission:
+#
+#   bash run_all.sh                     the synthetic default cohort
+#   bash run_all.sh DATA_DIR            a folder in the RA2-DREAM layout
+#   PROFILE=smoke|demo|full bash run_all.sh [DATA_DIR]
+#
+# BONEAGE_DIR names a folder in the RSNA Bone Age layout to pretrain on; by default generated growing hands serve.
+# WANDB=1 mirrors the logs to Weights & Biases (offline unless WANDB_MODE says otherwise). What is finished is skipped.
+set -euo pipefail
+start=$SECONDS
+PROFILE=${PROFILE:-demo}
+case "$PROFILE" in smoke | demo | full) ;; *)
+  echo "error: PROFILE=$PROFILE is not one of smoke, demo, full" >&2
+  exit 2
+  ;;
+esac
+if (($# > 1)) || [[ ${1:-} == -* ]]; then
+  sed -n '2,9s/^# \{0,1\}//p' "$0"
+  exit 2
+fi
+data_dir=${1:+$(realpath -m -- "$1")}
+boneage_dir=${BONEAGE_DIR:+$(realpath -m -- "$BONEAGE_DIR")}
+cd "$(dirname "$0")"
+if [[ -n $data_dir && ! -d $data_dir ]]; then
+  echo "error: $1 is not a folder; give one with train/training.csv, test/template.csv and their films" >&2
+  exit 2
+fi
+source setup.sh
+flags=(${WANDB:+--wandb})
+raw=${RA_DATA:-data}/raw
+work=${RA_DATA:-data}/work
+folds=$([[ $PROFILE == full ]] && echo 5 || echo 3)
+
+step() {
+  printf '\n[%3d s] %s\n' $((SECONDS - start)) "$1"
+  shift
+  "$@"
+}
+
+if [[ -z $data_dir ]]; then
+  set=phantom-$PROFILE root=$raw/phantom-$PROFILE
+  step "films: the synthetic cohort" python -m data.phantom.make --config data/phantom/configs/$PROFILE.yaml --only cohort
+else
+  set=$(basename "$data_dir" | tr -c 'A-Za-z0-9_.\n-' _)-$PROFILE root=$data_dir
+fi
+if [[ -z $boneage_dir ]]; then
+  ages=boneage-$PROFILE boneage_dir=$raw/boneage-$PROFILE
+  step "films: growing hands to pretrain on" python -m data.phantom.make --config data/phantom/configs/$PROFILE.yaml --only boneage
+else
+  ages=$(basename "$boneage_dir" | tr -c 'A-Za-z0-9_.\n-' _)-ages
+fi
+
+step "prepare $set" python -m data.prepare --source ra2dream --root "$root" --data "$set" --folds "$folds"
+step "prepare $ages" python -m data.prepare --source rsna_boneage --root "$boneage_dir" --data "$ages"
+
+one=stage1_detect/configs/$PROFILE two=stage2_score/configs/$PROFILE three=stage3_stack/configs/$PROFILE
+step "stage 1: joints" python -m stage1_detect.train --data "$set" --config $one/yolo.yaml "${flags[@]}"
+if [[ ! -f $work/$ages/boxes.parquet ]]; then
+  step "stage 1: joints of the growing hands" python -m stage1_detect.train --data "$ages" --config $one/yolo.yaml "${flags[@]}"
+fi
+step "stage 2: crops" python -m stage2_score.crops $two/crops.yaml --data "$set" --boxes yolo
+step "stage 2: crops of the growing hands" python -m stage2_score.crops $two/crops.yaml --data "$ages" --boxes yolo
+step "stage 2: pretraining" python -m stage2_score.pretrain $two/age_*.yaml --data "$ages" "${flags[@]}"
+members=$(ls $two/*.yaml | grep -v -e /crops.yaml -e /age_)
+step "stage 2: members" python -m stage2_score.train $members --data "$set" --bone-age "$ages" "${flags[@]}"
+step "stage 3: the stack" python -m stage3_stack.train --data "$set" --config $three/blend.yaml
+step "stage 3: submission" python -m stage3_stack.submit --data "$set" --config $three/blend.yaml
+
+gold=()
+if [[ -f $root/gold/gold.csv ]]; then
+  gold=(--gold "$root/gold/gold.csv" --truth "$root/gold/truth.csv" --train-truth "$root/train/truth.csv")
+fi
+step "results" python -m stage3_stack.results --data "$set" --config $three/blend.yaml "${gold[@]}"
+printf '\nfinished in %d s: submissions/%s.csv\n' $((SECONDS - start)) "$set"

@@ -1,0 +1,36 @@
+# Sourced by run_all.sh and run_tests.sh: makes .venv and installs requirements.txt when they are not there or have changed.
+# PYTHON names the interpreter to build it with (3.11 or newer; default python3.11, else python3).
+
+choose_python() {
+  local candidate
+  for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3.12 python3; do
+    if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  echo "error: no Python 3.11 or newer found; install it, or name it: PYTHON=/path/to/python3.11 bash $0" >&2
+  return 1
+}
+
+install_requirements() {
+  local wanted stamp=.venv/requirements.sha256
+  wanted=$(sha256sum requirements.txt | cut -d' ' -f1)
+  [[ -f $stamp && $(<"$stamp") == "$wanted" ]] && return
+  local python
+  python=$(choose_python)
+  if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
+    rm -rf .venv
+    "$python" -m venv .venv || { echo "error: $python cannot make a virtual environment; install its venv package" >&2; return 1; }
+  fi
+  echo "installing requirements.txt into .venv (some minutes, once)"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt ||
+    { echo "error: installing requirements.txt failed; the lines above say why, then run the same command again" >&2; return 1; }
+  echo "$wanted" >"$stamp"
+}
+
+install_requirements || exit 1
+export PATH="$PWD/.venv/bin:$PATH"
+export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD" NO_ALBUMENTATIONS_UPDATE=1
+# glibc gives large buffers back to the system after every use; keeping them spares training a tenth of its time.
+export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592
