@@ -13,7 +13,9 @@ from stage1_detect import template
 from stage1_detect.model import JointModel, predict
 from stage1_detect.template import CLASS
 
-GOOD = 0.62  # quality from which no other orientation is tried
+GOOD = 0.62  # quality from which nothing else is tried
+# Other ways to look at a film, in order: (magnification, quarter turns). A limb that is small on its film wants a larger picture.
+LOOKS = ((1.0, 0), (1.0, 1), (1.0, 3), (1.0, 2), (1.8, 0), (1.8, 1), (1.8, 3), (1.8, 2))
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,14 @@ def candidates(raw: np.ndarray, limb: str, per_joint: int = 4, floor: float = 0.
 def read_film(model: JointModel, imgsz: int, grey: np.ndarray, part: str | None = None) -> Reading | None:
     """The joints of a film. part None: limb and side are found from the picture (a hand's palm lies on the film).
 
-    Upright first; the three other quarter turns when that reads badly. None when no hand or foot is found at all.
+    Upright first; other quarter turns and a larger picture when that reads badly. None when no hand or foot is found at all.
     """
     mirrors = [part[0] == "R"] if part else [False, True]
     limbs = [limb_of(part)] if part else ["hand", "foot"]
     best: tuple[float, Reading] | None = None
-    for turns in (0, 1, 3, 2):
+    for magnification, turns in LOOKS:
         for mirror in mirrors:
-            image, factor = view(grey, turns, mirror, imgsz)
+            image, factor = view(grey, turns, mirror, round(magnification * imgsz))
             raw = predict(model, image[None])[0]
             for limb in limbs:
                 fitted = template.settle(template.load()[limb], *candidates(raw, limb))
