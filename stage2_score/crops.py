@@ -19,6 +19,7 @@ from ra.config import UserError
 from stage2_score import members
 from stage2_score.members import Crops
 
+SHOWN = 5  # films left out that are named
 FOOT_TILT_DEG = 16.0  # the line mtp_5 -> mtp_1 of an upright left foot rises by this (mean of 736 feet, RA2-DREAM)
 WRISTS = HAND_JOINTS[10:]
 INDEX = ["row", "film_id", "patient_id", "part", "joint", "split", "box_source"]
@@ -104,11 +105,14 @@ def cut_film(grey: np.ndarray, boxes: pd.DataFrame, part: str, c: Crops) -> tupl
 
 
 def load_boxes(data: str, run: str, films: pd.DataFrame) -> tuple[pd.DataFrame, list[Path]]:
-    """Boxes of every film that has them, and the files they came from."""
-    if run == "truth":
-        files = [paths.truth_boxes(data)]
-    else:
-        files = [paths.boxes(data, run, split) for split, of in (("oof", "train"), ("test", "test")) if (films.split == of).any()]
+    """Boxes of every film that has them, and the files they came from.
+
+    A bone-age set that has boxes of its own uses them whatever `run` says: nothing is scored on it, so nothing can leak.
+    """
+    own = paths.truth_boxes(data)
+    if run == "truth" or (own.is_file() and (paths.work(data) / "bone_age.parquet").is_file()):
+        return tables.BOXES.read(own), [own]
+    files = [paths.boxes(data, run, split) for split, of in (("oof", "train"), ("test", "test")) if (films.split == of).any()]
     return pd.concat([tables.BOXES.read(f) for f in files], ignore_index=True), files
 
 
@@ -139,13 +143,12 @@ def cut_all(films: pd.DataFrame, boxes: pd.DataFrame, c: Crops, folder: Path) ->
     }
     index: dict[str, list[dict]] = {"crops": [], "canvases": []}
     rows = [row for _, row in films.iterrows()]
-    faults = 0
+    faults: list[str] = []
     with ThreadPoolExecutor(members.cores()) as pool:
         results = pool.map(lambda row: _cut_row(row, of_film.get(row.film_id), c), rows)
         for row, result in track.progress(zip(rows, results, strict=True), "cutting crops", total=len(rows)):
             if isinstance(result, str):
-                print(result, flush=True)
-                faults += 1
+                faults.append(result)
                 continue
             source = of_film[row.film_id].set_index("joint").source
             same = {"film_id": row.film_id, "patient_id": row.patient_id, "part": row.part, "split": row.split}
@@ -155,6 +158,10 @@ def cut_all(films: pd.DataFrame, boxes: pd.DataFrame, c: Crops, folder: Path) ->
             arrays["canvases"][len(index["canvases"])] = result[1]
             worst = "template" if (source == "template").any() else source.iloc[0]
             index["canvases"].append({**same, "row": len(index["canvases"]), "joint": limb(row.part), "box_source": worst})
+    print(
+        "\n".join(faults[:SHOWN] + [f"... and {len(faults) - SHOWN} more"] * (len(faults) > SHOWN)) or "every film cut",
+        flush=True,
+    )
     files = []
     for name, array in arrays.items():
         array.flush()
@@ -163,7 +170,7 @@ def cut_all(films: pd.DataFrame, boxes: pd.DataFrame, c: Crops, folder: Path) ->
         pd.DataFrame(index[name], columns=INDEX).to_parquet(temporary, index=False)
         temporary.replace(folder / f"{name}.parquet")
         files += [folder / f"{name}.npy", folder / f"{name}.parquet"]
-    return {"films": len(films) - faults, "films_left_out": faults, "crops": len(index["crops"])}, files
+    return {"films": len(films) - len(faults), "films_left_out": len(faults), "crops": len(index["crops"])}, files
 
 
 def run() -> None:

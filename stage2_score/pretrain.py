@@ -28,10 +28,7 @@ def read_ages(data: str) -> pd.DataFrame:
     path = bone_age_path(data)
     if not path.is_file():
         raise UserError(f"{path} does not exist; prepare a bone-age set, or give its name with --data")
-    ages = pd.read_parquet(path).set_index("film_id")[["bone_age_months", "male"]].astype(float)
-    if ages.isna().to_numpy().any() or not ages.index.is_unique:
-        raise UserError(f"{path}: every film needs one bone_age_months and one male; drop or complete the others")
-    return ages
+    return tables.BONE_AGE.read(path).set_index("film_id").astype(float)
 
 
 def age_task(pretrain: Pretrain, data: str, workers: int = 0):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,8 +135,8 @@ def finish(run: manifest.Run, name: str, member: Member, data: str, wandb: bool)
     run.finish([f for f in outputs if f.is_file()], figures, member.seed, folds=rows)
 
 
-def choose_machine(member: Member, place: Place, folder: Path) -> Machine:
-    """Device and precision of a run, the same for all its folds."""
+def choose_start(member: Member, place: Place, folder: Path) -> tuple[Member, Machine]:
+    """The member with its one source of weights, and its device and precision: settled once, the same for all folds."""
     from stage2_score import engine, model, tasks
 
     sites = tables.SITES.read(paths.sites(place.data))
@@ -145,7 +146,7 @@ def choose_machine(member: Member, place: Place, folder: Path) -> Machine:
     network, source = model.build(member, place.bone_age, member.head)
     machine = engine.choose(network, task, engine.Machine(place.device), member.optim.precision, folder)
     print(f"{folder.name}: starts from {source}, on {place.device} in {'bfloat16' if machine.bf16 else 'fp32'}", flush=True)
-    return machine
+    return replace(member, weights=(source,)), machine
 
 
 def run() -> None:
@@ -182,8 +183,8 @@ def train_all(work: list[tuple], args: argparse.Namespace, folder_of: dict[str, 
     place = Place(args.data, args.bone_age, jobs.device(args.device), args.workers)
     n = jobs.count(args.jobs, len(work), place.device)
     jobs.set_threads(max(1, members.cores() // n))
-    machines = {name: choose_machine(member, place, folder_of[name]) for name, member in {w[0]: w[1] for w in work}.items()}
-    tasks = [(name, member, place, k, machines[name]) for name, member, k in work]
+    starts = {name: choose_start(member, place, folder_of[name]) for name, member in {w[0]: w[1] for w in work}.items()}
+    tasks = [(name, starts[name][0], place, k, starts[name][1]) for name, _, k in work]
     for row in jobs.run(train_fold, tasks, n, "training folds"):
         figures = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float | int) and k != "fold")
         print(f"{row['run']} fold {row['fold']}: {figures}, from {row['start']}", flush=True)
