@@ -1,7 +1,7 @@
 """The README's pictures.
 
-    python -m docs.pictures films                    four generated films -> docs/films.jpg
-    python -m docs.pictures joints FILM.jpg OUT.jpg  a film with the joints that the shipped detector finds
+python -m docs.pictures films                    four generated films -> docs/films.jpg
+python -m docs.pictures joints FILM.jpg OUT.jpg  a film with the joints that the shipped detector finds
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def with_joints(path: Path) -> np.ndarray:
     from stage1_detect import detect, model
 
     grey = film.read(path)
-    reading = detect.read_film(*model.load(model.SHIPPED), grey)
+    reading = detect.read_film(model.shipped(), grey)
     if reading is None:
         raise config.UserError(f"{path}: neither a hand nor a foot was found")
     factor = HEIGHT_PX / grey.shape[0]

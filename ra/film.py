@@ -6,6 +6,7 @@ Pixel coordinates: x to the right, y down, (0, 0) the centre of the first pixel.
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import cv2
@@ -169,7 +170,8 @@ def _bytes(path: str | Path) -> bytes:
 
 
 def _brief(error: Exception) -> str:
-    return " ".join((str(error) or type(error).__name__).split())[:120]
+    text = re.sub(r"<_io\.BytesIO[^>]*>", "the file", str(error) or type(error).__name__)
+    return " ".join(text.split())[:120]
 
 
 def _check_size(width: int, height: int) -> None:

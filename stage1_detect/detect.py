@@ -89,11 +89,15 @@ def candidates(raw: np.ndarray, limb: str, per_joint: int = 4, floor: float = 0.
     return np.array(places).reshape(-1, 2), np.array(sides), np.array(scores).reshape(-1, len(joints))
 
 
-def read_film(model: JointModel, imgsz: int, grey: np.ndarray, part: str | None = None) -> Reading | None:
+Detector = tuple[JointModel, int, dict[str, template.Shape]]  # network, its input size, the shapes that settle its names
+
+
+def read_film(detector: Detector, grey: np.ndarray, part: str | None = None) -> Reading | None:
     """The joints of a film. part None: limb and side are found from the picture (a hand's palm lies on the film).
 
     Upright first; other quarter turns and a larger picture when that reads badly. None when no hand or foot is found at all.
     """
+    model, imgsz, shapes = detector
     mirrors = [part[0] == "R"] if part else [False, True]
     limbs = [limb_of(part)] if part else ["hand", "foot"]
     best: tuple[float, Reading] | None = None
@@ -102,7 +106,7 @@ def read_film(model: JointModel, imgsz: int, grey: np.ndarray, part: str | None 
             image, factor = view(grey, turns, mirror, round(magnification * imgsz))
             raw = predict(model, image[None])[0]
             for limb in limbs:
-                fitted = template.settle(template.load()[limb], *candidates(raw, limb))
+                fitted = template.settle(shapes[limb], *candidates(raw, limb))
                 if fitted is None or (best and fitted.quality <= best[0]):
                     continue
                 found = part or next(p for p in PARTS if p[0] == ("R" if mirror else "L") and limb_of(p) == limb)

@@ -13,6 +13,7 @@ from ultralytics.utils import SETTINGS
 
 from ra.anatomy import ALL_JOINTS
 from ra.config import UserError
+from stage1_detect import template
 
 TRACKERS = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "wandb", "tensorboard")
 SETTINGS.update({key: False for key in TRACKERS if key in SETTINGS})
@@ -81,6 +82,11 @@ def load(path: Path, device: str = "cpu") -> tuple[JointModel, int]:
     model = build(metadata["architecture"])
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     return model.eval().to(device), int(metadata["imgsz"])
+
+
+def shipped(device: str = "cpu") -> tuple[JointModel, int, dict[str, template.Shape]]:
+    """The detector that comes with the project: network, input size, shapes."""
+    return *load(SHIPPED, device), template.load()
 
 
 def device_of(flag: str) -> str:

@@ -48,12 +48,12 @@ def run() -> None:
     if not films:
         raise UserError(f"--films {args.films} holds no films; wanted files ending in {' '.join(FILMS)}")
 
-    from stage1_detect import model
+    from stage1_detect import model, template
     from stage1_detect.read import read_all, rows
 
-    net, imgsz = model.load(args.weights or model.SHIPPED, model.device_of(args.device))
+    detector = *model.load(args.weights or model.SHIPPED, model.device_of(args.device)), template.load()
     found, quality, faults = [], [], 0
-    for path, reading in zip(films, read_all(net, imgsz, [(p, part_of(p)) for p in films], "films"), strict=True):
+    for path, reading in zip(films, read_all(detector, [(p, part_of(p)) for p in films], "films"), strict=True):
         if reading is None or isinstance(reading, Exception):
             faults += 1
             print(f"{path.name}: {reading or 'neither a hand nor a foot was found; no boxes written'}")

@@ -10,27 +10,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from ra import config, paths, track
-from ra.anatomy import JOINTS
 from ra.tables import BOXES, FILMS
 from stage1_detect import template
 from stage1_detect.experiment import Detector
-
-
-def learn_template(films: pd.DataFrame, boxes: pd.DataFrame) -> dict[str, template.Shape]:
-    """Shapes of hand and foot from all boxes of a set, mirrored to left."""
-    table = boxes.merge(films[["film_id", "part", "laterality"]], on="film_id")
-    table["x_px"] = table.x_px.where(table.laterality == "L", -table.x_px)
-    shapes = {}
-    for limb, joints in JOINTS.items():
-        part = table[table.part.str[1] == limb[0].upper()]
-        wide = part.pivot_table(index="film_id", columns="joint", values=["x_px", "y_px", "w_px"]).dropna()
-        points = np.stack([wide["x_px"][list(joints)], wide["y_px"][list(joints)]], axis=-1)
-        shapes[limb] = template.learn(points, wide["w_px"][list(joints)].to_numpy(), limb)
-    return shapes
 
 
 def run() -> None:
@@ -40,7 +23,7 @@ def run() -> None:
     args = parser.parse_args()
     settings = config.load(Detector, args.config, args.sets)
     films, boxes = FILMS.read(paths.films(args.data)), BOXES.read(paths.truth_boxes(args.data))
-    template.save(learn_template(films, boxes), args.out / "template.json")
+    template.save(template.from_boxes(films, boxes), args.out / "template.json")
 
     from stage1_detect import data, engine, model
 

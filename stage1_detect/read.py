@@ -16,17 +16,15 @@ import torch
 from ra import film, track
 from ra.anatomy import JOINTS, limb
 from stage1_detect import template
-from stage1_detect.detect import Reading, read_film
-from stage1_detect.model import JointModel
+from stage1_detect.detect import Detector, Reading, read_film
 
 
-def read_all(
-    model: JointModel, imgsz: int, jobs: list[tuple[Path, str | None]], what: str
-) -> Iterable[Reading | film.FilmError | None]:
+def read_all(detector: Detector, jobs: list[tuple[Path, str | None]], what: str) -> Iterable[Reading | film.FilmError | None]:
     """Readings of (path, part or None) in order; a film that cannot be decoded gives its FilmError instead.
 
     One copy of the network per thread, as ultralytics keeps the last picture's anchors in it.
     """
+    model, imgsz, shapes = detector
     on_cpu = next(model.parameters()).device.type == "cpu"
     n = (os.cpu_count() or 1) if on_cpu else 1
     copies: SimpleQueue = SimpleQueue()
@@ -40,7 +38,7 @@ def read_all(
             return error
         own = copies.get()
         try:
-            return read_film(own, imgsz, grey, job[1])
+            return read_film((own, imgsz, shapes), grey, job[1])
         finally:
             copies.put(own)
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from ra.anatomy import ALL_JOINTS, JOINTS
@@ -80,6 +81,28 @@ def learn(points: np.ndarray, boxes: np.ndarray, limb: str, kept: float = 0.985)
 def _turned(points: np.ndarray, target: np.ndarray) -> np.ndarray:
     u, _, vt = np.linalg.svd(points.T @ target)
     return points @ u @ np.diag([1, np.sign(np.linalg.det(u @ vt))]) @ vt
+
+
+def from_boxes(films: pd.DataFrame, boxes: pd.DataFrame, least: int = 1) -> dict[str, Shape]:
+    """Shapes of the limbs that have at least `least` completely boxed films (tables Films and Boxes), mirrored to left."""
+    table = boxes.merge(films[["film_id", "part", "laterality"]], on="film_id")
+    table["x_px"] = table.x_px.where(table.laterality == "L", -table.x_px)
+    shapes = {}
+    for limb, joints in JOINTS.items():
+        part = table[(table.part.str[1] == limb[0].upper()) & table.joint.isin(joints)]
+        wide = part.pivot_table(index="film_id", columns="joint", values=["x_px", "y_px", "w_px"])
+        if not {("x_px", joint) for joint in joints} <= set(wide.columns) or len(wide := wide.dropna()) < least:
+            continue
+        points = np.stack([wide["x_px"][list(joints)], wide["y_px"][list(joints)]], axis=-1)
+        shapes[limb] = learn(points, wide["w_px"][list(joints)].to_numpy(), limb)
+    return shapes
+
+
+def error_frac(boxes: pd.DataFrame, truth: pd.DataFrame, films: pd.DataFrame) -> pd.Series:
+    """Distance of each joint's centre from the truth's, as a fraction of its film's long side."""
+    both = boxes.merge(truth, on=["film_id", "joint"], suffixes=("", "_true"))
+    both = both.merge(films[["film_id", "width_px", "height_px"]], on="film_id")
+    return np.hypot(both.x_px - both.x_px_true, both.y_px - both.y_px_true) / both[["width_px", "height_px"]].max(axis=1)
 
 
 def save(shapes: dict[str, Shape], path: Path = FILE) -> None:

@@ -15,8 +15,9 @@ import pandas as pd
 from ra import config, folds, manifest, paths, track
 from ra.tables import BOXES, FILMS
 from stage1_detect.experiment import Detector
+from stage1_detect.template import FILE, error_frac
 
-SHIPPED = Path(__file__).parent / "weights" / "joints.safetensors"
+SHIPPED = FILE.with_name("joints.safetensors")
 
 
 def run() -> None:
@@ -61,52 +62,36 @@ def null_boxes(films: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFram
 
 def detected_boxes(films: pd.DataFrame, settings: Detector, args, name: str) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     """Boxes of the fold models: a training film by the model that never saw it, a test film by the median of all."""
-    from stage1_detect import data, engine, model
+    from stage1_detect import finetune, model
 
-    device = model.device_of(args.device)
-    shipped, imgsz = model.load(SHIPPED, device)
     training = films[films.split == "train"]
-    n_folds = int(training.fold.max()) + 1
-    has_boxes = paths.truth_boxes(args.data).is_file()
-    if not has_boxes or settings.epochs == 0:
-        readings = [(-1, shipped, imgsz)]
+    if not paths.truth_boxes(args.data).is_file() or settings.epochs == 0:
+        detectors = {-1: model.shipped(model.device_of(args.device))}
     else:
         boxes = BOXES.read(paths.truth_boxes(args.data))
-        pictures = data.export(training, boxes, settings.imgsz, paths.work(args.data) / "pictures")
-        log = track.Log(paths.run_dir(args.data, 1, name) / "log.csv", args.wandb, f"stage1-{name}", config.as_dict(settings))
-        readings = []
-        for k in folds.chosen(args.fold, n_folds):
-            target = paths.fold_dir(args.data, 1, name, k) / "best.safetensors"
-            if not target.is_file():
-                others = [pictures[f] for f in training.film_id[training.fold != k] if f in pictures]
-                if 0 < settings.max_films < len(others):
-                    others = list(np.random.default_rng(settings.seed).choice(others, settings.max_films, replace=False))
-                own = [pictures[f] for f in training.film_id[training.fold == k] if f in pictures]
-                yaml_file = data.write_yaml(target.parent / "lists", others, own[:8] or others[:8])
-                start = None if settings.start == "scratch" else shipped
-                engine.train(settings, yaml_file, start, target, device, lambda fold=k, **row: log.row(fold=fold, **row))
-            readings.append((k, *model.load(target, device)))
+        folder = paths.run_dir(args.data, 1, name)
+        log = track.Log(folder / "log.csv", args.wandb, f"stage1-{name}", config.as_dict(settings))
+        detectors = finetune.fold_detectors(training, boxes, settings, folder, args.fold, args.device, log)
         log.close()
-    oof = [read_table(training[training.fold == k] if k >= 0 else training, net, size, k) for k, net, size in readings]
-    test = [read_table(films[films.split == "test"], net, size, k) for k, net, size in readings]
+    oof = [read_table(training[training.fold == k] if k >= 0 else training, detector, k) for k, detector in detectors.items()]
+    test = [read_table(films[films.split == "test"], detector, k) for k, detector in detectors.items()]
     return {
         "oof": (pd.concat([b for b, _ in oof]), pd.concat([q for _, q in oof])),
         "test": reduce_models(test),
     }
 
 
-def read_table(films: pd.DataFrame, net, imgsz: int, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Boxes and quality of films read by one network; a film in which nothing is found gets the null model's boxes."""
+def read_table(films: pd.DataFrame, detector, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Boxes and quality of films read by one detector; a film in which nothing is found gets the null model's boxes."""
     from stage1_detect.read import by_template, read_all, rows
 
     jobs = [(paths.ROOT / f.path, f.part) for f in films.itertuples()]
     boxes, quality = [], []
-    for film, reading in zip(films.itertuples(), read_all(net, imgsz, jobs, f"boxes, fold {fold}"), strict=True):
+    for film, reading in zip(films.itertuples(), read_all(detector, jobs, f"boxes, fold {fold}"), strict=True):
         seen = reading
         if reading is None or isinstance(reading, Exception):
-            print(
-                f"{film.film_id}: no {'hand' if film.part[1] == 'H' else 'foot'} found, its joints are put where they usually lie"
-            )
+            limb = "hand" if film.part[1] == "H" else "foot"
+            print(f"{film.film_id}: no {limb} found, its joints are put where they usually lie")
             seen = by_template(film.part, film.width_px, film.height_px)
         boxes += rows(seen, film.film_id, fold)
         quality.append({"film_id": film.film_id, "quality": seen.quality, "from_template": int(np.isnan(seen.conf).sum())})
@@ -133,11 +118,7 @@ def agreement(data: str, name: str, films: pd.DataFrame) -> dict[str, float]:
     out = {"films": float(oof.film_id.nunique()), "share_from_template": float((oof.source == "template").mean())}
     if not paths.truth_boxes(data).is_file():
         return out
-    truth = BOXES.read(paths.truth_boxes(data))
-    both = oof.merge(truth, on=["film_id", "joint"], suffixes=("", "_true")).merge(
-        films[["film_id", "width_px", "height_px"]], on="film_id"
-    )
-    error = np.hypot(both.x_px - both.x_px_true, both.y_px - both.y_px_true) / both[["width_px", "height_px"]].max(axis=1)
+    error = error_frac(oof, BOXES.read(paths.truth_boxes(data)), films)
     return out | {"median_error_frac": float(error.median()), "within_2_percent": float((error < 0.02).mean())}
 
 

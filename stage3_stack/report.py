@@ -65,9 +65,12 @@ def member_tables(cohort: Cohort, member: Member, floor: Tables) -> Tables:
 
 
 def minutes(folder: Path) -> float:
-    """How long a run took by its run.json."""
+    """How long a run's training took by its run.json; members that share the cores say so themselves."""
     path = folder / "run.json"
-    return json.loads(path.read_text()).get("seconds", np.nan) / 60 if path.is_file() else np.nan
+    if not path.is_file():
+        return np.nan
+    manifest = json.loads(path.read_text())
+    return manifest.get("metrics", {}).get("train_seconds", manifest.get("seconds", np.nan)) / 60
 
 
 @dataclass
@@ -83,7 +86,10 @@ class Report:
     @classmethod
     def make(cls, data: str, folder: Path, recipe: Recipe, gold: pd.DataFrame | None, truth: dict) -> Report:
         """Gather every row's predictions from disk."""
-        extra = [NULL_MEMBER] if paths.scores(data, 2, NULL_MEMBER, "test").is_file() else []
+        runs = sorted(
+            path.parent.name for path in paths.run_dir(data, 2, "").glob("*/oof.parquet") if (path.parent / "run.json").is_file()
+        )
+        extra = [run for run in runs if run not in recipe.members]  # the null member, and members that are not stacked
         cohort = cohorts.load(data, tuple(dict.fromkeys([*recipe.members, *extra])))
         golds = {"oof": outputs.gold_of(cohort)} | ({} if gold is None else {"test": gold})
         floor = column_means(cohort)
@@ -95,7 +101,9 @@ class Report:
         for (name, split), table in outputs.read_learners(folder / "learners.parquet").items():
             rows.setdefault(("learner", name), {})[split] = table
         rows["blend", folder.name] = {s: outputs.read_scores(folder / f"{s}.parquet") for s in ("oof", "test")}
-        rows["noise floor", "truth"] = {split: table for split, table in truth.items() if table is not None}
+        known = {split: table for split, table in truth.items() if table is not None}
+        if known:
+            rows["noise floor", "truth"] = known
         took = {m.name: minutes(paths.run_dir(data, 2, m.name)) for m in cohort.members} | {folder.name: minutes(folder)}
         return cls(cohort, rows, golds, took, missing_text(data, cohort, recipe))._checked()
 
@@ -184,6 +192,8 @@ class Report:
         return out
 
     def _noise(self) -> list[str]:
+        if ("noise floor", "truth") not in self.rows:
+            return []
         out = []
         for split in self.gold:
             floor, own, noise = (

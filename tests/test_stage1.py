@@ -23,7 +23,7 @@ REAL = paths.ROOT.parent / "shared" / "radiographs"
 
 @pytest.fixture(scope="module")
 def shipped():
-    return model.load(model.SHIPPED)
+    return model.shipped()
 
 
 def points_of(part: str, seed: int) -> np.ndarray:
@@ -67,7 +67,7 @@ def test_pixels_of_a_turned_and_mirrored_view_come_back(turns, mirror):
 
 
 def within(shipped, grey: np.ndarray, truth: dict, share: float, part: str | None) -> tuple[int, str]:
-    reading = detect.read_film(*shipped, grey, part)
+    reading = detect.read_film(shipped, grey, part)
     error = [np.hypot(*(p - truth[j])) for j, p in zip(reading.joints, reading.points, strict=True) if j in truth]
     return int((np.array(error) < share * max(grey.shape)).sum()), reading.part
 

@@ -205,7 +205,9 @@ def _add_wrist(skeleton: Skeleton, body: Body, pose: Pose, damage: Damage) -> No
             outline = (outline - pivot) @ turn.T + pivot
         cortex = (2.6 * size * body.cortex, 0.9 * size * body.cortex) if forearm else (0.8 * body.cortex, 0.7 * body.cortex)
         start, end = outline[np.argmax(outline[:, 1])], outline[np.argmin(outline[:, 1])]
-        skeleton.bones.append(Bone(name, outline, start, end, cortex, body.density * (0.8 if forearm else 1.0), short=not forearm))
+        skeleton.bones.append(
+            Bone(name, outline, start, end, cortex, body.density * (0.8 if forearm else 1.0), short=not forearm)
+        )
     bones = {bone.name: bone for bone in skeleton.bones}
     for joint, centre in shapes.WRIST_CENTRES.items():
         point = np.array(centre) * size
