@@ -44,7 +44,7 @@ class Grades(nn.Module):
 
     def __init__(self, features: int, hidden: int = 128, dropout: float = 0.2):
         super().__init__()
-        self.trunk = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout))
+        self.trunk = nn.Sequential(nn.Linear(features, hidden), nn.GELU(), nn.Dropout(dropout))
         self.out = nn.ModuleDict({f: nn.Linear(hidden, n) for f, n in WIDTHS.items()})
         self.prior = nn.ParameterDict({f: nn.Parameter(torch.zeros(N_KINDS, n)) for f, n in WIDTHS.items()})
         for finding, n in WIDTHS.items():
@@ -72,7 +72,7 @@ class Scalars(nn.Module):
 
     def __init__(self, features: int, names: tuple[str, ...], hidden: int = 64, dropout: float = 0.2):
         super().__init__()
-        self.trunk = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout))
+        self.trunk = nn.Sequential(nn.Linear(features, hidden), nn.GELU(), nn.Dropout(dropout))
         self.out = nn.ModuleDict({name: nn.Linear(hidden, 1) for name in names})
 
     def forward(self, features: Tensor, kind: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - every head is called alike

@@ -54,7 +54,7 @@ def test_unscored_findings_have_no_gradient():
     assert out["erosion"].grad[0].abs().sum() == 0 and out["narrowing"].grad.abs().sum() == 0
     assert out["erosion"].grad[1].abs().sum() > 0
     nothing = {**batch, "erosion": torch.full((2,), nan)}
-    assert float(grades_log(out, nothing)) == 0.0
+    assert grades_log(out, nothing).item() == 0.0
 
 
 def test_no_mass_above_a_sites_maximum():
@@ -67,7 +67,7 @@ def test_no_mass_above_a_sites_maximum():
         for joint, row in zip(ALL_JOINTS, p, strict=True):
             top = model.max_grade(joint, finding)
             if top >= 0:
-                assert row[top + 1 :].sum() == 0 and float(row.sum()) == pytest.approx(1, abs=1e-5), (joint, finding)
+                assert row[top + 1 :].sum() == 0 and row.sum().item() == pytest.approx(1, abs=1e-5), (joint, finding)
     assert model.max_grade("mtp_1", "erosion") == 10 and model.max_grade("thumb_ip", "narrowing") == -1
     assert model.max_grade("wrist_cmc3", "erosion") == -1 and model.max_grade("pip_2", "erosion") == 5
 
@@ -108,8 +108,8 @@ def member(**changes: object) -> Member:
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_efficientnet"])
 def test_joint_member_learns_one_batch(backbone, tmp_path):
     config = member(
-        backbone=Named(backbone), sampler=Sampler("all"), optim=Optim(epochs=80, batch=32, lr=4e-3, ema=0, patience=80, precision="fp32"),
-        loss=Named("grades_log", {"smoothing": 0.0}),
+        backbone=Named(backbone), sampler=Sampler("all"), loss=Named("grades_log", {"smoothing": 0.0}),
+        optim=Optim(epochs=80, batch=32, lr=4e-3, ema=0, patience=80, precision="fp32"),
     )  # fmt: skip
     rows = np.arange(24)
     task = tasks.Joints(toy(24), (rows, rows), config, config.loss)
@@ -166,10 +166,15 @@ def test_balanced_draw_and_its_weights():
     assert sorted(plain) == list(range(1000)) and (ones == 1).all()
 
 
-def test_unknown_names_are_named():
+def test_unknown_names_are_named(monkeypatch):
     with pytest.raises(UserError, match="resnet999"):
         model.build(member(backbone=Named("resnet999")), "none", Named("grades"))
-    with pytest.raises(UserError, match="hub"):
-        model.make_backbone(Named("resnet10t", {"channels": [8, 8, 8, 8]}), pretrained=True)
     with pytest.raises(UserError, match=r"stage2_score\.pretrain"):
         model.build(member(weights=("bone_age",), pretrained="nothing"), "nowhere", Named("grades"))
+
+    def away(*_: object, **__: object) -> None:
+        raise ConnectionError("no route to the hub")
+
+    monkeypatch.setattr(model.timm, "create_model", away)
+    with pytest.raises(UserError, match="hub"):
+        model.make_backbone(Named("resnet10t", {"channels": [8, 8, 8, 8]}), pretrained=True)
