@@ -15,7 +15,7 @@ class Detector:
     imgsz: int = 320  # long side of the network's input, px
     start: Literal["shipped", "scratch"] = "shipped"  # starting weights
     epochs: int = 2  # of finetuning per fold where the shipped weights already read the set's films; 0: no finetuning at all
-    epochs_foreign: int = 14  # where they do not: films of another kind
+    epochs_foreign: int = 10  # where they do not: films of another kind
     familiar: float = 0.97  # share of joints within 2 % of the long side from which a set is not foreign
     max_films: int = 0  # films per epoch at most, 0 all: finetuning saturates early
     batch: int = 16

@@ -5,6 +5,7 @@ Severities are continuous on the grade's own scale: a site of grade g has a seve
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,14 +39,27 @@ def lateral_shift(narrowing: float, rng: np.random.Generator) -> float:
     return float(rng.choice([-1, 1]) * rng.uniform(*reach)) if rng.random() < chance else 0.0
 
 
-def pinch(outline: np.ndarray, centre: np.ndarray, reach_mm: float, towards: bool) -> None:
-    """Grow the part of an outline that faces a wrist joint towards the joint's middle, in place."""
-    if reach_mm <= 0:
+def set_gap(proximal: np.ndarray, distal: np.ndarray, centre: np.ndarray, gap_mm: float) -> None:
+    """Bring the joint space between two bones (outlines, in place) to gap_mm around a wrist joint's centre.
+
+    The space is measured along the limb in columns around the centre; each bone's facing end then moves by half of what
+    is missing, fading to nothing 8 mm into the bone.
+    """
+    columns = centre[0] + np.linspace(-5, 5, 11)
+    low, high = max(proximal[:, 0].min(), distal[:, 0].min()), min(proximal[:, 0].max(), distal[:, 0].max())
+    columns = columns[(columns > low + 0.5) & (columns < high - 0.5)]
+    if not len(columns):
         return
-    offset = outline - centre
-    near = np.exp(-((offset[:, 0] / 8.0) ** 2) - (offset[:, 1] / 4.5) ** 2)
-    facing = offset[:, 1] < 1.5 if towards else offset[:, 1] > -1.5
-    outline[:, 1] += np.where(facing, near * reach_mm * (1 if towards else -1), 0.0)
+    below, above = (_edge(proximal, columns, np.min), _edge(distal, columns, np.max))
+    missing = 0.5 * (float(np.median(below - above)) - gap_mm)
+    for outline, sign, end in ((proximal, -1, np.median(below)), (distal, 1, np.median(above))):
+        inside = sign * (end - outline[:, 1])  # mm from the facing edge into the bone
+        outline[:, 1] += sign * missing * np.clip(1 - inside / 8, 0, 1)
+
+
+def _edge(outline: np.ndarray, columns: np.ndarray, side: Callable) -> np.ndarray:
+    """The y of an outline's upper (min) or lower (max) edge in each column."""
+    return np.array([side(outline[np.argsort(np.abs(outline[:, 0] - x))[:8], 1]) for x in columns])
 
 
 def _neighbours(joint: str, bones: list) -> list[tuple[object, str]]:
@@ -96,15 +110,15 @@ def _bites(bone: object, where: str, centre: np.ndarray, severity: float, rng: n
     else:
         tip = {"start": bone.start, "end": bone.end, "far": centre}[where]
         width = np.hypot(*(outline - tip).T)
-        reach = np.sort(width)[: len(width) // 5].mean() * (1.0 if where != "far" else 0.7)
+        reach = np.sort(width)[: len(width) // 5].mean()
         candidates = outline[width < 1.6 * reach + 1.0]
     first = candidates[np.argmax(np.abs((candidates - centre) @ np.array([1.0, 0.2])) * rng.uniform(0.85, 1.15, len(candidates)))]
     points, out = [first], []
     for _ in range(int(severity)):  # later bites beside the first ones, then opposite
         points.append(candidates[rng.integers(len(candidates))])
     for i, point in enumerate(points):
-        radius = reach * (0.2 + 0.115 * severity) * (1.0 if i == 0 else rng.uniform(0.6, 1.0))
+        radius = reach * (0.23 + 0.115 * severity) * (1.0 if i == 0 else rng.uniform(0.6, 1.0))
         inward = (outline.mean(0) - point) if where == "rim" else (centre - point)
         inward = inward / (np.hypot(*inward) + 1e-6)
-        out.append((point + inward * 0.25 * radius, float(radius), float(np.clip(0.5 + 0.12 * severity, 0, 0.95))))
+        out.append((point + inward * 0.25 * radius, float(radius), float(np.clip(0.6 + 0.1 * severity, 0, 0.95))))
     return out

@@ -80,7 +80,7 @@ TARSALS = {
     "fibula": _points(-14, 84, -20, 86, -25, 98, -23, 150, -12, 150, -11, 100),
 }  # fmt: skip
 
-# Sites of the wrist as (centre, bones proximal, bones distal); a wrist joint narrows by its bones growing to the middle.
+# Centres of the wrist's sites; a wrist joint narrows by the facing ends of its bones growing towards each other.
 WRIST_CENTRES = {
     "wrist_mc1": (26.4, -6.4), "wrist_mul": (16.6, -3.9), "wrist_nav": (9.2, 7), "wrist_lunate": (-6.8, 15),
     "wrist_radius": (5.4, 24.4), "wrist_ulna": (-20.6, 24.6),
@@ -88,13 +88,14 @@ WRIST_CENTRES = {
     "wrist_capnlun": (-.6, 10.4), "wrist_radcar": (1.6, 19),
 }  # fmt: skip
 WRIST_JOINTS = {
-    "wrist_cmc3": (("capitate",), ("mc_3",)),
-    "wrist_cmc4": (("hamate",), ("mc_4",)),
-    "wrist_cmc5": (("hamate",), ("mc_5",)),
-    "wrist_mna": (("scaphoid",), ("trapezium", "trapezoid")),
-    "wrist_capnlun": (("lunate", "scaphoid"), ("capitate",)),
-    "wrist_radcar": (("radius",), ("scaphoid", "lunate")),
-}
+    "wrist_radcar": (("radius", "scaphoid"), ("radius", "lunate")),
+    "wrist_capnlun": (("lunate", "capitate"),),
+    "wrist_mna": (("scaphoid", "trapezium"), ("scaphoid", "trapezoid")),
+    "wrist_cmc3": (("capitate", "mc_3"),),
+    "wrist_cmc4": (("hamate", "mc_4"),),
+    "wrist_cmc5": (("hamate", "mc_5"),),
+}  # pairs of bones, proximal and distal
+WRIST_GAP_MM = 2.0
 WRIST_EROSION_BONES = {
     "wrist_mc1": ("mc_1",), "wrist_mul": ("trapezium", "trapezoid"), "wrist_nav": ("scaphoid",), "wrist_lunate": ("lunate",),
     "wrist_radius": ("radius",), "wrist_ulna": ("ulna",),

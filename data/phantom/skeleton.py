@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from data.phantom import shapes
-from data.phantom.damage import Damage, bites_of, gap_loss, lateral_shift, pinch
+from data.phantom.damage import Damage, bites_of, gap_loss, lateral_shift, set_gap
 
 
 @dataclass
@@ -125,7 +125,7 @@ def build(limb: str, body: Body, pose: Pose, damage: Damage, rng: np.random.Gene
     for number, ray in rays.items():
         _add_ray(skeleton, number, ray, body, pose, damage, rng, hurt)
     if limb == "hand":
-        _add_wrist(skeleton, body, pose, damage)
+        _add_wrist(skeleton, body, pose, damage, rng)
     else:
         _add_tarsus(skeleton, body)
     _add_sesamoids(skeleton, rng)
@@ -186,7 +186,7 @@ def _add_ray(
     skeleton.strokes.append(stroke)
 
 
-def _add_wrist(skeleton: Skeleton, body: Body, pose: Pose, damage: Damage) -> None:
+def _add_wrist(skeleton: Skeleton, body: Body, pose: Pose, damage: Damage, rng: np.random.Generator) -> None:
     size = body.size
     tilt = np.deg2rad(pose.wrist_deg)
     turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
@@ -196,10 +196,10 @@ def _add_wrist(skeleton: Skeleton, body: Body, pose: Pose, damage: Damage) -> No
         outline = shapes.smooth(template)
         centre = outline.mean(0)
         forearm = name in ("radius", "ulna")
-        shape = np.array([[1 + 0.05 * jitter[0], 0.04 * jitter[1]], [0.04 * jitter[2], 1 + 0.05 * jitter[3]]])
+        shape = np.array([[1 + 0.04 * jitter[0], 0.03 * jitter[1]], [0.03 * jitter[2], 1 + 0.04 * jitter[3]]])
         if not forearm:
             shape = shape * (1.07 - 0.06 * (body.space - 1))
-            outline = (outline - centre) @ shape.T + centre + 0.35 * jitter[4:]
+            outline = (outline - centre) @ shape.T + centre + 0.3 * jitter[4:]
         outline = outline * size
         if forearm:
             outline = (outline - pivot) @ turn.T + pivot
@@ -212,10 +212,11 @@ def _add_wrist(skeleton: Skeleton, body: Body, pose: Pose, damage: Damage) -> No
     for joint, centre in shapes.WRIST_CENTRES.items():
         point = np.array(centre) * size
         skeleton.joints[joint] = (point - pivot) @ turn.T + pivot if joint in ("wrist_radius", "wrist_ulna") else point
-    for joint, (proximal, distal) in shapes.WRIST_JOINTS.items():
-        for name in (*proximal, *distal):
-            reach = gap_loss(damage.narrowing.get(joint, 0.0)) * 1.25 * size
-            pinch(bones[name].outline, skeleton.joints[joint], reach, towards=name in distal)
+    for joint, pairs in shapes.WRIST_JOINTS.items():
+        lost = gap_loss(damage.narrowing.get(joint, 0.0))
+        space = shapes.WRIST_GAP_MM * size * body.space * rng.normal(1, 0.08) * (1 - lost)
+        for proximal, distal in pairs:
+            set_gap(bones[proximal].outline, bones[distal].outline, skeleton.joints[joint], space)
     skeleton.fills += _hand_fills(skeleton, body, turn, pivot)
 
 
