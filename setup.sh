@@ -30,6 +30,12 @@ install_requirements() {
 }
 
 install_requirements || exit 1
+# LightGBM wants the system's OpenMP runtime, which a bare machine may lack; scikit-learn's wheel brings one.
+if ! .venv/bin/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null; then
+  mkdir -p .venv/openmp
+  ln -sf "$(find "$PWD/.venv/lib" -path '*scikit_learn.libs/libgomp*' | head -n 1)" .venv/openmp/libgomp.so.1
+  export LD_LIBRARY_PATH="$PWD/.venv/openmp${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+fi
 export PATH="$PWD/.venv/bin:$PATH"
 export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD" NO_ALBUMENTATIONS_UPDATE=1
 # glibc gives large buffers back to the system after every use; keeping them spares training a tenth of its time.
