@@ -75,7 +75,7 @@ def test_a_set_with_faults_ends_in_a_full_submission(world, finished, tmp_path):
     assert pd.read_csv(Path(world["RA_SUBMISSIONS"]) / "hospital-smoke.csv").notna().all().all()
 
 
-@pytest.mark.parametrize(("content", "sentence"), [(None, "is not a folder"), ({}, "training.csv")])
+@pytest.mark.parametrize(("content", "sentence"), [(None, "is not a folder"), ({}, "wrong/train does not exist")])
 def test_a_wrong_folder_is_one_sentence(world, tmp_path, content, sentence):
     folder = tmp_path / "wrong"
     if content is not None:
