@@ -25,7 +25,7 @@ def read(path: Path, required: Iterable[str], strict: bool = True) -> list[Row]:
     strict: an unknown column is an error too.
     """
     if not path.is_file():
-        raise UserError(f"{path} does not exist; --root must be the folder that holds it")
+        raise UserError(f"{path} does not exist; give the folder that holds it (README, layout of a data folder)")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
