@@ -21,6 +21,14 @@ class UserError(Exception):
     """One sentence for the person at the keyboard: what is wrong, where, and the cure."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """One of a table of swappable things (backbone, head, loss, learner ...), with its own parameters."""
+
+    name: str
+    params: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
 def load(cls: type[T], path: str | Path | None, sets: list[str] = ()) -> T:
     """Build `cls` from its defaults, a YAML file and `a.b=c` overrides; anything unknown or mistyped is a UserError."""
     values: dict[str, Any] = {}

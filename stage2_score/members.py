@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ra import config as config_module
-from ra.config import UserError
+from ra.config import Named, UserError
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -18,14 +18,6 @@ def cores() -> int:
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(found, int(limit))) if limit.isdigit() else found
-
-
-@dataclass(frozen=True)
-class Named:
-    """One of a table of swappable things, with its own parameters."""
-
-    name: str
-    params: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

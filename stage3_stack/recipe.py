@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ra import config as config_module
-from ra.config import UserError
+from ra.config import Named, UserError
 
 CONFIGS = Path(__file__).parent / "configs"
 DEFAULT = CONFIGS / "demo" / "blend.yaml"
-
-
-@dataclass(frozen=True)
-class Named:
-    """A learner of learners.LEARNERS with its own parameters."""
-
-    name: str
-    params: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
