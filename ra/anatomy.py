@@ -14,6 +14,8 @@ FINDINGS = ("erosion", "narrowing")
 LIMBS = ("hand", "foot")
 TOTAL = "total"  # the site name of a sum; with part "ALL" it is the patient's
 ALL_PARTS = "ALL"
+BOTH_HANDS = "HANDS"  # both hands read as one picture: the part of its total (0..280) and of its severity class
+SEVERITY = "severity"  # the site name of a severity class, an ordered class of a total
 
 HAND_JOINTS = (
     "thumb_ip", "pip_2", "pip_3", "pip_4", "pip_5", "mcp_1", "mcp_2", "mcp_3", "mcp_4", "mcp_5",
@@ -26,6 +28,7 @@ ALL_JOINTS = HAND_JOINTS + FOOT_JOINTS  # 28: the class ids of the detector and 
 
 MAX_GRADE = {("hand", "erosion"): 5, ("hand", "narrowing"): 4, ("foot", "erosion"): 10, ("foot", "narrowing"): 4}
 MAX_TOTAL = {"erosion": 280, "narrowing": 168, "total": 448}
+MAX_BOTH_HANDS = 280
 N_GRADES = 11  # 0..10, the widest scale: the columns p0..p10 of the Scores table
 
 EROSION_HAND = HAND_JOINTS[:16]
@@ -34,6 +37,8 @@ NARROWING_HAND = HAND_JOINTS[1:10] + HAND_JOINTS[16:]
 # Ratingen scores the eroded share of a joint's surface; the wrist is scored as one joint here (Rohrbach 2019, Table 1).
 RATINGEN_JOINTS = {"hand": (*HAND_JOINTS[:10], "wrist"), "foot": FOOT_JOINTS}
 RATINGEN_STEPS_PERCENT = (0, 20, 40, 60, 80)  # a grade is the number of steps that the percentage lies above
+# Site names of Ratingen rows in a Scores table, RATINGEN + joint and so on: grade, mean and median of the percentage.
+RATINGEN, PERCENT, MEDIAN = "ratingen__", "percent__", "median__"
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,11 @@ def sites(data: str) -> Path:
     return work(data) / "sites.parquet"
 
 
+def ratingen(data: str) -> Path:
+    """Ratingen percentages of a set; absent when it has none."""
+    return work(data) / "ratingen.parquet"
+
+
 def truth_boxes(data: str) -> Path:
     """Boxes that came with the set (`source=truth`); absent when the set has none."""
     return work(data) / "boxes.parquet"

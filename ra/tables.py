@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ra.anatomy import ALL_JOINTS, ALL_PARTS, FINDINGS, N_GRADES, PARTS
+from ra.anatomy import ALL_JOINTS, ALL_PARTS, BOTH_HANDS, FINDINGS, N_GRADES, PARTS, RATINGEN_JOINTS
 from ra.config import UserError
 
 PROBABILITIES = tuple(f"p{grade}" for grade in range(N_GRADES))
@@ -96,7 +96,7 @@ class Schema:
         return out
 
 
-_PART_OR_ALL = (*PARTS, ALL_PARTS)
+_PART_OR_ALL = (*PARTS, ALL_PARTS, BOTH_HANDS)
 _TEXT = Column("str")
 _SPLIT = Column("str", values=("train", "test"))
 
@@ -135,6 +135,21 @@ SITES = Schema(
         "split": _SPLIT,
     },
     ("patient_id", "part", "site", "finding"),
+)
+
+# Percent of a joint's surface that is eroded (Ratingen); the wrist is one joint.
+RATINGEN = Schema(
+    "ratingen",
+    {
+        "patient_id": _TEXT,
+        "person_id": _TEXT,
+        "visit": Column("int", low=1),
+        "part": Column("str", values=PARTS),
+        "joint": Column("str", values=tuple(dict.fromkeys(j for joints in RATINGEN_JOINTS.values() for j in joints))),
+        "percent": Column("float", required=False, low=0, high=100),  # NaN for test patients and where not scored
+        "split": _SPLIT,
+    },
+    ("patient_id", "part", "joint"),
 )
 
 BOXES = Schema(
