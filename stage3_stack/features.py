@@ -12,10 +12,12 @@ import numpy as np
 
 from ra.anatomy import FINDINGS, SITES, limb, other_side
 from ra.metrics import log_score
-from stage3_stack.cohort import FILM_OF, FINDING_SITES, MOMENTS, Cohort, Member
+from stage3_stack.cohort import FINDING_SITES, Cohort
+from stage3_stack.member import FILM_OF, MOMENTS, Member
 
 ELOG, GRADE, ANY, _ = range(len(MOMENTS))
 KINDS = {k: i for i, k in enumerate(dict.fromkeys((limb(s.part), s.joint, s.finding) for s in SITES))}  # left and right are one
+HANDS = np.array([limb(s.part) == "hand" for s in SITES])
 IDENTITY = "kind"  # the feature that names the site; a category, not a quantity
 
 
@@ -68,26 +70,84 @@ def opinion(members: list[Member]) -> np.ndarray:
         return np.nanmean(stack, axis=0)
 
 
-def site_features(cohort: Cohort) -> tuple[np.ndarray, list[str]]:
-    """(n, 86, F) features of all patients and their names; <member>:elog is a member's own guess at L(grade)."""
-    joint = [m for m in cohort.members if m.moments is not None]
-    shape = (len(cohort.patients), len(SITES))
+def _own(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:
+    """The members' opinion of the very site; <member>:elog is a member's own guess at L(grade), a Ratingen grade is not."""
     out: dict[str, np.ndarray] = {}
-    for m in joint:
-        out |= {f"{m.name}:{moment}": m.moments[..., i] for i, moment in enumerate(MOMENTS)}
-    mean = opinion(joint)
+    for m in cohort.members:
+        if m.moments is not None:
+            out |= {f"{m.name}:{moment}": m.moments[..., i] for i, moment in enumerate(MOMENTS)}
     out |= {f"mean_{moment}": mean[..., i] for i, moment in enumerate(MOMENTS)}
-    out |= {f"{name}_elog": mean_over(mean[..., ELOG], mask) for name, mask in MASKS.items()}
-    out |= {f"{name}_any": mean_over(mean[..., ANY], MASKS[name]) for name in ("other_side", "finding", "patient")}
+    for m in cohort.members:
+        if m.ratingen is not None:
+            out |= {f"{m.name}:ratingen_{moment}": m.ratingen[..., i] for i, moment in enumerate(MOMENTS)}
+    return out
+
+
+def _related(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:  # noqa: ARG001
+    """Means over related sites of the patient."""
+    out = {f"{name}_elog": mean_over(mean[..., ELOG], mask) for name, mask in MASKS.items()}
+    return out | {f"{name}_any": mean_over(mean[..., ANY], MASKS[name]) for name in ("other_side", "finding", "patient")}
+
+
+def _both_sides(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:  # noqa: ARG001
+    """The same joint on the other side and in the other finding, and all 86 opinions of the patient, the site's own side first.
+
+    After Li & Guan, whose second level saw both sides and both findings of a patient; that a right joint's row names the
+    right side's opinions as a left joint's the left side's, so that both learn from each other, is ours.
+    """
+    elog = mean[..., ELOG]
+    out = {f"{name}_elog": mean_over(elog, MASKS[name]) for name in ("other_side", "other_finding")}
+    place = {(s.part[0], limb(s.part), s.joint, s.finding): j for j, s in enumerate(SITES)}
+    for side, of in (("same", lambda part: part[0]), ("other", lambda part: other_side(part)[0])):
+        for kind in KINDS:
+            out[f"{side}_{kind[1]}_{kind[2]}"] = elog[:, [place[of(s.part), *kind] for s in SITES]]
+    return out
+
+
+def _whole(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:
+    """What members of whole films say of the part and of the patient."""
+    shape, out = mean.shape[:2], {}
     for m in cohort.members:
         if m.films is not None:
             part = np.stack([m.films[:, FILM_OF[s.part, s.finding]] for s in SITES], axis=1)
             out[f"{m.name}:part"] = log_score(part)
             out[f"{m.name}:patient"] = np.broadcast_to(log_score(8 * _nanmean(m.films))[:, None], shape)
-    out["template"] = _nanmean(np.stack([m.template for m in joint], axis=-1))
-    out["foot"] = np.broadcast_to([float(limb(s.part) == "foot") for s in SITES], shape)
-    out[IDENTITY] = np.broadcast_to([float(KINDS[limb(s.part), s.joint, s.finding]) for s in SITES], shape)
+        if m.hands is not None:
+            out[f"{m.name}:hands"] = np.broadcast_to(log_score(m.hands)[:, None], shape)
+        if m.severity is not None:
+            out[f"{m.name}:severity"] = np.broadcast_to(expected_class(m)[:, None], shape)
+    return out
+
+
+def _place(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:
+    """Which site it is, and whether its box was the template's."""
+    template = _nanmean(np.stack([m.template for m in cohort.members if m.template is not None], axis=-1))
+    foot = [float(limb(s.part) == "foot") for s in SITES]
+    kind = [float(KINDS[limb(s.part), s.joint, s.finding]) for s in SITES]
+    return {"template": template} | {
+        name: np.broadcast_to(value, mean.shape[:2]) for name, value in (("foot", foot), (IDENTITY, kind))
+    }
+
+
+FEATURES = {
+    "all": (_own, _related, _whole, _place),
+    "own": (_own, _place),
+    "patient": (_own, _both_sides, _place),
+}  # the named sets of a recipe
+
+
+def site_features(cohort: Cohort, features: str = "all") -> tuple[np.ndarray, list[str]]:
+    """(n, 86, F) features of all patients and their names; `features` is a name in FEATURES."""
+    mean = opinion([m for m in cohort.members if m.moments is not None])
+    out: dict[str, np.ndarray] = {}
+    for block in FEATURES[features]:
+        out |= block(cohort, mean)
     return np.stack(list(out.values()), axis=-1), list(out)
+
+
+def expected_class(member: Member) -> np.ndarray:
+    """(n,) expected severity class 0..9."""
+    return member.severity @ np.arange(member.severity.shape[1])
 
 
 def _nanmean(values: np.ndarray) -> np.ndarray:
@@ -112,11 +172,28 @@ def total_features(cohort: Cohort, rows: np.ndarray, grades: np.ndarray, target:
             own = film_sums(m.films[rows], grades)
             prefix = m.name if m.moments is None else f"{m.name}_film"
             out |= {f"{prefix}:{'own' if name == target else name}": log_score(value) for name, value in own.items()}
+        out |= _patient_features(m, rows, grades, target)
     seen = opinion([m for m in cohort.members if m.moments is not None])[rows]
     out["count"] = np.log2(1 + np.nansum(seen[..., ANY], axis=1))
     out["worst"] = log_score(grades.max(axis=1))
     out["half_grade"] = np.log2(1 + (grades > 0.5).sum(axis=1))
     return np.stack(list(out.values()), axis=-1), list(out)
+
+
+def _patient_features(m: Member, rows: np.ndarray, grades: np.ndarray, target: str) -> dict[str, np.ndarray]:
+    """What a both-hands or Ratingen member says of a patient; the stack's own grades stand in for feet and missing hands."""
+    out = {}
+    if m.hands is not None:
+        hands = np.where(np.isnan(m.hands[rows]), grades[:, HANDS].sum(axis=1), m.hands[rows])
+        out[f"{m.name}:hands"] = log_score(hands)
+        if target == "total":
+            out[f"{m.name}:own"] = log_score(hands + grades[:, ~HANDS].sum(axis=1))
+    if m.severity is not None:
+        out[f"{m.name}:severity"] = expected_class(m)[rows]
+    if m.ratingen is not None:
+        grade = m.ratingen[rows][..., GRADE]
+        out[f"{m.name}:ratingen"] = log_score(np.where(np.isnan(grade), grades, grade)[:, FINDING_SITES["erosion"]].sum(axis=1))
+    return out
 
 
 def _sums(grades: np.ndarray) -> dict[str, np.ndarray]:

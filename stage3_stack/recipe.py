@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ra import config as config_module
 from ra.config import Named, UserError
@@ -20,6 +20,7 @@ class Recipe:
     members: tuple[str, ...]  # runs of stage 2, joint and whole-film ones
     site_learners: tuple[Named, ...]  # one grade of one site
     total_learners: tuple[Named, ...]  # the patient's total, erosion and narrowing
+    features: Literal["all", "own", "patient"] = "all"  # what a site's learners may know, features.FEATURES
     inner_folds: int = 5  # patient splits inside the training patients that choose blend and threshold
     rounds: int = 12  # picks of the greedy blend
     bags: int = 16  # resamples of the patients over which the greedy blend is averaged
@@ -31,6 +32,8 @@ class Recipe:
             raise UserError("members is empty; name at least one run of stage 2")
         if len(set(self.members)) < len(self.members):
             raise UserError(f"members names a run twice: {', '.join(self.members)}")
+        if not self.zero_below:
+            raise UserError("zero_below is empty; name at least 0.0, which leaves small grades alone")
         if self.inner_folds < 2:
             raise UserError(f"inner_folds is {self.inner_folds}; at least 2 are needed")
         if not self.site_learners or not self.total_learners:

@@ -16,8 +16,9 @@ from ra.config import UserError
 from ra.metrics import unlog_score
 from stage3_stack import cohort as cohorts
 from stage3_stack import outputs, submission
-from stage3_stack.cohort import FINDING_SITES, MOMENTS, TARGETS, Cohort, Member
+from stage3_stack.cohort import FINDING_SITES, TARGETS, Cohort
 from stage3_stack.features import film_sums
+from stage3_stack.member import MOMENTS, Member
 from stage3_stack.outputs import RANKED
 from stage3_stack.recipe import Recipe
 

@@ -45,7 +45,7 @@ class Stack:
 
     def __init__(self, cohort: Cohort, recipe: Recipe):
         self.cohort, self.recipe = cohort, recipe
-        self.cube, self.names = site_features(cohort)
+        self.cube, self.names = site_features(cohort, recipe.features)
 
     def fit(self, rows: np.ndarray) -> Stack:
         c, recipe = self.cohort, self.recipe

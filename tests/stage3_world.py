@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from ra import folds, manifest, paths, tables
-from ra.anatomy import ALL_PARTS, FINDINGS, PARTS, SITES, limb
+from ra.anatomy import ALL_PARTS, BOTH_HANDS, FINDINGS, PARTS, RATINGEN, RATINGEN_JOINTS, SEVERITY, SITES, limb, percent2grade
 from ra.tables import PROBABILITIES
 
 # latent damage at which a grade begins; narrowing skips 1 mostly, foot erosion has two sides
@@ -80,6 +82,54 @@ def film_table(start: dict, totals: np.ndarray) -> pd.DataFrame:
     )
 
 
+def hands_table(start: dict, pred: np.ndarray, target: np.ndarray) -> pd.DataFrame:
+    """Scores rows of a both-hands member; pred and target (n,) totals 0..280."""
+    own = {"part": BOTH_HANDS, "site": "total", "finding": "total", "pred": pred, "max_score": 280, "box_source": None}
+    return pd.DataFrame(start | own | {"target": target} | dict.fromkeys(PROBABILITIES, np.nan))
+
+
+def severity_table(start: dict, p: np.ndarray, target: np.ndarray) -> pd.DataFrame:
+    """Scores rows of a severity classifier; p (n, 10), target (n,) classes."""
+    own = {
+        "part": BOTH_HANDS,
+        "site": SEVERITY,
+        "finding": "total",
+        "pred": p @ np.arange(10),
+        "max_score": 9,
+        "box_source": None,
+    }
+    return pd.DataFrame(start | own | {"target": target, "p10": np.nan} | {f"p{k}": p[:, k] for k in range(10)})
+
+
+def ratingen_table(start: dict, p: np.ndarray, target: np.ndarray) -> pd.DataFrame:
+    """Scores rows of a Ratingen member; p (n, 34 joints, 6), target (n, 34) grades."""
+    own = {"part": [k[0] for k in RATINGEN_KEYS] * len(p), "site": [RATINGEN + k[1] for k in RATINGEN_KEYS] * len(p)}
+    own |= {"finding": "erosion", "pred": (p @ np.arange(6)).ravel(), "max_score": 5, "box_source": "model"}
+    columns = {name: p[..., k].ravel() if k < 6 else np.nan for k, name in enumerate(PROBABILITIES)}
+    return pd.DataFrame(start | own | {"target": target.ravel()} | columns)
+
+
+RATINGEN_KEYS = [(part, joint) for part in PARTS for joint in RATINGEN_JOINTS[limb(part)]]
+BOUNDS = [1, 5, 10, 15, 20, 30, 50, 80, 140]  # where classes 1..9 of severity begin
+
+
+def eroded_percent(latent: np.ndarray) -> np.ndarray:
+    """(n, 34) percent of each Ratingen joint, in steps of 5, from the worst latent damage (n, 86) of its erosion sites."""
+    erosion = [(_ratingen_key(s), j) for j, s in enumerate(SITES) if s.finding == "erosion"]
+    worst = np.stack([latent[:, [j for key, j in erosion if key == wanted]].max(axis=1) for wanted in RATINGEN_KEYS], axis=1)
+    return 5.0 * np.round(np.clip((worst - 0.9) / 3.0, 0, 1) * 20)
+
+
+def _ratingen_key(site) -> tuple[str, str]:
+    return site.part, "wrist" if site.joint.startswith("wrist") else site.joint
+
+
+def near(level: np.ndarray, n_classes: int, sigma: float) -> np.ndarray:
+    """(..., n_classes) a distribution around each level, in classes."""
+    p = np.exp(-0.5 * np.square((level[..., None] - np.arange(n_classes)) / sigma))
+    return p / p.sum(axis=-1, keepdims=True)
+
+
 def sites_table(patients: np.ndarray, split: np.ndarray, grades: np.ndarray) -> pd.DataFrame:
     """86 sites and 3 totals per patient; test targets NaN."""
     erosion = np.array([s.finding == "erosion" for s in SITES])
@@ -132,12 +182,50 @@ def make(
     blur = rng.normal(0, 0.5, (n, 4, 2)) + rng.normal(0, 0.4, (n, 1, 1))
     totals = ((totals.transpose(2, 0, 1) + 1) * np.exp(blur)).clip(0, 100)
     write(data, "film", fold, patients, lambda start, rows: film_table(start(8), totals[rows]))
+    others = [*hand_members(data, fold, patients, reader, rng), ratingen_member(data, fold, patients, latent, split, rng)]
     test = split == "test"
     return {
         "gold": gold_table(patients[test], reader[test]), "truth": gold_table(patients[test], truth[test]),
         "train_gold": gold_table(patients[~test], reader[~test]), "train_truth": gold_table(patients[~test], truth[~test]),
-        "members": [*members, "film"], "fold": fold,
+        "members": [*members, "film"], "fold": fold, "others": others,
     }  # fmt: skip
+
+
+def hand_members(data: str, fold: np.ndarray, patients: np.ndarray, reader: np.ndarray, rng: np.random.Generator) -> list[str]:
+    """Three regressors of both hands' total and three classifiers of its class; the fourth patient has no film of a hand."""
+    total = reader[:, [limb(s.part) == "hand" for s in SITES]].sum(axis=1)
+    level = np.searchsorted(BOUNDS, total, side="right").astype(float)
+    known = np.arange(len(patients)) < len(fold)
+    shared, names = rng.normal(0, 0.2, len(patients)), []
+    for i, sigma in enumerate((0.3, 0.4, 0.5)):
+        pred = (total + 2) * np.exp(shared + rng.normal(0, sigma, len(total)))
+        p = near(level + 2 * shared + rng.normal(0, 3 * sigma, len(total)), 10, 4 * sigma)
+        pred[3], p[3] = np.nan, np.nan
+        for name, table, values, truth in (("total", hands_table, pred.clip(0, 280), total), ("class", severity_table, p, level)):
+            target = np.where(known, truth, np.nan)
+            names.append(f"{name}{i}")
+            write(data, names[-1], fold, patients, partial(_rows, table, values, target))
+            saved = {"head": {"name": "severity", "params": {"bounds": BOUNDS}}}
+            (paths.run_dir(data, 2, names[-1]) / "config.yaml").write_text(yaml.safe_dump(saved))
+    return names
+
+
+def ratingen_member(
+    data: str, fold: np.ndarray, patients: np.ndarray, latent: np.ndarray, split, rng: np.random.Generator
+) -> str:
+    """The Ratingen table of reader 1 and a member that sees it with noise."""
+    percent = eroded_percent(latent)
+    target = np.vectorize(percent2grade)(percent).astype(float)
+    target[split == "test"] = np.nan
+    p = near(percent / 20 + rng.normal(0, 0.6, percent.shape), 6, 0.7)
+    p[3, [part == "LH" for part, _ in RATINGEN_KEYS]] = np.nan
+    keys = pd.DataFrame(RATINGEN_KEYS * len(patients), columns=["part", "joint"])
+    people = np.repeat(patients, len(RATINGEN_KEYS))
+    own = {"patient_id": people, "person_id": people, "visit": 1, "split": np.repeat(split, len(RATINGEN_KEYS))}
+    seen = np.where((split == "test")[:, None], np.nan, percent)
+    tables.RATINGEN.write(keys.assign(percent=seen.ravel(), **own), paths.ratingen(data))
+    write(data, "eroded", fold, patients, lambda start, rows: ratingen_table(start(len(RATINGEN_KEYS)), p[rows], target[rows]))
+    return "eroded"
 
 
 def write(data: str, run: str, fold: np.ndarray, patients: np.ndarray, rows: Callable) -> None:

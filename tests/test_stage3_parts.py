@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from ra import anatomy, metrics
-from ra.anatomy import COLUMNS_B, ID, SITES
-from stage3_stack import blend, check, learners, score, submission
-from stage3_stack.cohort import moments_of
+from ra.anatomy import COLUMNS_B, ID, RATINGEN, SITES
+from stage3_stack import blend, check, learners, member, score, submission
 from stage3_stack.features import IDENTITY, MASKS, mean_over
+from stage3_stack.member import moments_of
 
 PLACE = {s.column: j for j, s in enumerate(SITES)}
 
@@ -48,6 +48,19 @@ def test_moments_of_a_distribution():
     moments = moments_of(np.array([[1.5, 3.0]]), p)
     assert moments[0, 0] == pytest.approx([1.0, 1.5, 0.5, 1.5])  # E[L] = 0.5 * log2(4)
     assert moments[0, 1, :2] == pytest.approx([2.0, 3.0]) and np.isnan(moments[0, 1, 2:]).all()
+
+
+def test_ratingen_grades_go_to_their_erosion_sites():
+    """By hand: a wrist's grade stands at six sites, a foot's is doubled, half a film is NaN; narrowing is never touched."""
+    keys = [("LH", "wrist"), ("RF", "mtp_2"), ("LH", "mcp_2")]
+    p = np.array([[0, 0.5, 0, 0.5, 0, 0], [0.5, 0, 0, 0, 0, 0.5], [np.nan] * 6])
+    table = pd.DataFrame([(part, RATINGEN + joint) for part, joint in keys], columns=["part", "site"])
+    table = table.assign(pred=[2.0, 2.5, np.nan], **{f"p{k}": p[:, k] for k in range(6)})
+    found = member.READ["ratingen"](table, np.zeros(3, dtype=int), 1)["ratingen"][0]
+    wrist = [PLACE[f"LH_wrist_E__{place}"] for place in ("mc1", "mul", "nav", "lunate", "radius", "ulna")]
+    assert set(np.flatnonzero(~np.isnan(found[:, 1]))) == {*wrist, PLACE["RF_mtp_E__2"]}
+    assert found[wrist[3]] == pytest.approx([1.5, 2.0, 1.0, 1.0])  # E[L] = (log2 2 + log2 4) / 2
+    assert found[PLACE["RF_mtp_E__2"]] == pytest.approx([np.log2(11) / 2, 5.0, 0.5, 5.0])  # grades 0 and 10, half each
 
 
 def test_imputer_fills_by_kind():

@@ -42,6 +42,7 @@ def world(tmp_path_factory) -> dict:
         patch.setenv("RA_DATA", str(folder))
         patch.setenv("RA_SUBMISSIONS", str(folder / "submissions"))
         made = stage3_world.make("world")
+        made["members"] += ["total0", "class0", "eroded"]
         sites = tables.SITES.read(paths.sites("world"))
         sites.loc[sites.index[5:600:37], "target"] = np.nan
         tables.SITES.write(sites, paths.sites("world"))
