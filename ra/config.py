@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 import sys
@@ -31,34 +32,51 @@ class Named:
 
 def load(cls: type[T], path: str | Path | None, sets: list[str] = ()) -> T:
     """Build `cls` from its defaults, a YAML file and `a.b=c` overrides; anything unknown or mistyped is a UserError."""
-    values: dict[str, Any] = {}
-    if path is not None:
-        path = Path(path)
-        if not path.is_file():
-            near = difflib.get_close_matches(path.stem, [p.stem for p in path.parent.glob("*.yaml")], n=1)
-            hint = f"; did you mean {path.with_name(near[0] + '.yaml')}?" if near else ""
-            raise UserError(f"config {path} does not exist{hint}")
-        try:
-            values = yaml.safe_load(path.read_text()) or {}
-        except yaml.YAMLError as error:
-            raise UserError(f"config {path} is not valid YAML: {error}") from error
-        if not isinstance(values, dict):
-            raise UserError(f"config {path} must be a mapping of keys to values")
+    values = {} if path is None else read_yaml(Path(path))
+    return build(cls, override(values, sets), where=str(path or cls.__name__))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping of a YAML file; UserError when it is missing (with did-you-mean), broken or no mapping."""
+    if not path.is_file():
+        near = difflib.get_close_matches(path.stem, [p.stem for p in path.parent.glob("*.yaml")], n=1)
+        hint = f"; did you mean {path.with_name(near[0] + '.yaml')}?" if near else ""
+        raise UserError(f"config {path} does not exist{hint}")
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"config {path} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"config {path} must be a mapping of keys to values")
+    return values
+
+
+def override(values: dict[str, Any], sets: list[str]) -> dict[str, Any]:
+    """A copy of nested values with `a.b=c` items set."""
     for item in sets:
         key, eq, text = item.partition("=")
         if not eq:
             raise UserError(f"--set {item}: write key=value, for example --set epochs=3")
-        node = values
-        *parents, leaf = key.split(".")
-        for parent in parents:
-            node = node.setdefault(parent, {})
-            if not isinstance(node, dict):
-                raise UserError(f"--set {item}: {parent} is one value, not a group of keys")
         try:
-            node[leaf] = yaml.safe_load(text)
+            value = yaml.safe_load(text)
         except yaml.YAMLError:
             raise UserError(f"--set {item}: {text!r} is not a YAML value; quote it") from None
-    return build(cls, values, where=str(path or cls.__name__))
+        *parents, leaf = key.split(".")
+        node = values
+        for parent in parents:
+            node = node.get(parent, {})
+            if not isinstance(node, dict):
+                raise UserError(f"--set {item}: {parent} is one value, not a group of keys")
+        values = merge(values, functools.reduce(lambda inner, parent: {parent: inner}, reversed(parents), {leaf: value}))
+    return values
+
+
+def merge(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `more` laid over it, mappings within mappings; another `name` starts its group anew."""
+    if more.get("name", base.get("name")) != base.get("name"):
+        return more
+    both = {k: merge(base[k], v) for k, v in more.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
+    return {**base, **more, **both}
 
 
 def build(cls: type[T], values: dict[str, Any], where: str) -> T:

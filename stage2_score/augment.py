@@ -19,18 +19,24 @@ def compose(augment: Augment, side_px: int) -> A.Compose:
     """The transform of uint8 (H, W, 1) pictures that an Augment config describes; rows that are off are left out."""
     a = augment
     cut = max(1, round(a.cutout_frac * side_px))
+    border = {"border_mode": cv2.BORDER_REPLICATE if a.border == "replicate" else cv2.BORDER_CONSTANT}
+    stretch = (1 - a.stretch_frac, 1 + a.stretch_frac)
     rows = [
         (
-            a.rotate_deg or a.shift_frac or a.scale_frac,
+            a.rotate_deg or a.shift_frac or a.scale_frac or a.shear_deg,
             lambda: A.Affine(
                 rotate=(-a.rotate_deg, a.rotate_deg),
                 translate_percent=(-a.shift_frac, a.shift_frac),
                 scale=(1 - a.scale_frac, 1 + a.scale_frac),
-                border_mode=cv2.BORDER_REPLICATE,
+                shear=(-a.shear_deg, a.shear_deg),
+                **border,
                 p=0.9,
             ),
         ),
+        (a.stretch_frac, lambda: A.Affine(scale={"x": stretch, "y": stretch}, keep_ratio=False, **border, p=0.9)),
+        (a.quarter_turns, lambda: A.RandomRotate90(p=1.0)),
         (a.flip_p, lambda: A.HorizontalFlip(p=a.flip_p)),
+        (a.flip_vertical_p, lambda: A.VerticalFlip(p=a.flip_vertical_p)),
         (a.brightness or a.contrast, lambda: A.RandomBrightnessContrast(a.brightness, a.contrast, p=a.photo_p)),
         (a.gamma, lambda: A.RandomGamma((100 * (1 - a.gamma), 100 * (1 + a.gamma)), p=a.photo_p)),
         (a.noise, lambda: A.GaussNoise(std_range=(0.0, a.noise), p=a.photo_p / 2)),

@@ -64,12 +64,17 @@ def draw(worst: np.ndarray, sampler: Sampler, rng: np.random.Generator) -> tuple
 
     Balanced: a picture whose grade is shared by n is drawn with probability ~ n^-strength, low-variance (each picture the
     whole number of times below or above its expectation). The weight (natural / drawn)^correct has mean 1 over the draw.
+    Weighted: each once, with the weight N / (K n_k) of its grade k, one of K that occur (Rohrbach et al. 2019, section 3.3.2).
     """
     n = sampler.epoch_size or len(worst)
+    grade = np.nan_to_num(worst, nan=0.0).round().astype(int).clip(0, 5)
+    count = np.bincount(grade, minlength=6)
+    if sampler.name == "weighted":
+        drawn = rng.permutation(len(worst))[:n]
+        return drawn, len(worst) / ((count > 0).sum() * count[grade[drawn]])
     frequency = np.full(len(worst), 1 / len(worst))
     if sampler.name == "balanced":
-        grade = np.nan_to_num(worst, nan=0.0).round().astype(int).clip(0, 5)
-        frequency = np.bincount(grade, minlength=6)[grade].astype(float) ** -sampler.strength
+        frequency = count[grade].astype(float) ** -sampler.strength
         frequency /= frequency.sum()
     edges = np.cumsum(frequency[(order := rng.permutation(len(worst)))])
     drawn = order[np.searchsorted(edges / edges[-1], (np.arange(n) + rng.random()) / n)]

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ra import manifest, track
 from ra.config import UserError
-from stage2_score.members import Optim
+from stage2_score.members import Optim, Phase
 from stage2_score.model import save
 
 Batch = dict[str, Tensor]
@@ -60,11 +60,44 @@ class Machine:
 
 def learning_rate(optim: Optim, step: int, steps: int) -> float:
     """The rate of a step in 0..steps-1: onecycle rises from lr/25 by a half cosine and falls to lr/1000; cosine starts at lr."""
+    if optim.schedule == "constant":
+        return optim.lr
     peak = optim.warmup_frac * steps if optim.schedule == "onecycle" else 0.0
     if step < peak:
         return optim.lr * (1 / 25 + (1 - 1 / 25) * (1 - math.cos(math.pi * step / peak)) / 2)
     done = (step - peak) / max(1.0, steps - peak)
     return optim.lr * (1e-3 + (1 - 1e-3) * (1 + math.cos(math.pi * done)) / 2)
+
+
+def phase_at(optim: Optim, epoch: int) -> tuple[Phase, int]:
+    """The phase that an epoch belongs to, and the epoch at which it starts."""
+    start = 0
+    for phase in optim.in_turn:
+        if epoch < start + phase.epochs:
+            return phase, start
+        start += phase.epochs
+    raise ValueError(f"epoch {epoch} lies beyond the last phase")
+
+
+def set_training(network: nn.Module, freeze: tuple[str, ...]) -> None:
+    """Training mode for all but the frozen modules: those keep their weights, and batch norm its running statistics."""
+    modules = dict(network.named_modules())
+    unknown = [name for name in freeze if name not in modules]
+    if unknown:
+        below = unknown[0].rpartition(".")[0]
+        near = [name for name in modules if name.rpartition(".")[0] == below]
+        raise UserError(f"optim.freeze: the network has no module {unknown[0]!r}; beside it are {', '.join(near)}")
+    network.train().requires_grad_(True)
+    for name in freeze:
+        modules[name].eval().requires_grad_(False)
+
+
+def make_optimizer(network: nn.Module, optim: Optim) -> torch.optim.Optimizer:
+    """The optimizer that a config names."""
+    groups = _groups(network, optim.weight_decay)
+    if optim.name == "sgd":
+        return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, fused=True)
+    return {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[optim.name](groups, lr=optim.lr, fused=True)
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict]:
@@ -92,7 +125,7 @@ class Learner:
     def __init__(self, network: nn.Module, optim: Optim, machine: Machine, path: Path):
         self.network, self.optim, self.machine, self.path = network, optim, machine, path
         network.to(machine.device, memory_format=torch.channels_last)
-        self.optimizer = torch.optim.AdamW(_groups(network, optim.weight_decay), lr=optim.lr, fused=True)
+        self.optimizer = make_optimizer(network, optim)
         self.ema = {k: v.detach().clone() for k, v in network.state_dict().items()} if optim.ema else None
         self.state = {"epoch": 0, "best": math.inf, "since_best": 0, "seconds": 0.0, "figures": {}}
         if path.is_file():
@@ -118,18 +151,19 @@ class Learner:
         """One pass over the epoch's batches; returns the mean loss."""
         epoch = self.state["epoch"]
         torch.manual_seed(int(np.random.SeedSequence((*seed, epoch)).generate_state(1)[0]))  # dropout
-        self.network.train()
-        losses, steps = [], self.optim.epochs * task.steps
+        phase, start = phase_at(self.optim, epoch)
+        set_training(self.network, phase.freeze)
+        losses, steps, own = [], phase.epochs * task.steps, replace(self.optim, lr=phase.lr)
         for i, batch in enumerate(task.batches(epoch)):
             step = epoch * task.steps + i
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(self.optim, step, steps)
+                group["lr"] = learning_rate(own, step - start * task.steps, steps)
             with self.machine.autocast():
                 loss = task.loss(self.network, self.machine.move(batch))
             if not torch.isfinite(loss):
-                raise UserError(f"the loss became {loss.item()} in epoch {epoch}, step {i}; lower optim.lr ({self.optim.lr})")
+                raise UserError(f"the loss became {loss.item()} in epoch {epoch}, step {i}; lower optim.lr ({phase.lr})")
             loss.backward()
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.optim.clip)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.optim.clip or math.inf)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
             if self.ema is not None:
@@ -158,11 +192,13 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     best_path = folder / "best.safetensors"
     learner = Learner(network, optim, machine, folder / "last.pt")
-    while learner.state["epoch"] < optim.epochs and learner.state["since_best"] < optim.patience:
-        started, epoch = time.perf_counter(), learner.state["epoch"]
+    epochs = sum(phase.epochs for phase in optim.in_turn)
+    while (epoch := next_epoch(optim, learner.state)) < epochs:
+        started = time.perf_counter()
         train_loss = learner.epoch(task, seed)
         figures = task.validate(predictor(network, machine, learner.ema))
-        state = {**learner.state, "epoch": epoch + 1, "since_best": learner.state["since_best"] + 1}
+        since = 0 if phase_at(optim, epoch)[1] == epoch else learner.state["since_best"]  # each phase has its own patience
+        state = {**learner.state, "epoch": epoch + 1, "since_best": since + 1}
         if figures["criterion"] < state["best"]:
             state |= {"best": figures["criterion"], "since_best": 0, "figures": {**figures, "best_epoch": epoch}}
             save(learner.ema or network.state_dict(), best_path)
@@ -177,6 +213,18 @@ def fit(
         raise UserError(f"{folder}: the validation figure never became a number; lower optim.lr or check the targets")
     network.load_state_dict(load_file(best_path, device=machine.device))
     return {**learner.state["figures"], "epochs": learner.state["epoch"], "seconds": round(learner.state["seconds"], 1)}
+
+
+def next_epoch(optim: Optim, state: dict) -> int:
+    """The epoch that comes next: the one after the last, or the next phase's first when patience has ended."""
+    if state["since_best"] < optim.patience:
+        return state["epoch"]
+    start = 0
+    for phase in optim.in_turn:
+        start += phase.epochs
+        if start >= state["epoch"]:
+            break
+    return start
 
 
 def predictor(network: nn.Module, machine: Machine, weights: dict[str, Tensor] | None = None) -> Callable[[Batch], Batch]:
@@ -196,7 +244,8 @@ def predictor(network: nn.Module, machine: Machine, weights: dict[str, Tensor] |
 def measure(network: nn.Module, task: Task, machine: Machine, steps: int = 3) -> Machine:
     """The faster of fp32 and bfloat16 autocast for this network here, by timing a few steps of each (weights unchanged)."""
     before = {k: v.clone() for k, v in network.state_dict().items()}
-    network.to(machine.device, memory_format=torch.channels_last).train()
+    network.to(machine.device, memory_format=torch.channels_last)
+    set_training(network, task.config.optim.in_turn[-1].freeze)
     batch = machine.move(next(iter(task.batches(0))))
     seconds = {}
     for bf16 in (False, True):

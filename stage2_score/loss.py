@@ -70,9 +70,48 @@ def totals_log(out: dict[str, Tensor], batch: dict[str, Tensor], beta: float = 0
     return total / weights.clamp_min(1e-8)
 
 
+def total_mse(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
+    """Mean squared error of the standardised total (Bo et al. 2024, section 2.3)."""
+    error, known = _standardised(out, batch)
+    return weighted_mean(error**2, batch["weight"] * known)
+
+
+def total_smooth(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
+    """sqrt(mean smooth(error)) of the standardised total; smooth(x) = 0.6 x^2 below 1, |x| above (Bo et al. 2024, eq. 1-2)."""
+    error, known = _standardised(out, batch)
+    smooth = torch.where(error.abs() < 1, 0.6 * error**2, error.abs())
+    return (weighted_mean(smooth, batch["weight"] * known) + 1e-12).sqrt()  # the root's slope at 0 is infinite
+
+
+def _standardised(out: dict[str, Tensor], batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    known = ~torch.isnan(batch["total"])
+    return out["z"] - (batch["total"].nan_to_num(0.0) - out["mean"]) / out["sd"], known
+
+
+def cross_entropy(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
+    """-(1/N) sum_i w_i log p(class_i) over the N pictures that are scored (Rohrbach et al. 2019, section 3.3.2)."""
+    known = ~torch.isnan(batch["class"])
+    goal = batch["class"].nan_to_num(0.0).round().long()[:, None]
+    entropy = -out["classes"].float().log_softmax(1).gather(1, goal)[:, 0]
+    return (entropy * batch["weight"] * known).sum() / known.sum().clamp_min(1)
+
+
+def age_mse(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
+    """Mean squared error of the standardised bone age (Bo et al. 2024, section 2.4)."""
+    return weighted_mean((out["age"].float() - batch["age"]) ** 2, batch["weight"])
+
+
 def age_l1(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
     """Mean absolute error of the standardised bone age."""
     return weighted_mean((out["age"].float() - batch["age"]).abs(), batch["weight"])
 
 
-LOSSES = {"grades_log": grades_log, "totals_log": totals_log, "age_l1": age_l1}
+LOSSES = {
+    "grades_log": grades_log,
+    "totals_log": totals_log,
+    "total_mse": total_mse,
+    "total_smooth": total_smooth,
+    "cross_entropy": cross_entropy,
+    "age_l1": age_l1,
+    "age_mse": age_mse,
+}

@@ -16,14 +16,15 @@ from ra.config import UserError
 from stage2_score.loss import FAR_BELOW
 from stage2_score.members import Member, Named, Pretrain
 
-N_KINDS = len(ALL_JOINTS) + len(LIMBS)  # what a picture may show: a joint, a whole hand, a whole foot
+SHOWN = (*ALL_JOINTS, *LIMBS, "wrist")  # what a picture may show: a joint, a whole hand or foot, the wrist as one joint
+N_KINDS = len(SHOWN)
 WIDTHS = {"erosion": N_GRADES, "narrowing": 5}
 GREY_MEAN, GREY_SD = 0.449, 0.226  # ImageNet's, so that hub weights see what they know
 
 
 def kind_of(shown: str) -> int:
-    """The embedding's row of a joint's name, or of 'hand' or 'foot' for a whole part."""
-    return (ALL_JOINTS + LIMBS).index(shown)
+    """The embedding's row of a joint's name, of 'hand' or 'foot' for a whole part, of 'wrist'."""
+    return SHOWN.index(shown)
 
 
 def max_grade(joint: str, finding: str) -> int:
@@ -50,7 +51,7 @@ class Grades(nn.Module):
         for finding, n in WIDTHS.items():
             nn.init.normal_(self.out[finding].weight, std=0.01)
             nn.init.zeros_(self.out[finding].bias)
-            top = torch.tensor([max_grade(j, finding) for j in ALL_JOINTS] + [-1] * len(LIMBS))
+            top = torch.tensor([max_grade(j, finding) if j in ALL_JOINTS else -1 for j in SHOWN])
             self.register_buffer(f"closed_{finding}", torch.arange(n) > top[:, None], persistent=False)
 
     def set_prior(self, counts: dict[str, Tensor]) -> None:
@@ -80,11 +81,44 @@ class Scalars(nn.Module):
         return {name: layer(hidden)[:, 0].float() for name, layer in self.out.items()}
 
 
+class Total(nn.Module):
+    """One linear output: the standardised total, given back on its own scale (Bo et al. 2024, section 2.2)."""
+
+    def __init__(self, features: int, dropout: float = 0.0):
+        super().__init__()
+        self.out = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, 1))
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("sd", torch.ones(()))
+
+    def set_scale(self, mean: float, sd: float) -> None:
+        """The training totals' mean and standard deviation."""
+        self.mean.fill_(mean)
+        self.sd.fill_(sd)
+
+    def forward(self, features: Tensor, kind: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - every head is called alike
+        z = self.out(features)[:, 0].float()
+        return {"z": z, "total": z * self.sd + self.mean, "mean": self.mean.expand_as(z), "sd": self.sd.expand_as(z)}
+
+
+class Classes(nn.Module):
+    """Logits of ordered classes, one linear layer."""
+
+    def __init__(self, features: int, n: int, dropout: float = 0.0):
+        super().__init__()
+        self.out = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, n))
+
+    def forward(self, features: Tensor, kind: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - every head is called alike
+        return {"classes": self.out(features).float()}
+
+
 HEADS: dict[str, Callable[..., nn.Module]] = {
     "grades": Grades,
     "totals": lambda features, **params: Scalars(features, FINDINGS, **params),
     "age": lambda features, **params: Scalars(features, ("age",), **params),
+    "total": Total,
+    "severity": lambda features, bounds, **params: Classes(features, len(bounds) + 1, **params),
 }
+BACKBONES: dict[str, Callable[..., nn.Module]] = {}  # those that timm does not have
 
 
 class Network(nn.Module):
@@ -93,7 +127,7 @@ class Network(nn.Module):
     def __init__(self, backbone: nn.Module, head: Named, embedding: int, dropout: float, extra: int = 0):
         super().__init__()
         self.backbone = backbone
-        self.embedding = nn.Embedding(N_KINDS, embedding)
+        self.embedding = nn.Embedding(N_KINDS, embedding) if embedding else None
         features = backbone.num_features if not hasattr(backbone, "head_hidden_size") else backbone.head_hidden_size
         if head.name not in HEADS:
             raise UserError(f"head {head.name!r} is unknown; one of {', '.join(HEADS)}")
@@ -102,12 +136,18 @@ class Network(nn.Module):
     def forward(self, picture: Tensor, kind: Tensor, extra: Tensor | None = None) -> dict[str, Tensor]:
         x = (picture.float() / 255 - GREY_MEAN) / GREY_SD
         x = x.contiguous(memory_format=torch.channels_last)
-        parts = [self.backbone(x), self.embedding(kind)] + ([] if extra is None else [extra])
-        return self.head(torch.cat([part.float() for part in parts], 1), kind)
+        seen = self.backbone(x)
+        more = ([] if self.embedding is None else [self.embedding(kind)]) + ([] if extra is None else [extra])
+        return self.head(torch.cat([part.float() for part in (seen, *more)], 1) if more else seen, kind)
 
 
 def make_backbone(named: Named, pretrained: bool = False) -> nn.Module:
-    """A timm backbone without a classifier, on one grey channel; UserError when timm does not know it or the hub is away."""
+    """A backbone without a classifier on one grey channel: timm's or one of BACKBONES.
+
+    UserError when timm does not know it, or when the hub is away.
+    """
+    if named.name in BACKBONES:
+        return BACKBONES[named.name](pretrained=pretrained, **named.params)
     if not timm.is_model(named.name):
         near = timm.list_models(f"*{named.name.split('_')[0]}*")[:5]
         raise UserError(f"timm has no backbone {named.name!r}" + (f"; for example {', '.join(near)}" if near else ""))
@@ -120,6 +160,11 @@ def make_backbone(named: Named, pretrained: bool = False) -> nn.Module:
         raise UserError(
             f"the hub's weights of {named.name} cannot be had ({reason}); connect to the network, or set weights: [bone_age]"
         ) from error
+
+
+def n_parameters(network: nn.Module) -> int:
+    """Numbers that training may move (frozen ones among them)."""
+    return sum(p.numel() for p in network.parameters())
 
 
 def bone_age_file(data: str, run: str) -> Path:

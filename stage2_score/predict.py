@@ -14,7 +14,7 @@ from ra import config, manifest, paths, tables
 from ra.config import UserError
 from stage2_score import jobs, members, scores
 from stage2_score.members import Member, Place
-from stage2_score.train import predict_sites
+from stage2_score.train import predict_rows
 
 
 def same_crops(member: Member, trained: str, data: str) -> None:
@@ -33,20 +33,18 @@ def apply(name: str, member: Member, trained: str, place: Place) -> pd.DataFrame
 
     from stage2_score import engine, model, tasks
 
-    sites = tables.SITES.read(paths.sites(place.data))
     if member.kind == "sitemean":
-        train = scores.site_rows(tables.SITES.read(paths.sites(trained)))
-        found = scores.site_means(train[train.split == "train"], scores.site_rows(sites))
-        return scores.table(found, name, "test", -1, member.seed)
-    pictures = tasks.member_pictures(member, sites, paths.run_dir(place.data, 2, member.crops))
-    nobody = np.zeros(0, int)
-    task = tasks.KINDS[member.kind][0](pictures, (nobody, nobody), member, member.loss)
+        train, rows = (scores.site_rows(tables.SITES.read(paths.sites(of))) for of in (trained, place.data))
+        return scores.table(scores.site_means(train[train.split == "train"], rows), name, "test", -1, member.seed)
+    kind, nobody = tasks.KINDS[member.kind], np.zeros(0, int)
+    task = kind(kind.open(member, place.data), (nobody, nobody), member, member.loss)
+    wanted = kind.rows(member, place.data)
     parts = []
     for weights in sorted(paths.run_dir(trained, 2, name).glob("fold_*/best.safetensors")):
         network = model.Network(model.make_backbone(member.backbone), member.head, member.embedding, member.dropout)
         network.load_state_dict(load_file(weights))
         predict = engine.predictor(network.to(place.device), engine.Machine(place.device))
-        filled = predict_sites(member, task, predict, sites)
+        filled, _ = predict_rows(member, task, predict, wanted)
         parts.append(scores.table(filled, name, "test", int(weights.parent.name.removeprefix("fold_")), member.seed))
     return pd.concat(parts, ignore_index=True)
 

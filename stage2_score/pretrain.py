@@ -33,9 +33,9 @@ def read_ages(data: str) -> pd.DataFrame:
 
 def age_task(pretrain: Pretrain, data: str, workers: int = 0):
     """The regression task of a set: standardised bone age of each picture, persons held back for validation."""
-    from stage2_score import tasks
     from stage2_score.data import Pictures, hold_back, open_array, read_index
     from stage2_score.model import kind_of
+    from stage2_score.tasks.age import Age
 
     folder = paths.run_dir(data, 2, pretrain.crops)
     index = read_index(folder, pretrain.pictures)
@@ -48,11 +48,11 @@ def age_task(pretrain: Pretrain, data: str, workers: int = 0):
     held = index.patient_id.isin(hold_back(persons.loc[oldest.index], oldest, pretrain.held_back_frac, rng)).to_numpy()
     months = of_picture.bone_age_months.to_numpy()
     mean, sd = months[~held].mean(), max(months[~held].std(), 1.0)
-    fields = {"age": (months - mean) / sd, "extra": of_picture.male.to_numpy()}
+    fields = {"age": (months - mean) / sd} | ({"extra": of_picture.male.to_numpy()} if pretrain.sex else {})
     kind = index.joint.map(kind_of).to_numpy(np.int64)
     pictures = Pictures(open_array(folder, pretrain.pictures), index, kind, fields)
     rows = (np.flatnonzero(~held), np.flatnonzero(held))
-    task = tasks.Age(pictures, rows, pretrain, Named("age_l1"), seed=(pretrain.seed, 0), workers=workers)
+    task = Age(pictures, rows, pretrain, pretrain.loss, seed=(pretrain.seed, 0), workers=workers)
     task.mean_months, task.sd_months = float(mean), float(sd)
     return task
 
@@ -66,7 +66,7 @@ def pretrain_one(name: str, pretrain: Pretrain, place: Place) -> dict:
     task = age_task(pretrain, place.data, place.workers)
     folder = paths.run_dir(place.data, 2, name)
     torch.manual_seed(pretrain.seed)
-    network, source = model.build(pretrain, place.data, Named("age"), extra=1)
+    network, source = model.build(pretrain, place.data, Named("age"), extra=int(pretrain.sex))
     machine = engine.choose(network, task, engine.Machine(place.device), pretrain.optim.precision, folder)
     log = track.Log(folder / "log.csv")
     best = engine.fit(network, task, pretrain.optim, folder, machine, seed=(pretrain.seed, 0), log=log)

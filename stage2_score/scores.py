@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ra import metrics, tables
-from ra.anatomy import BY_COLUMN, FINDINGS, MAX_GRADE, N_GRADES, PARTS, SITES, TOTAL
+from ra.anatomy import BY_COLUMN, FINDINGS, MAX_GRADE, N_GRADES, PARTS, SITES, TOTAL, limb
 from ra.tables import PROBABILITIES, SCORES
 
 KEY = ["patient_id", "part", "joint", "finding"]
@@ -19,15 +19,17 @@ PART_MAXIMUM = {
 
 
 def site_rows(sites: pd.DataFrame) -> pd.DataFrame:
-    """The 86 scored sites of each patient, without the totals."""
-    return sites[sites.site != TOTAL].reset_index(drop=True)
+    """The 86 scored sites of each patient with their maxima, without the totals."""
+    rows = sites[sites.site != TOTAL].reset_index(drop=True)
+    return rows.assign(max_score=[MAXIMUM[place] for place in zip(rows.part, rows.site, strict=True)])
 
 
 def part_totals(sites: pd.DataFrame) -> pd.DataFrame:
     """One row per patient, part and finding with site=total; target NaN when a site of it is not scored."""
     keys = ["patient_id", "person_id", "visit", "part", "finding", "split"]
     summed = site_rows(sites).groupby(keys, sort=False, as_index=False).target.agg(lambda t: t.sum(skipna=False))
-    return summed.assign(site=TOTAL, joint=summed.part.map(lambda part: "hand" if part[1] == "H" else "foot"))
+    maximum = [PART_MAXIMUM[place] for place in zip(summed.part, summed.finding, strict=True)]
+    return summed.assign(site=TOTAL, joint=summed.part.map(limb), max_score=maximum)
 
 
 def gold_totals(sites: pd.DataFrame) -> pd.Series:
@@ -36,50 +38,44 @@ def gold_totals(sites: pd.DataFrame) -> pd.Series:
 
 
 def table(rows: pd.DataFrame, run: str, split: str, fold: int, seed: int) -> pd.DataFrame:
-    """Scores rows from site (or total) rows that carry pred, p0..p10 and box_source where they are known."""
-    places = zip(rows.part, rows.site, rows.finding, strict=True)
-    maximum = [PART_MAXIMUM[part, finding] if site == TOTAL else MAXIMUM[part, site] for part, site, finding in places]
+    """Scores rows from rows (with max_score) that carry pred, p0..p10 and box_source where they are known."""
     filled = {p: rows.get(p, np.nan) for p in PROBABILITIES}
-    named = rows[["patient_id", "visit", "part", "site", "finding", "target", "pred"]]
+    named = rows[["patient_id", "visit", "part", "site", "finding", "target", "pred", "max_score"]]
     source = rows.box_source.fillna("none")
-    out = named.assign(run=run, split=split, fold=fold, seed=seed, max_score=maximum, box_source=source, **filled)
+    out = named.assign(run=run, split=split, fold=fold, seed=seed, box_source=source, **filled)
     return SCORES.check(out)
 
 
 def with_probabilities(rows: pd.DataFrame, index: pd.DataFrame, p: dict[str, np.ndarray]) -> pd.DataFrame:
     """Site rows joined with the distributions of their pictures.
 
-    rows: site rows; index: one row per picture (patient_id, part, joint, box_source); p: finding -> (n pictures, n grades).
+    rows: with max_score; index: one row per picture (patient_id, part, joint, box_source); p: finding -> (n pictures, n grades).
     Above a site's maximum p is NaN; a site without a picture has NaN everywhere.
     """
     frames = []
-    for finding in FINDINGS:
+    for finding, known in p.items():
         wide = np.full((len(index), N_GRADES), np.nan)
-        wide[:, : p[finding].shape[1]] = p[finding]
+        wide[:, : known.shape[1]] = known
         frame = index[["patient_id", "part", "joint", "box_source"]].assign(finding=finding)
         frames.append(pd.concat([frame.reset_index(drop=True), pd.DataFrame(wide, columns=list(PROBABILITIES))], axis=1))
-    out = rows.merge(pd.concat(frames), on=KEY, how="left", validate="one_to_one")
+    out = rows.merge(pd.concat(frames), on=KEY, how="left", validate="many_to_one")
     return _expect(out)
 
 
 def _expect(rows: pd.DataFrame) -> pd.DataFrame:
     """Close the grades above each site's maximum, make the rest sum to 1 and add pred = sum(k p_k)."""
     p = rows[list(PROBABILITIES)].to_numpy(float, copy=True)
-    top = np.array([MAXIMUM[part, site] for part, site in zip(rows.part, rows.site, strict=True)])
-    p[np.arange(N_GRADES) > top[:, None]] = np.nan
+    p[np.arange(N_GRADES) > rows.max_score.to_numpy()[:, None]] = np.nan
     p = p / np.nansum(p, 1, keepdims=True).clip(1e-12)
     pred = np.where(np.isnan(p[:, 0]), np.nan, np.nansum(p * np.arange(N_GRADES), 1))
     return rows.assign(pred=pred, **{name: p[:, k] for k, name in enumerate(PROBABILITIES)})
 
 
-def with_totals(rows: pd.DataFrame, index: pd.DataFrame, logs: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Part-total rows joined with predicted log2(total + 1); pred is the total within 0..maximum."""
-    frames = [
-        index[["patient_id", "part", "box_source"]].assign(finding=f, pred=np.exp2(logs[f].clip(0, 12)) - 1) for f in FINDINGS
-    ]
-    out = rows.merge(pd.concat(frames), on=["patient_id", "part", "finding"], how="left", validate="one_to_one")
-    top = np.array([PART_MAXIMUM[part, finding] for part, finding in zip(out.part, out.finding, strict=True)])
-    return out.assign(pred=out.pred.clip(0, top))
+def with_values(rows: pd.DataFrame, index: pd.DataFrame, values: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Rows joined with a number of their pictures, finding -> (n pictures,); pred stays within 0..max_score."""
+    frames = [index[["patient_id", "part", "joint", "box_source"]].assign(finding=f, pred=v) for f, v in values.items()]
+    out = rows.merge(pd.concat(frames), on=KEY, how="left", validate="many_to_one")
+    return out.assign(pred=out.pred.clip(0, out.max_score))
 
 
 def site_means(train: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -91,12 +87,12 @@ def site_means(train: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     grade = np.arange(N_GRADES)
     by_site = known.groupby(["part", "site"]).target
     counts = {key: np.bincount(target.round().astype(int), minlength=N_GRADES) for key, target in by_site}
-    pooled = {(limb, f): np.zeros(N_GRADES) for limb, f in MAX_GRADE}
+    pooled = {key: np.zeros(N_GRADES) for key in MAX_GRADE}
     for (part, site), count in counts.items():
-        pooled["hand" if part[1] == "H" else "foot", BY_COLUMN[f"{part}_{site}"].finding] += count
+        pooled[limb(part), BY_COLUMN[f"{part}_{site}"].finding] += count
     p = np.empty((len(rows), N_GRADES))
     for i, (part, site, finding) in enumerate(zip(rows.part, rows.site, rows.finding, strict=True)):
-        p[i] = counts.get((part, site), pooled["hand" if part[1] == "H" else "foot", finding])
+        p[i] = counts.get((part, site), pooled[limb(part), finding])
         p[i] = p[i] if p[i].sum() else grade == 0
     return _expect(rows.assign(box_source="none", **{name: p[:, k] for k, name in enumerate(PROBABILITIES)}))
 

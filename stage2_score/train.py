@@ -33,6 +33,12 @@ def inputs(data: str, bone_age: str, member: Member) -> list[Path]:
     files = [paths.sites(data), paths.folds(data)]
     if member.kind == "sitemean":
         return files
+    if member.kind == "ratingen":
+        if not paths.ratingen(data).is_file():
+            raise UserError(
+                f"{data} has no Ratingen percentages; add train/ratingen.csv and prepare it again, or leave the run out"
+            )
+        files.append(paths.ratingen(data))
     files.append(paths.run_dir(data, 2, member.crops))
     start = paths.run_dir(bone_age, 2, member.pretrained) if member.pretrained else None
     if start and (member.weights == ("bone_age",) or (start / "run.json").is_file()):
@@ -40,16 +46,30 @@ def inputs(data: str, bone_age: str, member: Member) -> list[Path]:
     return files
 
 
+def n_folds(data: str, member: Member) -> int:
+    """How many networks a run trains: one per fold, or one with a holdout."""
+    return 1 if member.holdout else int(folds.load(data).max()) + 1
+
+
 def split_fold(data: str, member: Member, fold: int, sites: pd.DataFrame) -> tuple[set[str], set[str], set[str]]:
-    """Patients to fit on, held back (inside the other folds) and predicted (the fold's own)."""
+    """Patients to fit on, held back (inside the other folds) and predicted (the fold's own); persons stay whole."""
     from stage2_score.data import hold_back
 
-    fold_of = folds.load(data)
-    others = fold_of.index[fold_of != fold]
-    persons = sites.drop_duplicates("patient_id").set_index("patient_id").person_id.reindex(others)
-    totals = scores.gold_totals(sites).reindex(others)
-    held = hold_back(persons, totals, member.held_back_frac, np.random.default_rng((member.seed, fold)))
-    return set(others) - held, held, set(fold_of.index[fold_of == fold])
+    fold_of, rng = folds.load(data), np.random.default_rng((member.seed, fold))
+    persons = sites.drop_duplicates("patient_id").set_index("patient_id").person_id
+    totals = scores.gold_totals(sites)
+
+    def some(of: pd.Index, frac: float) -> set[str]:
+        return hold_back(persons.reindex(of), totals.reindex(of), frac, rng)
+
+    if member.holdout:
+        _, validate, predict = member.holdout
+        out = some(fold_of.index, predict)
+        held = some(fold_of.index.difference(out, sort=False), validate / (1 - predict))
+    else:
+        out = set(fold_of.index[fold_of == fold])
+        held = some(fold_of.index[fold_of != fold], member.held_back_frac)
+    return set(fold_of.index) - out - held, held, out
 
 
 def train_fold(name: str, member: Member, place: Place, fold: int, machine: Machine) -> dict:
@@ -58,38 +78,42 @@ def train_fold(name: str, member: Member, place: Place, fold: int, machine: Mach
 
     from stage2_score import engine, model, tasks
 
-    sites = tables.SITES.read(paths.sites(place.data))
+    kind = tasks.KINDS[member.kind]
     folder = paths.fold_dir(place.data, 2, name, fold)
-    pictures = tasks.member_pictures(member, sites, paths.run_dir(place.data, 2, member.crops))
-    *learn, out = split_fold(place.data, member, fold, sites)
-    known = ~np.isnan(np.fmax(pictures.fields["erosion"], pictures.fields["narrowing"]))
+    pictures = kind.open(member, place.data)
+    *learn, out = split_fold(place.data, member, fold, tables.SITES.read(paths.sites(place.data)))
+    every = np.arange(len(pictures.index))
+    known = kind(pictures, (every, every), member, member.loss).known()
     rows = tuple(np.flatnonzero(pictures.index.patient_id.isin(some).to_numpy() & known) for some in learn)
     if not all(map(len, rows)):
         raise UserError(f"{name}, fold {fold}: no training pictures with a score; check {paths.sites(place.data)} and the crops")
     seed = (member.seed, fold)
-    task = tasks.KINDS[member.kind][0](pictures, rows, member, member.loss, seed=seed, workers=place.workers)
+    task = kind(pictures, rows, member, member.loss, seed=seed, workers=place.workers)
     torch.manual_seed(member.seed * 1000 + fold)
     network, source = model.build(member, place.bone_age, member.head)
-    if hasattr(network.head, "set_prior"):
-        network.head.set_prior(task.counts())
+    task.prepare(network)
     best = engine.fit(network, task, member.optim, folder, machine, seed=seed, log=track.Log(folder / "log.csv"), fold=fold)
     predict = engine.predictor(network, machine)
-    for split, of in (("oof", sites[sites.patient_id.isin(out)]), ("test", sites[sites.split == "test"])):
-        filled = predict_sites(member, task, predict, of)
+    wanted = kind.rows(member, place.data)
+    for split, of in (("oof", wanted[wanted.patient_id.isin(out)]), ("test", wanted[wanted.split == "test"])):
+        filled, extras = predict_rows(member, task, predict, of)
         tables.SCORES.write(scores.table(filled, name, split, fold, member.seed), folder / f"{split}.parquet")
+        for what, table in extras.items():
+            table.assign(fold=fold).to_parquet(folder / f"{what}_{split}.parquet", index=False)
     (folder / "last.pt").unlink(missing_ok=True)
-    row = {"run": name, "fold": fold, **best, "start": source, "fit": sorted(learn[0]), "held_back": sorted(learn[1])}
+    split = {"fit": sorted(learn[0]), "held_back": sorted(learn[1])}
+    row = {"run": name, "fold": fold, **best, "start": source, "parameters": model.n_parameters(network), **split}
     manifest.write_json(folder / FOLD_DONE, row)
     return row
 
 
-def predict_sites(member: Member, task: PictureTask, predict: Predict, sites: pd.DataFrame) -> pd.DataFrame:
-    """Sites (or part totals) with a trained network's predictions; NaN where there is no picture."""
-    rows = np.flatnonzero(task.pictures.index.patient_id.isin(set(sites.patient_id)))
+def predict_rows(
+    member: Member, task: PictureTask, predict: Predict, wanted: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Wanted rows with a trained network's predictions (NaN where there is no picture), and the kind's further tables."""
+    rows = np.flatnonzero(task.pictures.index.patient_id.isin(set(wanted.patient_id)))
     index, found = task.pictures.index.iloc[rows], task.predict(predict, rows, member.tta)
-    if member.kind == "joints":
-        return scores.with_probabilities(scores.site_rows(sites), index, found)
-    return scores.with_totals(scores.part_totals(sites), index, found)
+    return task.fill(wanted, index, found), task.extras(index, found)
 
 
 def null_fold(name: str, member: Member, data: str, fold: int) -> None:
@@ -102,26 +126,26 @@ def null_fold(name: str, member: Member, data: str, fold: int) -> None:
     for split, of in out.items():
         table = scores.table(scores.site_means(train, of), name, split, fold, member.seed)
         tables.SCORES.write(table, folder / f"{split}.parquet")
-    manifest.write_json(folder / FOLD_DONE, {"run": name, "fold": fold, "seconds": 0.0, "start": "counts"})
+    manifest.write_json(folder / FOLD_DONE, {"run": name, "fold": fold, "seconds": 0.0, "start": "counts", "parameters": 0})
 
 
 def finish(run: manifest.Run, name: str, member: Member, data: str, wandb: bool) -> None:
     """When every fold is there: join their tables, check the coverage, log, write metrics.json and run.json."""
-    n_folds = int(folds.load(data).max()) + 1
-    folders = [paths.fold_dir(data, 2, name, k) for k in range(n_folds)]
+    from stage2_score import tasks
+
+    folders = [paths.fold_dir(data, 2, name, k) for k in range(n_folds(data, member))]
     lacking = [k for k, folder in enumerate(folders) if not (folder / FOLD_DONE).is_file()]
     if lacking:
         print(f"{name}: folds {', '.join(map(str, lacking))} still to be trained", flush=True)
         return
-    sites = tables.SITES.read(paths.sites(data))
-    expected = scores.part_totals(sites) if member.kind == "whole" else scores.site_rows(sites)
-    joined = {}
-    for split, wanted in (("oof", expected[expected.split == "train"]), ("test", None)):
-        parts = [tables.SCORES.read(folder / f"{split}.parquet") for folder in folders]
-        joined[split] = scores.write(parts, wanted, paths.scores(data, 2, name, split))
+    kind = tasks.KINDS.get(member.kind, tasks.Joints)  # the null model fills the sites of the joints
+    expected = kind.rows(member, data)
+    joined = join_folds(name, member, data, folders, expected)
+    more, more_figures = kind.finished(name, data, member)
     rows = [json.loads((folder / FOLD_DONE).read_text()) for folder in folders]
-    figures = scores.figures(joined["oof"], scores.gold_totals(sites))
+    figures = kind.figures(joined["oof"], data) | more_figures
     figures |= {"missing": int(joined["oof"].pred.isna().sum()), "train_seconds": sum(row["seconds"] for row in rows)}
+    figures |= {"parameters": rows[0]["parameters"]}
     logs = [folder / "log.csv" for folder in folders if (folder / "log.csv").is_file()]
     log = run.folder / "log.csv"
     log.unlink(missing_ok=True)
@@ -132,17 +156,32 @@ def finish(run: manifest.Run, name: str, member: Member, data: str, wandb: bool)
     manifest.write_json(run.folder / "metrics.json", figures)
     print(f"{name}: out of fold {', '.join(f'{k} {v:.4g}' for k, v in figures.items())}", flush=True)
     outputs = [paths.scores(data, 2, name, split) for split in joined] + [f / "best.safetensors" for f in folders]
-    run.finish([f for f in outputs if f.is_file()], figures, member.seed, folds=rows)
+    run.finish([f for f in [*outputs, *more] if f.is_file()], figures, member.seed, folds=rows)
+
+
+def join_folds(name: str, member: Member, data: str, folders: list[Path], expected: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """oof.parquet, test.parquet and the kind's further tables of a run; training rows that a holdout leaves open are NaN."""
+    joined = {}
+    for split, wanted in (("oof", expected[expected.split == "train"]), ("test", None)):
+        parts = [tables.SCORES.read(folder / f"{split}.parquet") for folder in folders]
+        if wanted is not None and member.holdout:
+            rest = wanted[~wanted.patient_id.isin(parts[0].patient_id)].assign(pred=np.nan, box_source="none")
+            parts.append(scores.table(rest, name, split, -1, member.seed))
+        joined[split] = scores.write(parts, wanted, paths.scores(data, 2, name, split))
+        for path in sorted(folders[0].glob(f"*_{split}.parquet")):
+            whole = pd.concat([pd.read_parquet(folder / path.name) for folder in folders], ignore_index=True)
+            whole.to_parquet(paths.run_dir(data, 2, name) / path.name, index=False)
+    return joined
 
 
 def choose_start(member: Member, place: Place, folder: Path) -> tuple[Member, Machine]:
     """The member with its one source of weights, and its device and precision: settled once, the same for all folds."""
     from stage2_score import engine, model, tasks
 
-    sites = tables.SITES.read(paths.sites(place.data))
-    pictures = tasks.member_pictures(member, sites, paths.run_dir(place.data, 2, member.crops))
+    kind = tasks.KINDS[member.kind]
+    pictures = kind.open(member, place.data)
     rows = np.arange(len(pictures.index))
-    task = tasks.KINDS[member.kind][0](pictures, (rows, rows), member, member.loss)
+    task = kind(pictures, (rows, rows), member, member.loss)
     network, source = model.build(member, place.bone_age, member.head)
     machine = engine.choose(network, task, engine.Machine(place.device), member.optim.precision, folder)
     print(f"{folder.name}: starts from {source}, on {place.device} in {'bfloat16' if machine.bf16 else 'fp32'}", flush=True)
@@ -161,11 +200,10 @@ def run() -> None:
             started.append((name, member, made))
     if not started:
         return
-    chosen = folds.chosen(args.fold, int(folds.load(args.data).max()) + 1)
     todo = [
         (name, member, k)
         for name, member, _ in started
-        for k in chosen
+        for k in folds.chosen(args.fold, n_folds(args.data, member))
         if not (paths.fold_dir(args.data, 2, name, k) / FOLD_DONE).is_file()
     ]
     for name, member, k in todo:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-from ra import config, film, folds, paths, tables
+from ra import film, folds, paths, tables
 from ra.anatomy import FOOT_JOINTS, HAND_JOINTS, JOINTS, PARTS, SITES, limb
 from stage2_score import crops, members, scores, train
 from stage2_score.members import Crops, Member
@@ -194,30 +196,32 @@ def test_a_finished_fold_is_not_trained_again_and_targets_of_its_fold_are_not_se
 def test_site_means_by_hand():
     rows = pd.DataFrame(
         {"patient_id": list("abcd"), "visit": 1, "part": "LH", "joint": "pip_2", "site": "pip_E__2", "finding": "erosion"}
-    )
+    ).assign(max_score=5)
     found = scores.site_means(rows.assign(target=[0.0, 0.0, 2.0, np.nan]), rows.assign(target=np.nan))
     assert found.pred.tolist() == pytest.approx([2 / 3] * 4)
     assert found.p0.iloc[0] == pytest.approx(2 / 3) and found.p2.iloc[0] == pytest.approx(1 / 3) and np.isnan(found.p6.iloc[0])
 
 
 def test_whole_totals_stay_within_the_parts_maximum():
-    rows = pd.DataFrame({"patient_id": "a", "visit": 1, "part": "LF", "site": "total", "finding": ["erosion", "narrowing"]})
-    index = pd.DataFrame({"patient_id": ["a"], "part": ["LF"], "box_source": ["model"]})
-    found = scores.with_totals(rows, index, {"erosion": np.array([9.0]), "narrowing": np.array([2.0])})
+    place = {"patient_id": "a", "visit": 1, "part": "LF", "joint": "foot", "site": "total"}
+    rows = pd.DataFrame({**place, "finding": ["erosion", "narrowing"], "max_score": [60, 24]})
+    index = pd.DataFrame({"patient_id": ["a"], "part": ["LF"], "joint": ["foot"], "box_source": ["model"]})
+    found = scores.with_values(rows, index, {"erosion": np.array([511.0]), "narrowing": np.array([3.0])})
     assert found.pred.tolist() == [60.0, 3.0]
 
 
 def test_configs_of_every_profile_are_valid():
     for profile in ("smoke", "demo", "full"):
         names = []
-        for path in (members.CONFIGS / profile).glob("*.yaml"):
-            kind = Crops if path.stem == "crops" else members.Pretrain if path.stem.startswith("age_") else Member
-            names.append((path.stem, config.load(kind, path)))
+        for path in (members.CONFIGS / profile).rglob("*.yaml"):
+            ages = path.stem == "ages" or path.stem.startswith("age_")
+            kind = members.CUTS.get(path.stem) or (members.Pretrain if ages else Member)
+            names += members.load(kind, SimpleNamespace(config=str(path), configs=[], run=None, sets=[]))
         stems = {stem for stem, _ in names}
         assert {"crops", "sitemean"} <= stems, profile
         for stem, found in names:
             if isinstance(found, Member) and found.pretrained:
-                start = config.load(members.Pretrain, members.CONFIGS / profile / f"{found.pretrained}.yaml")
+                start = dict(names)[found.pretrained]
                 assert (start.backbone, start.embedding) == (found.backbone, found.embedding), (profile, stem)
 
 

@@ -1,0 +1,7 @@
+"""What each kind of member learns: its pictures, targets, loss and validation, and the rows of the Scores table it fills."""
+
+from stage2_score.tasks.base import PictureTask
+from stage2_score.tasks.hands import Hands, Severity
+from stage2_score.tasks.joints import Joints, Whole
+
+KINDS: dict[str, type[PictureTask]] = {"joints": Joints, "whole": Whole, "hands": Hands, "severity": Severity}

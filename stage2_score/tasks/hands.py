@@ -1,0 +1,101 @@
+"""Both hands at once -> their total, or an ordered class of it (Bo, Coates, Papiez 2024).
+
+The total is the sum of all erosion and narrowing grades of both hands, 0 to 280.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from torch import Tensor, nn
+
+from ra import paths, tables
+from ra.anatomy import BOTH_HANDS, MAX_BOTH_HANDS, SEVERITY
+from stage2_score import scores
+from stage2_score.members import Member
+from stage2_score.tasks.base import PictureTask, Predict, target_fields
+
+
+class Hands(PictureTask):
+    """Pictures of both hands -> their total."""
+
+    array = "hands"
+    outputs = targets = ("total",)
+
+    def prepare(self, network: nn.Module) -> None:
+        total = self.pictures.fields["total"][self.fit]
+        network.head.set_scale(float(np.nanmean(total)), max(float(np.nanstd(total)), 1.0))
+
+    def validate(self, predict: Predict) -> dict[str, float]:
+        """Root mean square error of the total: `best validation performance` (section 2.8)."""
+        error = self.predict(predict, self.held)["total"] - self.pictures.fields["total"][self.held]
+        rmse = float(np.sqrt(np.nanmean(error**2)))
+        return {"val_rmse": rmse, "criterion": rmse}
+
+    @classmethod
+    def rows(cls, member: Member, of: str) -> pd.DataFrame:
+        """One row per patient; the target is NaN when a site of either hand is not scored."""
+        parts = scores.part_totals(tables.SITES.read(paths.sites(of)))
+        keys = ["patient_id", "person_id", "visit", "split"]
+        summed = parts[parts.joint == "hand"].groupby(keys, sort=False, as_index=False).target.agg(lambda t: t.sum(skipna=False))
+        return summed.assign(part=BOTH_HANDS, joint="hand", site="total", finding="total", max_score=MAX_BOTH_HANDS)
+
+    @classmethod
+    def fields(cls, member: Member, of: str, index: pd.DataFrame) -> dict[str, np.ndarray]:
+        return target_fields(Hands.rows(member, of), index, ("total",))
+
+    def fill(self, rows: pd.DataFrame, index: pd.DataFrame, found: dict[str, np.ndarray]) -> pd.DataFrame:
+        return scores.with_values(rows, index, found)
+
+    @classmethod
+    def figures(cls, oof: pd.DataFrame, of: str) -> dict[str, float]:
+        known = oof.dropna(subset=["target", "pred"])
+        error = known.pred - known.target
+        return {
+            "pcc": float(known.pred.corr(known.target)),
+            "mae": float(error.abs().mean()),
+            "rmse": float((error**2).mean() ** 0.5),
+        }
+
+
+class Severity(Hands):
+    """Pictures of both hands -> one of the ordered classes that head.params.bounds cut the total into."""
+
+    outputs, targets = ("classes",), ("class",)
+
+    def worst(self) -> np.ndarray:
+        return np.minimum(self.pictures.fields["class"], 5)
+
+    def prepare(self, network: nn.Module) -> None:
+        """Nothing: the classes have no scale."""
+
+    def decode(self, out: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"classes": out["classes"].softmax(1)}
+
+    def validate(self, predict: Predict) -> dict[str, float]:
+        """The cross-entropy chooses: the accuracy of a few patients hardly moves (the paper: best validation performance)."""
+        loss = self.validation_loss(predict)
+        p = self.predict(predict, self.held)["classes"].argmax(1)
+        return {"val_accuracy": float((p == self.pictures.fields["class"][self.held]).mean()), "criterion": loss}
+
+    @classmethod
+    def rows(cls, member: Member, of: str) -> pd.DataFrame:
+        totals, bounds = Hands.rows(member, of), np.asarray(member.head.params["bounds"], float)
+        target = np.where(totals.target.isna(), np.nan, np.digitize(totals.target, bounds))
+        return totals.assign(site=SEVERITY, target=target, max_score=len(bounds))
+
+    @classmethod
+    def fields(cls, member: Member, of: str, index: pd.DataFrame) -> dict[str, np.ndarray]:
+        return {"class": target_fields(cls.rows(member, of), index, ("total",))["total"]}
+
+    def fill(self, rows: pd.DataFrame, index: pd.DataFrame, found: dict[str, np.ndarray]) -> pd.DataFrame:
+        return scores.with_probabilities(rows, index, {"total": found["classes"]})
+
+    @classmethod
+    def figures(cls, oof: pd.DataFrame, of: str) -> dict[str, float]:
+        known = oof.dropna(subset=["target", "pred"])
+        chosen = known[[f"p{k}" for k in range(int(known.max_score.max()) + 1)]].to_numpy().argmax(1)
+        return {
+            "accuracy": float((chosen == known.target).mean()),
+            **super().figures(known.assign(pred=chosen.astype(float)), of),
+        }
