@@ -19,6 +19,8 @@ CURES = {
     "grade in the template": "never read; empty the cell",
     "person in train and test": "the test score will flatter; move one of the sets",
     "unknown patient in people.csv": "left out; correct the id",
+    "unknown patient in ratingen.csv": "left out; correct the id",
+    "Ratingen grade differs from its percent": "the percent is used; correct the row if it is a slip",
     "box of an unknown film": "left out; correct file_name",
     "box of an unknown joint": "left out; name categories as in ra/anatomy.py",
     "box outside its film": "left out; boxes are x, y, width, height in the upright picture's own pixels",

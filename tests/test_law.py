@@ -9,7 +9,7 @@ import pytest
 from ra.paths import ROOT
 
 PACKAGES = ("ra", "data", "stage1_detect", "stage2_score", "stage3_stack")
-ORDER = ("anatomy", "paths", "config", "tables", "folds", "manifest", "film", "metrics", "track")  # each imports to its left
+ORDER = ("anatomy", "paths", "config", "tables", "folds", "manifest", "film", "metrics", "agreement", "track")  # imports go left
 LEARNERS = {"torch", "torchvision", "timm", "ultralytics", "albumentations", "lightgbm"}  # seconds to import
 TORCH = {"torch", "torchvision", "timm", "ultralytics", "albumentations"}
 FREE_OF_TORCH = ("ra", "data", "stage3_stack")

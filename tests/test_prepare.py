@@ -15,7 +15,7 @@ from PIL import Image
 from data.prepare import prepare
 from ra import anatomy, film, folds, paths
 from ra.config import UserError
-from ra.tables import BONE_AGE, BOXES, FILMS, SITES
+from ra.tables import BONE_AGE, BOXES, FILMS, RATINGEN, SITES
 
 TRAIN, TEST = [f"UAB{i:03d}" for i in range(1, 10)], ["UAB101", "UAB102"]
 
@@ -203,6 +203,55 @@ def test_people_keep_together_and_visits_are_read(raw):
     films = FILMS.read(paths.films("s")).set_index("film_id")
     assert films.visit["UAB006-LH"] == 3 and films.person_id["UAB006-LH"] == "P1"
     assert films.person_id["UAB101-LH"] == "UAB101"
+
+
+RATINGEN_COLUMNS = ("Patient_ID", "part", "joint", "percent", "grade")
+
+
+def ratingen_rows(*rows):
+    return [dict(zip(RATINGEN_COLUMNS, row, strict=True)) for row in rows]
+
+
+def test_ratingen_percentages_are_read(raw):
+    rows = ratingen_rows(
+        ("UAB001", "LH", "wrist", "37.5", "2"), ("UAB001", "RF", "mtp_5", "0", ""), ("UAB002", "LH", "mcp_2", "", "5"),
+        ("UAB002", "LH", "mcp_3", "", "1"), ("UAB002", "LH", "mcp_4", "", "0"), ("UAB003", "LH", "mcp_4", "", ""),
+        ("UAB004", "LH", "mcp_4", "50", "5"), ("UAB101", "LH", "mcp_4", "100", "5"), ("UAB777", "LH", "mcp_4", "10", "1"),
+    )  # fmt: skip
+    prepare("ra2dream", raw, "s")
+    assert not paths.ratingen("s").exists()
+    write_csv(raw / "train/ratingen.csv", RATINGEN_COLUMNS, rows)
+    prepare("ra2dream", raw, "s")
+    table = RATINGEN.read(paths.ratingen("s"))
+    assert len(table) == 34 * 11 and set(table.split[table.patient_id.isin(TEST)]) == {"test"}
+    scored = table.dropna().set_index(["patient_id", "part", "joint"]).percent
+    assert scored.to_dict() == {
+        ("UAB001", "LH", "wrist"): 37.5, ("UAB001", "RF", "mtp_5"): 0, ("UAB002", "LH", "mcp_2"): 90,
+        ("UAB002", "LH", "mcp_3"): 10, ("UAB002", "LH", "mcp_4"): 0, ("UAB004", "LH", "mcp_4"): 50,
+    }  # fmt: skip
+    assert faults()["unknown patient in ratingen.csv"] == ["train/UAB101", "train/UAB777"]
+    assert len(faults()["Ratingen grade differs from its percent"]) == 1
+    edit(raw, lambda r: r.drop(columns="percent")[:2], "train/ratingen.csv")
+    prepare("ra2dream", raw, "s")
+    assert RATINGEN.read(paths.ratingen("s")).percent.dropna().tolist() == [30]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("UAB001", "HL", "mcp_2", "5", "1"), "row 3 (UAB001 HL mcp_2): part 'HL' is not one of LH, RH, LF, RF"),
+        (("UAB001", "LF", "wrist", "5", "1"), "joint 'wrist' of part LF is not one of hallux_ip"),
+        (("UAB001", "LH", "mcp_2", "101", ""), "percent is '101', not a number from 0 to 100"),
+        (("UAB001", "LH", "mcp_2", "nano", ""), "percent is 'nano', not a number"),
+        (("UAB001", "LH", "mcp_2", "", "1.5"), "grade is '1.5', not a whole number from 0 to 5"),
+        (("UAB009", "RH", "wrist", "5", "1"), "scores its joint a second time"),
+    ],
+)
+def test_ratingen_rows_that_cannot_be_trusted_are_refused(raw, row, message):
+    write_csv(raw / "train/ratingen.csv", RATINGEN_COLUMNS, ratingen_rows(("UAB009", "RH", "wrist", "5", "1"), row))
+    with pytest.raises(UserError) as error:
+        prepare("ra2dream", raw, "s")
+    assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_boxes_are_centres_in_the_upright_picture(raw):

@@ -1,11 +1,12 @@
 """A cohort on disk: films, two readers, truth, boxes, two visits, in the RA2-DREAM layout.
 
-    <root>/train/{training.csv, truth.csv, reader2.csv, ratingen.csv, people.csv, joints.coco.json, <id>-<part>.jpg}
+    <root>/train/{training.csv, truth.csv, reader2.csv, people.csv, joints.coco.json, <id>-<part>.jpg}
     <root>/test/{template.csv, people.csv, <id>-<part>.jpg}
-    <root>/gold/{gold.csv, truth.csv, reader2.csv, ratingen.csv, joints.coco.json}
+    <root>/gold/{gold.csv, truth.csv, reader2.csv, joints.coco.json}
+    <root>/{train,gold}/{ratingen.csv, ratingen_reader2.csv, ratingen_truth.csv}    percent of every Ratingen joint; reader 1
     <root>/summary.csv    the cohort's statistics beside the published ones
 
-Nothing but the final scoring reads gold/, and nothing trains on train/truth.csv.
+Nothing but the final scoring reads gold/, and nothing trains on the truth or the second reader in train/.
 """
 
 from __future__ import annotations
@@ -139,12 +140,12 @@ def coco(films: list[tuple[str, int, int, list]]) -> dict:
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def ratingen_table(people: list[sv.Patient]) -> pd.DataFrame:
-    """Percent of joint surface eroded and Ratingen grade of every Ratingen joint."""
+def ratingen_table(people: list[sv.Patient], percents: list[dict[tuple[str, str], float]]) -> pd.DataFrame:
+    """Percent of joint surface eroded and Ratingen grade of every Ratingen joint; percents are by (part, joint), per patient."""
     rows = [
         {ID: p.patient_id, "part": part, "joint": joint, "percent": round(percent, 1), "grade": percent2grade(percent)}
-        for p in people
-        for (part, joint), percent in sv.ratingen_percent(p.severity).items()
+        for p, row in zip(people, percents, strict=True)
+        for (part, joint), percent in row.items()
     ]
     return pd.DataFrame(rows)
 
@@ -191,7 +192,7 @@ def write(root: Path, cohort: Cohort) -> None:
             draw = partial(write_film, temporary / split, cohort.max_px)
             with get_context("spawn").Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:  # a fork hangs OpenCV
                 films = list(track.progress(pool.imap(draw, jobs, chunksize=4), f"{split} films", len(jobs)))
-            _write_tables(temporary, split, own, films)
+            _write_tables(temporary, split, own, films, cohort.reader_noise)
         summary_table(people).round(3).to_csv(temporary / "summary.csv", index=False)
         shutil.rmtree(root, ignore_errors=True)
         temporary.replace(root)
@@ -199,7 +200,7 @@ def write(root: Path, cohort: Cohort) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_tables(root: Path, split: str, own: list[sv.Patient], films: list) -> None:
+def _write_tables(root: Path, split: str, own: list[sv.Patient], films: list, noise: float) -> None:
     truth = root / ("train" if split == "train" else "gold")
     truth.mkdir(exist_ok=True)
     own_table = score_table(own, [p.readers[0] for p in own])
@@ -212,6 +213,12 @@ def _write_tables(root: Path, split: str, own: list[sv.Patient], films: list) ->
         empty.to_csv(root / "test" / "template.csv", index=False)
     score_table(own, [p.truth for p in own]).to_csv(truth / "truth.csv", index=False)
     score_table(own, [p.readers[1] for p in own]).to_csv(truth / "reader2.csv", index=False)
-    ratingen_table(own).to_csv(truth / "ratingen.csv", index=False)
+    ratingen = {
+        "ratingen.csv": [sv.read_ratingen(p, 0, noise) for p in own],
+        "ratingen_reader2.csv": [sv.read_ratingen(p, 1, noise) for p in own],
+        "ratingen_truth.csv": [sv.ratingen_percent(p.severity) for p in own],
+    }
+    for name, percents in ratingen.items():
+        ratingen_table(own, percents).to_csv(truth / name, index=False)
     people_table(own).to_csv(root / split / "people.csv", index=False)
     (truth / "joints.coco.json").write_text(json.dumps(coco(films)))

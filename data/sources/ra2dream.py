@@ -1,7 +1,9 @@
-"""RA2-DREAM: train/training.csv, train/<id>-<part>.jpg, test/template.csv, test/<id>-<part>.jpg; boxes and people optional.
+"""RA2-DREAM: train/training.csv, train/<id>-<part>.jpg, test/template.csv, test/<id>-<part>.jpg; the rest is optional.
 
 train/joints.coco.json: joint boxes. people.csv (in train/ and test/): Patient_ID, person_id, visit, where one person has
-several sets of films. Nothing else of the root is ever read.
+several sets of films. train/ratingen.csv: Patient_ID, part, joint (anatomy.RATINGEN_JOINTS; the wrist is one), percent and grade
+or one of them; where percent is missing, the middle of the grade's step stands for it (0, 10, 30, 50, 70, 90). Nothing else of
+the root is ever read.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ from data.report import Report
 from data.sources import Raw
 from ra import anatomy
 from ra.config import UserError
-from ra.tables import SITES
+from ra.tables import RATINGEN, SITES
 
 TABLES = {"train": "training.csv", "test": "template.csv"}
 COCO = "joints.coco.json"
+RATINGEN_CSV = "ratingen.csv"
+GRADE2PERCENT = (0, *(step + 10 for step in anatomy.RATINGEN_STEPS_PERCENT))  # the middle of each grade's step
 BOUNDS = {
     **{site.column: (0, site.max_grade) for site in anatomy.SITES},
     **{column: (0, anatomy.MAX_TOTAL[finding]) for finding, column in anatomy.OVERALL.items()},
@@ -35,7 +39,7 @@ def films(root: Path) -> list[Path]:
 def texts(root: Path) -> list[Path]:
     """The CSV and JSON files that `read` reads, where they exist."""
     wanted = [root / split / name for split, table in TABLES.items() for name in (table, "people.csv")]
-    return [path for path in [*wanted, root / "train" / COCO] if path.is_file()]
+    return [path for path in [*wanted, root / "train" / COCO, root / "train" / RATINGEN_CSV] if path.is_file()]
 
 
 def read(root: Path, report: Report) -> Raw:
@@ -57,7 +61,11 @@ def read(root: Path, report: Report) -> Raw:
         report.warn("person in train and test", person)
 
     empty = [dict.fromkeys(BOUNDS, np.nan) for _ in ids["test"]]
-    sites = _sites(patients["train"], grades) + _sites(patients["test"], empty)
+    tables = {"sites.parquet": (SITES, pd.DataFrame(_sites(patients["train"], grades) + _sites(patients["test"], empty)))}
+    if (root / "train" / RATINGEN_CSV).is_file():
+        percents = _percents(root / "train" / RATINGEN_CSV, ids["train"], report)
+        tables["ratingen.parquet"] = (RATINGEN, _ratingen(patients["train"] + patients["test"], percents))
+        report.counts |= {"Ratingen joints scored": int(np.isfinite(list(percents.values())).sum())}
     found = {split: film_files.by_part(root / split, ids[split], report) for split in TABLES}
     coco = root / "train" / COCO
     training = pd.DataFrame(patients["train"])[["patient_id", "person_id"]]
@@ -72,7 +80,7 @@ def read(root: Path, report: Report) -> Raw:
             if (patient["patient_id"], part) in found[split]
         ],
         patients=training.assign(total=[row[anatomy.OVERALL["total"]] for row in grades]),
-        tables={"sites.parquet": (SITES, pd.DataFrame(sites))},
+        tables=tables,
         coco=coco if coco.is_file() else None,
         copies={"template.csv": root / "test" / TABLES["test"]},
     )
@@ -108,6 +116,66 @@ def _sites(patients: list[dict], grades: list[dict[str, float]]) -> list[dict]:
             where = {"part": anatomy.ALL_PARTS, "joint": anatomy.TOTAL, "site": anatomy.TOTAL, "finding": finding}
             out.append({**patient, **where, "target": row[column]})
     return out
+
+
+def _percents(path: Path, ids: list[str], report: Report) -> dict[tuple[str, str, str], float]:
+    """Percent 0..100 by (patient_id, part, joint) of ratingen.csv; NaN where neither percent nor grade is given."""
+    rows = sheet.read(path, (anatomy.ID, "part", "joint"), strict=False)
+    if not {"percent", "grade"} & set(rows[0]):
+        raise UserError(f"{path} lacks column percent; add it, or grade, with empty cells where nothing was scored")
+    out: dict[tuple[str, str, str], float] = {}
+    for number, row in enumerate(rows, 2):
+        where = f"{path} row {number} ({row[anatomy.ID]} {row['part']} {row['joint']})"
+        key = (row[anatomy.ID], row["part"], row["joint"])
+        if key[1] not in anatomy.PARTS:
+            raise UserError(f"{where}: part {key[1]!r} is not one of {', '.join(anatomy.PARTS)}; correct it")
+        joints = anatomy.RATINGEN_JOINTS[anatomy.limb(key[1])]
+        if key[2] not in joints:
+            raise UserError(f"{where}: joint {key[2]!r} of part {key[1]} is not one of {', '.join(joints)}; correct it")
+        if key in out:
+            raise UserError(f"{where} scores its joint a second time; keep one row per patient, part and joint")
+        out[key] = _percent(row, where, report)
+    unknown = sorted({key[0] for key in out} - set(ids))
+    for patient_id in unknown:
+        report.warn("unknown patient in ratingen.csv", f"train/{patient_id}")
+    return {key: percent for key, percent in out.items() if key[0] not in unknown}
+
+
+def _percent(row: sheet.Row, where: str, report: Report) -> float:
+    """The row's percent, else the middle of its grade's step, else NaN."""
+    percent, grade = (
+        _number(row.get(name, ""), high, f"{where}: {name}", whole)
+        for name, high, whole in (("percent", 100, False), ("grade", 5, True))
+    )
+    if np.isnan(percent):
+        return percent if np.isnan(grade) else float(GRADE2PERCENT[int(grade)])
+    if not np.isnan(grade) and anatomy.percent2grade(percent) != grade:
+        report.warn("Ratingen grade differs from its percent", f"{where}: {percent:g} % and grade {grade:g}")
+    return percent
+
+
+def _number(text: str, high: int, where: str, whole: bool) -> float:
+    """The cell as a number from 0 to high, NaN where empty; `where` names it in the error."""
+    if text.lower() in sheet.EMPTY:
+        return np.nan
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= high or (whole and not value.is_integer()):
+        kind = "whole number" if whole else "number"
+        raise UserError(f"{where} is {text!r}, not a {kind} from 0 to {high}; correct it, or empty the cell if it was not scored")
+    return value
+
+
+def _ratingen(patients: list[dict], percents: dict[tuple[str, str, str], float]) -> pd.DataFrame:
+    """34 rows of the Ratingen table per patient; NaN where a joint has no percent."""
+    return pd.DataFrame(
+        {**patient, "part": part, "joint": joint, "percent": percents.get((patient["patient_id"], part, joint), np.nan)}
+        for patient in patients
+        for part in anatomy.PARTS
+        for joint in anatomy.RATINGEN_JOINTS[anatomy.limb(part)]
+    )
 
 
 def _compare_totals(ids: list[str], grades: list[dict[str, float]], report: Report) -> None:
