@@ -48,8 +48,11 @@ class Cohort:
         return np.arange(self.n_train, len(self.patients))
 
 
-def load(data: str, members: tuple[str, ...]) -> Cohort:
-    """Read a prepared set and the tables of its members; UserError or ContractError says what is missing."""
+def load(data: str, members: tuple[str, ...], *, joints: bool = True) -> Cohort:
+    """Read a prepared set and the tables of its members; UserError or ContractError says what is missing.
+
+    `joints` refuses members of whom none scores joints, without which there is nothing to stack.
+    """
     sites, fold = tables.SITES.read(paths.sites(data)), folds.load(data)
     people = sites.drop_duplicates("patient_id").set_index("patient_id").sort_index()
     train = people.index[people.split == "train"]
@@ -59,7 +62,7 @@ def load(data: str, members: tuple[str, ...]) -> Cohort:
     patients = train.append(people.index[people.split == "test"])
     grades, totals = _targets(sites, train)
     loaded = [load_member(data, name, patients, len(train)) for name in members]
-    if all(m.moments is None for m in loaded):
+    if joints and all(m.moments is None for m in loaded):
         raise UserError(f"none of the members {', '.join(members)} scores joints; add a joint member of stage 2 to the config")
     return Cohort(
         patients=patients.to_numpy(),

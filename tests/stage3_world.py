@@ -210,6 +210,10 @@ def hand_members(data: str, fold: np.ndarray, patients: np.ndarray, reader: np.n
     return names
 
 
+def _rows(table: Callable, values: np.ndarray, target: np.ndarray, start: Callable, rows: np.ndarray) -> pd.DataFrame:
+    return table(start(1), values[rows], target[rows])
+
+
 def ratingen_member(
     data: str, fold: np.ndarray, patients: np.ndarray, latent: np.ndarray, split, rng: np.random.Generator
 ) -> str:

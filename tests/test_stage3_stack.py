@@ -235,4 +235,5 @@ def test_weights_are_readable(world):
 
 def test_default_configs_are_valid():
     for path in recipe.CONFIGS.glob("*/*.yaml"):
-        config.load(Recipe, path)
+        if path.stem not in ("hands", "systems"):  # other verbs', checked with them
+            config.load(Recipe, path)

@@ -1,0 +1,148 @@
+"""The linear maps of Bo's stacking: fit(x, total) on n patients' outputs of m members, predict(x).
+
+x is (n, m, 1) totals or (n, m, 10) class probabilities, without NaN; `predict` gives (n, 1) totals or (n, 10) probabilities, NaN
+where an input is. Each map is drawn towards the plain mean of its members by `alpha`, so that with few patients it stays near it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from ra import agreement
+from ra.anatomy import MAX_BOTH_HANDS
+
+SMALLEST_P = 1e-4  # a probability is not taken for smaller before its logarithm
+
+
+class Map(Protocol):
+    width: int
+
+    def fit(self, x: np.ndarray, total: np.ndarray) -> Map: ...
+    def predict(self, x: np.ndarray) -> np.ndarray: ...
+    def describe(self, members: tuple[str, ...]) -> dict: ...
+
+
+class Linear:
+    """total = w x + b by least squares; the ridge penalty is on w's distance from 1/m each, totals counted in their SD."""
+
+    width = 1
+
+    def __init__(self, alpha: float, bounds: np.ndarray):
+        self.alpha, self.bounds = alpha, bounds
+
+    def fit(self, x: np.ndarray, total: np.ndarray) -> Linear:
+        from sklearn.linear_model import Ridge
+
+        flat = x[..., 0]
+        self.scale = max(float(total.std()), 1e-9)
+        model = Ridge(alpha=self.alpha * len(x)).fit(flat / self.scale, (total - flat.mean(axis=1)) / self.scale)
+        self.weights = model.coef_ + 1 / x.shape[1]
+        self.intercept = float(model.intercept_) * self.scale
+        return self
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return np.clip(x[..., 0] @ self.weights + self.intercept, 0, MAX_BOTH_HANDS)[:, None]
+
+    def describe(self, members: tuple[str, ...]) -> dict:
+        weights = dict(zip(members, np.round(self.weights, 5).tolist(), strict=True))
+        return {"intercept": round(self.intercept, 4), "weights": weights}
+
+
+class TotalToClass(Linear):
+    """The linear map's total, cut into classes by the bounds: probability 1 of one class."""
+
+    def __init__(self, alpha: float, bounds: np.ndarray):
+        super().__init__(alpha, bounds)
+        self.width = len(bounds) + 1
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        total = super().predict(x)
+        return np.where(np.isnan(total), np.nan, np.eye(self.width)[np.digitize(total[:, 0], self.bounds)])
+
+
+class Classes:
+    """softmax(W o + b) of the members' log probabilities o, by cross-entropy with a penalty on W's distance from their mean.
+
+    `connected` (classes out, members, classes in) says which weights there are; the others stay 0. The loss is convex.
+    """
+
+    def __init__(self, alpha: float, bounds: np.ndarray):
+        self.alpha, self.bounds, self.width = alpha, bounds, len(bounds) + 1
+
+    def connected(self, m: int) -> np.ndarray:
+        return np.ones((self.width, m, self.width))
+
+    def fit(self, x: np.ndarray, total: np.ndarray) -> Classes:
+        from scipy.optimize import minimize
+
+        truth, out = np.eye(self.width)[np.digitize(total, self.bounds)], log_outputs(x)
+        mask = self.connected(x.shape[1])
+        prior = np.broadcast_to(np.eye(self.width)[:, None], mask.shape) / x.shape[1]
+        start = np.r_[np.zeros(self.width), prior.ravel()]
+        found = minimize(self.loss, start, (out, truth, prior, mask), jac=True, method="L-BFGS-B", options={"maxiter": 1000})
+        self.intercept, self.weights = found.x[: self.width], found.x[self.width :].reshape(mask.shape) * mask
+        return self
+
+    def loss(self, theta: np.ndarray, out: np.ndarray, truth: np.ndarray, prior: np.ndarray, mask: np.ndarray):
+        """Mean cross-entropy and penalty at theta = (b, W), and its gradient."""
+        b, w = theta[: self.width], theta[self.width :].reshape(mask.shape) * mask
+        p = self._softmax(out, w, b)
+        away, error = (w - prior) * mask, (p - truth) / len(out)
+        value = -np.log(np.maximum((p * truth).sum(axis=1), 1e-300)).mean()
+        value += self.alpha / 2 * (np.square(away).sum() + np.square(b).sum())
+        slope = (np.einsum("nk,nmj->kmj", error, out) + self.alpha * away) * mask
+        return value, np.r_[error.sum(axis=0) + self.alpha * b, slope.ravel()]
+
+    @staticmethod
+    def _softmax(out: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
+        from scipy.special import softmax
+
+        return softmax(np.einsum("kmj,nmj->nk", w, out) + b, axis=1)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return self._softmax(log_outputs(x), self.weights, self.intercept)
+
+    def describe(self, members: tuple[str, ...]) -> dict:
+        """Per class out and member the ten weights."""
+        weights = [dict(zip(members, np.round(w, 4).tolist(), strict=True)) for w in self.weights]
+        return {"intercept": np.round(self.intercept, 4).tolist(), "weights": weights}
+
+
+class SingleClass(Classes):
+    """A class's logit is a sum over the members' outputs for that very class."""
+
+    def connected(self, m: int) -> np.ndarray:
+        return np.broadcast_to(np.eye(self.width)[:, None], (self.width, m, self.width))
+
+
+MAPS = {"linear": Linear, "all_classes": Classes, "single_class": SingleClass, "total_to_class": TotalToClass}
+
+
+def log_outputs(x: np.ndarray) -> np.ndarray:
+    """Class probabilities (n, m, k) -> a network's outputs before its softmax, up to a constant: logs with mean 0."""
+    logs = np.log(np.maximum(x, SMALLEST_P))
+    return logs - logs.mean(axis=-1, keepdims=True)
+
+
+def figures(target: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """The paper's metrics (section 2.7): of totals (n, 1), or of the likeliest of classes (n, k)."""
+    if found.shape[1] == 1:
+        return regression_figures(target, found[:, 0])
+    chosen = likeliest(found)
+    of_class = {
+        "accuracy": agreement.accuracy(target, chosen, found.shape[1]).value,
+        "balanced_accuracy": agreement.balanced_accuracy(target, chosen, found.shape[1]).value,
+    }
+    return of_class | regression_figures(target, chosen)
+
+
+def likeliest(p: np.ndarray) -> np.ndarray:
+    """(n, k) -> (n,) the class of the highest probability; NaN where there is none."""
+    return np.where(np.isnan(p).any(axis=1), np.nan, np.nan_to_num(p).argmax(axis=1))
+
+
+def regression_figures(target: np.ndarray, pred: np.ndarray) -> dict[str, float]:
+    """PCC, MAE and RMSE."""
+    return {name: getattr(agreement, name)(target, pred) for name in ("pcc", "mae", "rmse")}
