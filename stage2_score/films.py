@@ -1,0 +1,165 @@
+"""Cut whole films, without any joint box: each limb's region of interest, and both hands side by side.
+
+python -m stage2_score.films CONFIG.yaml --data SET writes into data/work/<set>/stage2/<run>/
+
+    rois.npy   (n films, H, W) uint8: the limb's box, resized plainly, right parts mirrored to left, greys levelled
+    rois.parquet   its index; x0_px .. y1_px: the box in the film's own upright, un-mirrored pixels
+    hands.npy  (n patients, px, px) uint8: both hands' films as on one bilateral film (Bo et al. 2025 read those): the right
+               hand on the left half, both mirrored, so that the thumbs meet; a missing hand leaves its half black
+    hands.parquet  its index, part HANDS. On a set of bone ages: one film per picture, the part is the film's
+
+A film that is missing or cannot be read has no row in rois and leaves its half black; it is counted and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ra import config, manifest, paths, tables, track
+from ra.anatomy import BOTH_HANDS, limb
+from ra.config import UserError
+from stage2_score import members
+from stage2_score.crops import INDEX, SHOWN
+
+ROI_INDEX = [*INDEX, "x0_px", "y0_px", "x1_px", "y1_px"]
+HALF = {"RH": 0, "LH": 1}  # which half of a bilateral film, as one sees it who faces the patient
+
+
+@dataclass(frozen=True)
+class Films:
+    """How whole films are cut."""
+
+    roi_width_px: int = 864  # of one limb's picture; a multiple of 32, as U-Nets want
+    roi_height_px: int = 928
+    hands_px: int = 1024  # side of the square that shows both hands
+    low_percentile: float = 1.0  # grey that becomes black
+    high_percentile: float = 99.7  # grey that becomes white
+
+    def __post_init__(self) -> None:
+        sides = {name: getattr(self, name) for name in ("roi_width_px", "roi_height_px", "hands_px")}
+        wrong = [f"{name} is {px}" for name, px in sides.items() if px <= 0 or px % 32]
+        if wrong:
+            raise UserError(f"{wrong[0]}; sides of films are multiples of 32 px")
+
+
+def levelled(pixels: np.ndarray, c: Films) -> np.ndarray:
+    """uint8 pixels stretched between two percentiles of their greys, so that exposure differs less."""
+    low, high = np.percentile(pixels[::4, ::4], [c.low_percentile, c.high_percentile])
+    table = np.clip((np.arange(256) - low) * 255 / max(high - low, 1.0), 0, 255).astype(np.uint8)
+    return table[pixels]
+
+
+def resized(pixels: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
+    import cv2
+
+    shrinks = width_px * height_px < pixels.size
+    return cv2.resize(pixels, (width_px, height_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def cut_roi(grey: np.ndarray, part: str, c: Films) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+    """The limb's canonical picture (H, W) of a film (h, w), and its box in the film's pixels (whole ones)."""
+    from stage2_score.roi import limb_box
+
+    x0, y0, x1, y1 = (round(v) for v in limb_box(grey))
+    picture = resized(levelled(grey[y0:y1, x0:x1], c), c.roi_width_px, c.roi_height_px)
+    return np.ascontiguousarray(picture[:, ::-1]) if part[0] == "R" else picture, (float(x0), float(y0), float(x1), float(y1))
+
+
+def _cut_row(film_row: pd.Series, c: Films, single: bool) -> tuple | str:
+    """(ROI, its box, the film for `hands` or None), or the sentence that says why there is none."""
+    from ra import film
+
+    path = Path(film_row.path)
+    try:
+        grey = film.read(path if path.is_absolute() else paths.ROOT / path)
+    except (UserError, OSError) as error:
+        return f"film {film_row.film_id} cannot be used ({error}); its sites stay missing"
+    width = c.hands_px if single else c.hands_px // 2
+    hand = resized(levelled(grey, c), width, c.hands_px) if limb(film_row.part) == "hand" else None
+    return *cut_roi(grey, film_row.part, c), hand
+
+
+def _cut(films: pd.DataFrame, c: Films, single: bool) -> Iterator[tuple[pd.Series, tuple | str]]:
+    rows = [row for _, row in films.iterrows()]
+    with ThreadPoolExecutor(members.cores()) as pool:
+        results = pool.map(lambda row: _cut_row(row, c, single), rows)
+        yield from track.progress(zip(rows, results, strict=True), "cutting films", total=len(rows))
+
+
+class _Sheet:
+    """One array on disk with its index, moved into place when whole."""
+
+    def __init__(self, folder: Path, name: str, shape: tuple[int, ...], columns: list[str]):
+        self.folder, self.name, self.columns = folder, name, columns
+        self.array = np.lib.format.open_memmap(folder / f".{name}.tmp.npy", "w+", np.uint8, shape)
+        self.index: list[dict] = []
+
+    def add(self, **row: object) -> int:
+        self.index.append({**row, "row": len(self.index), "box_source": "none"})
+        return len(self.index) - 1
+
+    def close(self) -> list[Path]:
+        self.array.flush()
+        pd.DataFrame(self.index, columns=self.columns).to_parquet(self.folder / f".{self.name}.tmp.parquet", index=False)
+        kinds = ("npy", "parquet")
+        for kind in kinds:
+            (self.folder / f".{self.name}.tmp.{kind}").replace(self.folder / f"{self.name}.{kind}")
+        return [self.folder / f"{self.name}.{kind}" for kind in kinds]
+
+
+def cut_all(films: pd.DataFrame, c: Films, folder: Path, single: bool) -> tuple[dict, list[Path]]:
+    """Cut every film into `folder`; single: one hand per picture. Returns counts and the files written."""
+    import cv2
+
+    cv2.setNumThreads(1)  # one thread per film, several films at a time
+    hand_films = films[films.part.map(limb) == "hand"]
+    n_hands = len(hand_films) if single else hand_films.patient_id.nunique()
+    rois = _Sheet(folder, "rois", (len(films), c.roi_height_px, c.roi_width_px), ROI_INDEX)
+    hands = _Sheet(folder, "hands", (n_hands, c.hands_px, c.hands_px), INDEX)
+    faults: list[str] = []
+    row_of: dict[str, int] = {}
+    for film, result in _cut(films, c, single):
+        if isinstance(result, str):
+            faults.append(result)
+            continue
+        same = {"film_id": film.film_id, "patient_id": film.patient_id, "split": film.split}
+        picture, box, hand = result
+        row = rois.add(**same, part=film.part, joint=limb(film.part), **dict(zip(ROI_INDEX[len(INDEX) :], box, strict=True)))
+        rois.array[row] = picture
+        if hand is None:
+            continue
+        key = film.film_id if single else film.patient_id
+        if key not in row_of:
+            row_of[key] = hands.add(**same, part=film.part if single else BOTH_HANDS, joint="hand")
+        x0 = 0 if single else HALF[film.part] * hand.shape[1]
+        hands.array[row_of[key], :, x0 : x0 + hand.shape[1]] = hand if single else hand[:, ::-1]
+    more = [f"... and {len(faults) - SHOWN} more"] * (len(faults) > SHOWN)
+    print("\n".join(faults[:SHOWN] + more) or "every film cut", flush=True)
+    counts = {"films": len(rois.index), "films_left_out": len(faults), "hands": len(hands.index)}
+    return counts, rois.close() + hands.close()
+
+
+def run() -> None:
+    """Verb: cut the films of one prepared set."""
+    args = members.parser(__doc__).parse_args()
+    for name, c in members.load(Films, args):
+        films = tables.FILMS.read(paths.films(args.data))
+        folder = paths.run_dir(args.data, 2, name)
+        made = manifest.Run(folder, c, [paths.films(args.data)], args.force)
+        if not made.begin():
+            continue
+        counts, outputs = cut_all(films, c, folder, (paths.work(args.data) / "bone_age.parquet").is_file())
+        if not counts["films"]:
+            raise UserError(f"no film of {args.data} could be read; see the lines above")
+        print(f"{name}: {counts['films']} films, {counts['films_left_out']} left out, {counts['hands']} pictures of hands")
+        made.finish(outputs, counts)
+
+
+if __name__ == "__main__":
+    config.main(run)
