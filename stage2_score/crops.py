@@ -76,8 +76,33 @@ def level_greys(pixels: np.ndarray, points: np.ndarray, c: Crops) -> np.ndarray:
     return np.clip((np.arange(256) - low) * 255 / max(high - low, 1.0), 0, 255).astype(np.uint8)
 
 
+def shown(part: str, c: Crops) -> tuple[str, ...]:
+    """What the crops of a part show, in order: its joints, and the wrist as one joint where whole boxes are cut."""
+    return (*JOINTS[limb(part)], *(("wrist",) if c.cut == "box" and limb(part) == "hand" else ()))
+
+
+def wrist_box(boxes: np.ndarray) -> np.ndarray:
+    """(x, y, w, h) of the smallest box around boxes (n, 4), each by its centre and size."""
+    low, high = (boxes[:, :2] - boxes[:, 2:] / 2).min(0), (boxes[:, :2] + boxes[:, 2:] / 2).max(0)
+    return np.concatenate([(low + high) / 2, high - low])
+
+
+def cut_box(grey: np.ndarray, box: np.ndarray, out_px: int) -> np.ndarray:
+    """A box (x, y, w, h) of a film, its longer side as wide as the crop (px, px); black beyond it and beyond the film.
+
+    Rohrbach et al. 2019, section 3.1: 150 x 150 pixels with a black border where the aspect differs, greys as they are.
+    """
+    from ra import film
+
+    centre, size, side = box[:2], np.maximum(box[2:], 1.0), max(float(box[2:].max()), 1.0)
+    crop = film.crop(grey, float(centre[0]), float(centre[1]), side, out_px)
+    at = ((np.arange(out_px) + 0.5) / out_px - 0.5) * side  # of the crop's pixels, from the box's centre, in film pixels
+    inside = [(abs(at) <= size[k] / 2) & (at + centre[k] >= -0.5) & (at + centre[k] <= grey.shape[1 - k] - 0.5) for k in (0, 1)]
+    return crop * (inside[1][:, None] & inside[0])
+
+
 def cut_film(grey: np.ndarray, boxes: pd.DataFrame, part: str, c: Crops) -> tuple[np.ndarray, np.ndarray]:
-    """Canonical crops (n joints in anatomy's order, px, px) and canvas (px, px) of one film.
+    """Canonical crops (n of `shown`, px, px) and canvas (px, px) of one film.
 
     grey: uint8 (H, W), bones bright; boxes: the film's Boxes rows. The picture of a right part equals, pixel by pixel, that
     of the same part mirrored and called left.
@@ -96,7 +121,12 @@ def cut_film(grey: np.ndarray, boxes: pd.DataFrame, part: str, c: Crops) -> tupl
         angle = float(np.rad2deg(np.arctan2(axis[0], -axis[1])))  # clockwise from up
         return table[film.crop(grey, float(centre[0]), float(centre[1]), size_px, out_px, angle_deg=angle)]
 
-    crops = np.stack([cut(points[j], joint_axis(j, points), side_frac(j, c) * scale, c.out_px) for j in points])
+    if c.cut == "box":
+        place = dict(zip(points, np.column_stack([xy, order[["w_px", "h_px"]].to_numpy(float)]), strict=True))
+        place |= {"wrist": wrist_box(np.stack([place[j] for j in WRISTS]))} if "wrist" in shown(part, c) else {}
+        crops = np.stack([cut_box(grey, place[j], c.out_px) for j in shown(part, c)])
+    else:
+        crops = np.stack([cut(points[j], joint_axis(j, points), side_frac(j, c) * scale, c.out_px) for j in points])
     axis = part_axis(points)
     turned = xy @ np.array([[-axis[1], axis[0]], [axis[0], axis[1]]]).T  # canvas axes: across, along
     low, high = turned.min(0), turned.max(0)
@@ -135,7 +165,7 @@ def cut_all(films: pd.DataFrame, boxes: pd.DataFrame, c: Crops, folder: Path) ->
 
     cv2.setNumThreads(1)  # one thread per film, several films at a time
     of_film = dict(list(boxes.groupby("film_id")))
-    n_rows = sum(len(JOINTS[limb(part)]) for part in films.part)
+    n_rows = sum(len(shown(part, c)) for part in films.part)
     names = {"crops": (n_rows, c.out_px), "canvases": (len(films), c.canvas_px)}
     arrays = {
         name: np.lib.format.open_memmap(folder / f".{name}.tmp.npy", "w+", np.uint8, (n, px, px))
@@ -151,8 +181,9 @@ def cut_all(films: pd.DataFrame, boxes: pd.DataFrame, c: Crops, folder: Path) ->
                 faults.append(result)
                 continue
             source = of_film[row.film_id].set_index("joint").source
+            source["wrist"] = "template" if "template" in set(source.reindex(WRISTS)) else source.iloc[0]
             same = {"film_id": row.film_id, "patient_id": row.patient_id, "part": row.part, "split": row.split}
-            for joint, picture in zip(JOINTS[limb(row.part)], result[0], strict=True):
+            for joint, picture in zip(shown(row.part, c), result[0], strict=True):
                 arrays["crops"][len(index["crops"])] = picture
                 index["crops"].append({**same, "row": len(index["crops"]), "joint": joint, "box_source": source[joint]})
             arrays["canvases"][len(index["canvases"])] = result[1]

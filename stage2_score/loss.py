@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import smooth_l1_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
 
 from ra.anatomy import FINDINGS
+from stage2_score.ratingen import crps, percent_mse
 
 FAR_BELOW = -1e4  # a masked logit: exp() of it is exactly 0, and it stays finite under bfloat16
 
@@ -101,6 +102,26 @@ def age_mse(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
     return weighted_mean((out["age"].float() - batch["age"]) ** 2, batch["weight"])
 
 
+def cumulative(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
+    """Binary cross-entropy of every open threshold, grade > k or not, summed over them; mean over scored findings.
+
+    out: `<finding>_above` (N, n - 1) logits; batch: per finding (N,) targets (NaN costs nothing), `<finding>_max` and `weight`.
+    """
+    total, weights = 0.0, 0.0
+    for name, logits in out.items():
+        finding, _, form = name.partition("_")
+        if form != "above":
+            continue
+        target = batch[finding]
+        weight = batch["weight"] * ~torch.isnan(target)
+        k = torch.arange(logits.shape[1], device=logits.device)
+        goal = (target.nan_to_num(0.0)[:, None] > k).to(logits.dtype)
+        cost = binary_cross_entropy_with_logits(logits, goal, reduction="none") * (k < batch[f"{finding}_max"][:, None])
+        total = total + (cost.sum(1) * weight).sum()
+        weights = weights + weight.sum()
+    return total / weights.clamp_min(1e-8)
+
+
 def age_l1(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
     """Mean absolute error of the standardised bone age."""
     return weighted_mean((out["age"].float() - batch["age"]).abs(), batch["weight"])
@@ -112,6 +133,9 @@ LOSSES = {
     "total_mse": total_mse,
     "total_smooth": total_smooth,
     "cross_entropy": cross_entropy,
+    "crps": crps,
+    "percent_mse": percent_mse,
+    "cumulative": cumulative,
     "age_l1": age_l1,
     "age_mse": age_mse,
 }

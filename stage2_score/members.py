@@ -98,6 +98,8 @@ class Crops:
     canvas_margin: float = 0.22  # added around the joints' extent, share of it
     low_percentile: float = 2.0  # grey that becomes black, within the region of interest
     high_percentile: float = 99.7  # grey that becomes white
+    # canonical: as above. box: the joint's own box, upright, black beyond it, greys as they are; the wrist also as one joint
+    cut: Literal["canonical", "box"] = "canonical"
 
 
 CUTS: dict[str, type] = {"crops": Crops}  # configs that cut pictures, by their file's name
@@ -152,10 +154,14 @@ class Member:
     held_back_frac: float = 0.12  # share of the training folds' persons that choose the epoch
     holdout: tuple[float, ...] = ()  # shares fitted on, held back and predicted, in place of the folds: [0.7, 0.2, 0.1]
     tta: int = 1  # views averaged at prediction; 1: the plain picture alone
+    trim: float = 0.0  # share of the views left out at either end of their mean
+    trained: str | None = None  # a run with the same network: its folds' weights are taken as they are, nothing is trained
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind != "sitemean" and "bone_age" in self.weights and not self.pretrained:
+        if not 0 <= self.trim < 0.5:
+            raise UserError(f"trim is {self.trim}; give the share of views to leave out at either end, 0 to below 0.5")
+        if self.kind != "sitemean" and "bone_age" in self.weights and not (self.pretrained or self.trained):
             raise UserError("weights: bone_age needs pretrained: the name of a run of stage2_score.pretrain")
         if not self.weights:
             raise UserError("weights is empty; name at least one of scratch, bone_age, hub")
@@ -202,17 +208,19 @@ def load(cls: type, args: Any) -> list[tuple[str, Any]]:
 def family(path: Path) -> dict[str, dict] | None:
     """The runs of a family file with all their values; None when the file is a single experiment."""
     values = config_module.read_yaml(path)
-    if "runs" not in values and "like" not in values:
-        return None
+    return _family(path, values)[1] if {"runs", "like"} & set(values) else None
+
+
+def _family(path: Path, values: dict) -> tuple[dict, dict[str, dict]]:
+    """(common values, runs): those of the family named by `like`, with this file's laid over them."""
     unknown = set(values) - {"like", "common", "runs"}
     if unknown:
         raise UserError(f"{path}: unknown key {min(unknown)!r}; a family has like, common and runs")
-    parent = family(path.parent / values["like"]) if "like" in values else {}
-    if parent is None:
-        raise UserError(f"{path}: {values['like']} is a single experiment; `like` names a family")
-    common, own = values.get("common") or {}, values.get("runs") or {}
-    names = own or dict.fromkeys(parent)
-    return {name: config_module.merge(config_module.merge(parent.get(name, {}), common), own.get(name) or {}) for name in names}
+    parent = path.parent / values["like"] if "like" in values else None
+    below, inherited = _family(parent, config_module.read_yaml(parent)) if parent else ({}, {})
+    over, own = values.get("common") or {}, values.get("runs") or dict.fromkeys(inherited)
+    common, merge = config_module.merge(below, over), config_module.merge
+    return common, {name: merge(merge(inherited.get(name, below), over), own[name] or {}) for name in own}
 
 
 def parser(doc: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import timm
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 from ra import paths
 from ra.anatomy import ALL_JOINTS, EROSION_HAND, FINDINGS, HAND_JOINTS, LIMBS, MAX_GRADE, N_GRADES, NARROWING_HAND
 from ra.config import UserError
+from stage2_score import rohrbach
 from stage2_score.loss import FAR_BELOW
 from stage2_score.members import Member, Named, Pretrain
+from stage2_score.ordinal import Ordinal
 
 SHOWN = (*ALL_JOINTS, *LIMBS, "wrist")  # what a picture may show: a joint, a whole hand or foot, the wrist as one joint
 N_KINDS = len(SHOWN)
@@ -35,6 +38,11 @@ def max_grade(joint: str, finding: str) -> int:
     return MAX_GRADE["hand", finding] if joint in scored else -1
 
 
+def tops(finding: str) -> Tensor:
+    """(N_KINDS,) largest grade of what a picture shows; -1 where it is not scored."""
+    return torch.tensor([max_grade(shown, finding) if shown in ALL_JOINTS else -1 for shown in SHOWN])
+
+
 class Grades(nn.Module):
     """Two heads of logits, erosion (11) and narrowing (5), masked above the maximum of the joint that is shown.
 
@@ -51,8 +59,7 @@ class Grades(nn.Module):
         for finding, n in WIDTHS.items():
             nn.init.normal_(self.out[finding].weight, std=0.01)
             nn.init.zeros_(self.out[finding].bias)
-            top = torch.tensor([max_grade(j, finding) if j in ALL_JOINTS else -1 for j in SHOWN])
-            self.register_buffer(f"closed_{finding}", torch.arange(n) > top[:, None], persistent=False)
+            self.register_buffer(f"closed_{finding}", torch.arange(n) > tops(finding)[:, None], persistent=False)
 
     def set_prior(self, counts: dict[str, Tensor]) -> None:
         """Start the biases at log((count + pseudo-count) / n); counts: finding -> (N_KINDS, n grades)."""
@@ -117,8 +124,14 @@ HEADS: dict[str, Callable[..., nn.Module]] = {
     "age": lambda features, **params: Scalars(features, ("age",), **params),
     "total": Total,
     "severity": lambda features, bounds, **params: Classes(features, len(bounds) + 1, **params),
+    "ordinal": lambda features, **params: Ordinal(features, {f: tops(f) for f in FINDINGS}, **params),
+    **{f"ratingen_{form}": partial(rohrbach.RatingenHead, form) for form in rohrbach.RatingenHead.FORMS},
 }
-BACKBONES: dict[str, Callable[..., nn.Module]] = {}  # those that timm does not have
+BACKBONES: dict[str, Callable[..., nn.Module]] = {  # those that timm does not have, or not so
+    "rohrbach": rohrbach.blocks,
+    "rohrbach_vgg16": rohrbach.vgg16,
+    "rohrbach_inception": rohrbach.inception_v3,
+}
 
 
 class Network(nn.Module):
@@ -146,13 +159,14 @@ def make_backbone(named: Named, pretrained: bool = False) -> nn.Module:
 
     UserError when timm does not know it, or when the hub is away.
     """
-    if named.name in BACKBONES:
-        return BACKBONES[named.name](pretrained=pretrained, **named.params)
-    if not timm.is_model(named.name):
+    make = BACKBONES.get(named.name, partial(timm.create_model, named.name, in_chans=1, num_classes=0))
+    if named.name not in BACKBONES and not timm.is_model(named.name):
         near = timm.list_models(f"*{named.name.split('_')[0]}*")[:5]
         raise UserError(f"timm has no backbone {named.name!r}" + (f"; for example {', '.join(near)}" if near else ""))
     try:
-        return timm.create_model(named.name, pretrained=pretrained, in_chans=1, num_classes=0, **named.params)
+        return make(pretrained=pretrained, **named.params)
+    except UserError:
+        raise
     except Exception as error:
         if not pretrained:
             raise UserError(f"backbone {named.name} with {named.params} cannot be built: {error}") from error

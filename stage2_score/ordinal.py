@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, softplus
+from torch.nn.functional import logsigmoid, softplus
 
 from stage2_score.loss import FAR_BELOW
 
@@ -66,23 +66,3 @@ def log_grades(above: Tensor, top: Tensor) -> Tensor:
     gap = (upper - lower).clamp_min(LEAST)
     log_p = logsigmoid(upper) + logsigmoid(-lower) + torch.log(-torch.expm1(-gap))
     return log_p.masked_fill(k > top, FAR_BELOW)
-
-
-def cumulative(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
-    """Binary cross-entropy of every open threshold, grade > k or not, summed over them; mean over scored findings.
-
-    out: `<finding>_above` (N, n - 1) logits; batch: per finding (N,) targets (NaN costs nothing), `<finding>_max` and `weight`.
-    """
-    total, weights = 0.0, 0.0
-    for name, logits in out.items():
-        finding, _, form = name.partition("_")
-        if form != "above":
-            continue
-        target = batch[finding]
-        weight = batch["weight"] * ~torch.isnan(target)
-        k = torch.arange(logits.shape[1], device=logits.device)
-        goal = (target.nan_to_num(0.0)[:, None] > k).to(logits.dtype)
-        cost = binary_cross_entropy_with_logits(logits, goal, reduction="none") * (k < batch[f"{finding}_max"][:, None])
-        total = total + (cost.sum(1) * weight).sum()
-        weights = weights + weight.sum()
-    return total / weights.clamp_min(1e-8)

@@ -40,6 +40,8 @@ def inputs(data: str, bone_age: str, member: Member) -> list[Path]:
             )
         files.append(paths.ratingen(data))
     files.append(paths.run_dir(data, 2, member.crops))
+    if member.trained:
+        return [*files, paths.run_dir(data, 2, member.trained)]
     start = paths.run_dir(bone_age, 2, member.pretrained) if member.pretrained else None
     if start and (member.weights == ("bone_age",) or (start / "run.json").is_file()):
         files.append(start)
@@ -75,6 +77,7 @@ def split_fold(data: str, member: Member, fold: int, sites: pd.DataFrame) -> tup
 def train_fold(name: str, member: Member, place: Place, fold: int, machine: Machine) -> dict:
     """One fold from its pictures to its tables; returns the row that the caller prints."""
     import torch
+    from safetensors.torch import load_file
 
     from stage2_score import engine, model, tasks
 
@@ -91,8 +94,14 @@ def train_fold(name: str, member: Member, place: Place, fold: int, machine: Mach
     task = kind(pictures, rows, member, member.loss, seed=seed, workers=place.workers)
     torch.manual_seed(member.seed * 1000 + fold)
     network, source = model.build(member, place.bone_age, member.head)
-    task.prepare(network)
-    best = engine.fit(network, task, member.optim, folder, machine, seed=seed, log=track.Log(folder / "log.csv"), fold=fold)
+    if member.trained:
+        best = {"seconds": 0.0}
+        network.load_state_dict(load_file(paths.fold_dir(place.data, 2, member.trained, fold) / "best.safetensors"))
+        network.to(machine.device)
+    else:
+        task.prepare(network)
+        log = track.Log(folder / "log.csv")
+        best = engine.fit(network, task, member.optim, folder, machine, seed=seed, log=log, fold=fold)
     predict = engine.predictor(network, machine)
     wanted = kind.rows(member, place.data)
     for split, of in (("oof", wanted[wanted.patient_id.isin(out)]), ("test", wanted[wanted.split == "test"])):
@@ -102,7 +111,14 @@ def train_fold(name: str, member: Member, place: Place, fold: int, machine: Mach
             table.assign(fold=fold).to_parquet(folder / f"{what}_{split}.parquet", index=False)
     (folder / "last.pt").unlink(missing_ok=True)
     split = {"fit": sorted(learn[0]), "held_back": sorted(learn[1])}
-    row = {"run": name, "fold": fold, **best, "start": source, "parameters": model.n_parameters(network), **split}
+    row = {
+        "run": name,
+        "fold": fold,
+        **best,
+        "start": member.trained or source,
+        "parameters": model.n_parameters(network),
+        **split,
+    }
     manifest.write_json(folder / FOLD_DONE, row)
     return row
 
@@ -112,7 +128,7 @@ def predict_rows(
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """Wanted rows with a trained network's predictions (NaN where there is no picture), and the kind's further tables."""
     rows = np.flatnonzero(task.pictures.index.patient_id.isin(set(wanted.patient_id)))
-    index, found = task.pictures.index.iloc[rows], task.predict(predict, rows, member.tta)
+    index, found = task.pictures.index.iloc[rows], task.predict(predict, rows, member.tta, member.trim)
     return task.fill(wanted, index, found), task.extras(index, found)
 
 
@@ -178,14 +194,30 @@ def choose_start(member: Member, place: Place, folder: Path) -> tuple[Member, Ma
     """The member with its one source of weights, and its device and precision: settled once, the same for all folds."""
     from stage2_score import engine, model, tasks
 
+    if member.trained:
+        same_network(member, paths.run_dir(place.data, 2, member.trained))
+        member = replace(member, weights=("scratch",))
     kind = tasks.KINDS[member.kind]
     pictures = kind.open(member, place.data)
     rows = np.arange(len(pictures.index))
     task = kind(pictures, (rows, rows), member, member.loss)
     network, source = model.build(member, place.bone_age, member.head)
     machine = engine.choose(network, task, engine.Machine(place.device), member.optim.precision, folder)
-    print(f"{folder.name}: starts from {source}, on {place.device} in {'bfloat16' if machine.bf16 else 'fp32'}", flush=True)
+    print(
+        f"{folder.name}: starts from {member.trained or source}, on {place.device} in {'bfloat16' if machine.bf16 else 'fp32'}",
+        flush=True,
+    )
     return replace(member, weights=(source,)), machine
+
+
+def same_network(member: Member, trained: Path) -> None:
+    """Refuse the weights of a run whose networks or pictures are others."""
+    if not (trained / "run.json").is_file():
+        raise UserError(f"{trained} is not finished; train {trained.name} first, its weights are to be taken")
+    other = config.load(Member, trained / "config.yaml")
+    for name in ("kind", "backbone", "head", "embedding", "crops", "holdout"):
+        if getattr(member, name) != getattr(other, name):
+            raise UserError(f"{name} differs from that of the run {trained.name}, whose weights are to be taken; make them equal")
 
 
 def run() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from stage2_score import ordinal
+from stage2_score.loss import cumulative
 
 TOPS = {"erosion": torch.tensor([5, 10, -1]), "narrowing": torch.tensor([4, 4, 4])}
 
@@ -64,11 +65,11 @@ def test_cumulative_loss_by_hand_and_its_gradient():
     batch = {"narrowing": torch.tensor([2.0, nan]), "narrowing_max": torch.tensor([4.0, 4.0]), "weight": torch.tensor([2.0, 1.0])}
     batch |= {"erosion": torch.tensor([0.0, 0.0]), "erosion_max": torch.tensor([1.0, 2.0])}
     wanted = 2 * -(2 * np.log(3 / 4) + 2 * np.log(1 / 2)) + 2 * np.log(2) - (np.log(3 / 4) + np.log(1 / 2))
-    assert float(ordinal.cumulative({"narrowing_above": narrowing, "erosion_above": erosion}, batch)) == pytest.approx(wanted / 5)
+    assert float(cumulative({"narrowing_above": narrowing, "erosion_above": erosion}, batch)) == pytest.approx(wanted / 5)
     exact = {name: value.double() for name, value in batch.items()}
     logits = [x.double().requires_grad_() for x in (narrowing, erosion[:, :2])]
-    assert torch.autograd.gradcheck(lambda n, e: ordinal.cumulative({"narrowing_above": n, "erosion_above": e}, exact), logits)
-    ordinal.cumulative({"narrowing_above": logits[0]}, exact).backward()
+    assert torch.autograd.gradcheck(lambda n, e: cumulative({"narrowing_above": n, "erosion_above": e}, exact), logits)
+    cumulative({"narrowing_above": logits[0]}, exact).backward()
     assert logits[0].grad[1].abs().sum() == 0
 
 

@@ -3,5 +3,12 @@
 from stage2_score.tasks.base import PictureTask
 from stage2_score.tasks.hands import Hands, Severity
 from stage2_score.tasks.joints import Joints, Whole
+from stage2_score.tasks.ratingen import Ratingen
 
-KINDS: dict[str, type[PictureTask]] = {"joints": Joints, "whole": Whole, "hands": Hands, "severity": Severity}
+KINDS: dict[str, type[PictureTask]] = {
+    "joints": Joints,
+    "ratingen": Ratingen,
+    "whole": Whole,
+    "hands": Hands,
+    "severity": Severity,
+}

@@ -72,19 +72,25 @@ class PictureTask:
         """Figures of the held-back pictures; `criterion`, the lower the better, chooses the epoch."""
         raise NotImplementedError
 
-    def validation_loss(self, predict: Predict) -> float:
-        """The training loss itself on the held-back pictures, unweighted."""
-        total = 0.0
+    def validation_loss(self, predict: Predict, weight: np.ndarray | None = None) -> float:
+        """The training loss itself on the held-back pictures, each with its weight (of mean 1) or all alike."""
+        weight = torch.ones(len(self.held)) if weight is None else torch.from_numpy(weight.astype(np.float32))
+        total, done = 0.0, 0
         for views in data.plain_batches(self.pictures, self.held, EVAL_BATCH):
-            batch = {**views[0], "weight": torch.ones(len(views[0]["kind"]))}
-            total += float(LOSSES[self.named.name](predict(views[0]), batch, **self.named.params)) * len(batch["kind"])
+            n = len(views[0]["kind"])
+            batch = {**views[0], "weight": weight[done : done + n]}
+            total += float(LOSSES[self.named.name](predict(views[0]), batch, **self.named.params)) * n
+            done += n
         return total / len(self.held)
 
-    def predict(self, predict: Predict, rows: np.ndarray, tta: int = 1) -> dict[str, np.ndarray]:
-        """Decoded outputs of index rows, averaged over test-time views."""
+    def predict(self, predict: Predict, rows: np.ndarray, tta: int = 1, trim: float = 0.0) -> dict[str, np.ndarray]:
+        """Decoded outputs of index rows: the mean over test-time views, without a share `trim` of them at either end."""
         found = [
-            {k: torch.stack([self.decode(predict(view))[k] for view in views]).mean(0) for k in self.outputs}
-            for views in data.plain_batches(self.pictures, rows, EVAL_BATCH, tta)
+            {k: trimmed_mean(torch.stack([out[k] for out in outs]), trim) for k in self.outputs}
+            for outs in (
+                [self.decode(predict(view)) for view in views]
+                for views in data.plain_batches(self.pictures, rows, EVAL_BATCH, tta)
+            )
         ]
         return {k: torch.cat([f[k] for f in found]).numpy().astype(np.float64) for k in self.outputs}
 
@@ -131,6 +137,15 @@ class PictureTask:
     def finished(cls, run: str, of: str, member: Member) -> tuple[list[Path], dict[str, float]]:
         """When all folds are joined: further files written from the extras, and figures about them."""
         return [], {}
+
+
+def trimmed_mean(values: Tensor, trim: float) -> Tensor:
+    """Mean over the first axis of each number on its own, without the floor(trim n) lowest and highest of its n values.
+
+    Probabilities trimmed one by one need not sum to 1 any more; the Scores table makes them.
+    """
+    cut = int(trim * len(values))
+    return values.sort(0).values[cut : len(values) - cut].mean(0) if cut else values.mean(0)
 
 
 def target_fields(rows: pd.DataFrame, index: pd.DataFrame, findings: tuple[str, ...]) -> dict[str, np.ndarray]:
