@@ -135,7 +135,8 @@ def _move(temporary: Path, target: Path) -> None:
         temporary.replace(target)
         return
     (target / RUN).unlink(missing_ok=True)
-    (target / "boxes.parquet").unlink(missing_ok=True)  # the new set may have none
+    for optional in ("boxes.parquet", "ratingen.parquet"):  # the new set may have none
+        (target / optional).unlink(missing_ok=True)
     for path in sorted(temporary.iterdir(), key=lambda p: p.name == RUN):
         path.replace(target / path.name)
 

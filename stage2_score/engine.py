@@ -96,7 +96,7 @@ def make_optimizer(network: nn.Module, optim: Optim) -> torch.optim.Optimizer:
     """The optimizer that a config names."""
     groups = _groups(network, optim.weight_decay)
     if optim.name == "sgd":
-        return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, fused=True)
+        return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum)  # fused, it stumbles over a thawed part
     return {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[optim.name](groups, lr=optim.lr, fused=True)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from ra import film, folds, paths, tables
 from ra.anatomy import FOOT_JOINTS, HAND_JOINTS, JOINTS, PARTS, SITES, limb
+from ra.config import UserError
 from stage2_score import crops, members, scores, train
 from stage2_score.members import Crops, Member
 
@@ -176,6 +177,23 @@ def test_held_back_patients_come_from_the_training_folds_only():
     assert len(held) == 8 and all(
         (a in held) == (b in held) for a, b in zip(persons.index[::2], persons.index[1::2], strict=True)
     )
+
+
+def test_a_holdout_predicts_its_own_share_once_and_leaves_the_rest_open(world, monkeypatch):
+    sites = tables.SITES.read(paths.sites("tiny"))
+    member = Member(weights=("scratch",), holdout=(0.4, 0.3, 0.3))
+    fit, held, out = train.split_fold("tiny", member, 0, sites)
+    assert not (fit & held or fit & out or held & out) and len(fit | held | out) == 9 and min(len(held), len(out)) >= 2
+    assert len({"p00", "p01"} & fit) in (0, 2) and len({"p00", "p01"} & held) in (0, 2)  # one person, one side
+    call(monkeypatch, crops, write_config(world, "crops", "out_px: 24\ncanvas_px: 32\n"), "--boxes", "truth")
+    quick = QUICK + "backbone: {name: test_resnet}\nholdout: [0.4, 0.3, 0.3]\n"
+    call(monkeypatch, train, write_config(world, "held", quick), "--jobs", "1")
+    oof, test = (tables.SCORES.read(paths.scores("tiny", 2, "held", split)) for split in ("oof", "test"))
+    seen = oof[oof.patient_id.isin(out)]
+    assert len(oof) == 9 * 86 and oof[~oof.patient_id.isin(out)].pred.isna().all() and (seen.fold == 0).all()
+    assert seen.pred.notna().mean() > 0.8 and len(test) == 2 * 86
+    with pytest.raises(UserError, match="three shares"):
+        Member(weights=("scratch",), holdout=(0.7, 0.2))
 
 
 def test_a_finished_fold_is_not_trained_again_and_targets_of_its_fold_are_not_seen(world, monkeypatch):
