@@ -6,6 +6,7 @@
 #   PROFILE=smoke|demo|full bash run_all.sh [DATA_DIR]
 #
 # BONEAGE_DIR names a folder in the RSNA Bone Age layout to pretrain on; by default generated growing hands serve.
+# ZOO=1 then trains every system of the papers too (stage2_score/configs/<profile>/zoo) and prints the table of all of them.
 # WANDB=1 mirrors the logs to Weights & Biases (offline unless WANDB_MODE says otherwise). What is finished is skipped.
 set -euo pipefail
 start=$SECONDS
@@ -16,7 +17,7 @@ case "$PROFILE" in smoke | demo | full) ;; *)
   ;;
 esac
 if (($# > 1)) || [[ ${1:-} == -* ]]; then
-  sed -n '2,9s/^# \{0,1\}//p' "$0"
+  sed -n '2,10s/^# \{0,1\}//p' "$0"
   exit 2
 fi
 data_dir=${1:+$(realpath -m -- "$1")}
@@ -72,4 +73,21 @@ if [[ -f $root/gold/gold.csv ]]; then
   gold=(--gold "$root/gold/gold.csv" --truth "$root/gold/truth.csv" --train-truth "$root/train/truth.csv")
 fi
 step "results" python -m stage3_stack.results --data "$set" --config $three/blend.yaml "${gold[@]}"
+if [[ -n ${ZOO:-} ]]; then
+  step "zoo: whole films" python -m stage2_score.films $two/films.yaml --data "$set"
+  step "zoo: whole films of the growing hands" python -m stage2_score.films $two/films.yaml --data "$ages"
+  step "zoo: joint boxes" python -m stage2_score.crops $two/crops_box.yaml --data "$set" --boxes yolo
+  step "zoo: joint boxes of the growing hands" python -m stage2_score.crops $two/crops_box.yaml --data "$ages" --boxes yolo
+  step "zoo: pretraining" python -m stage2_score.pretrain $two/zoo/ages.yaml --data "$ages" "${flags[@]}"
+  systems=$(ls $two/zoo/*.yaml | grep -v /ages)
+  if [[ ! -f $work/$set/ratingen.parquet ]]; then
+    echo "$set has no Ratingen scores (train/ratingen.csv): the systems that learn them are left out"
+    systems=$(ls $two/zoo/*.yaml | grep -v -e /ages -e /rohrbach)
+  fi
+  step "zoo: systems" python -m stage2_score.train $systems --data "$set" --bone-age "$ages" "${flags[@]}"
+  for stack in own liguan unrounded; do
+    step "zoo: stack $stack" python -m stage3_stack.train --data "$set" --config $three/$stack.yaml
+  done
+  step "zoo: every system" python -m stage3_stack.systems --data "$set" --config $three/systems.yaml --root "$root"
+fi
 printf '\nfinished in %d s: submissions/%s.csv\n' $((SECONDS - start)) "$set"

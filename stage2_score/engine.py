@@ -265,10 +265,16 @@ def measure(network: nn.Module, task: Task, machine: Machine, steps: int = 3) ->
 
 
 def choose(network: nn.Module, task: Task, machine: Machine, precision: str, folder: Path) -> Machine:
-    """The machine of a run: `auto` precision is measured once and kept in folder/precision.json for a run that goes on."""
+    """The machine of a run: `auto` precision is measured once and kept in folder/precision.json for a run that goes on.
+
+    A processor that does not multiply bfloat16 crawls with it: there is nothing to measure.
+    """
     kept = folder / "precision.json"
     if kept.is_file():
         return replace(machine, bf16=json.loads(kept.read_text())["bf16"])
-    machine = measure(network, task, machine) if precision == "auto" else replace(machine, bf16=precision == "bf16")
+    if precision == "auto" and (machine.device != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        machine = measure(network, task, machine)
+    else:
+        machine = replace(machine, bf16=precision == "bf16")
     manifest.write_json(kept, {"bf16": machine.bf16})
     return machine
