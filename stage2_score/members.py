@@ -102,7 +102,7 @@ class Crops:
     cut: Literal["canonical", "box"] = "canonical"
 
 
-CUTS: dict[str, type] = {"crops": Crops}  # configs that cut pictures, by their file's name
+CUTS: dict[str, type] = {"crops": Crops, "crops_box": Crops}  # configs that cut pictures, by their file's name
 
 Weights = Literal["scratch", "bone_age", "hub"]
 
