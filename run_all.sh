@@ -63,7 +63,7 @@ fi
 step "stage 2: crops" python -m stage2_score.crops $two/crops.yaml --data "$set" --boxes yolo
 step "stage 2: crops of the growing hands" python -m stage2_score.crops $two/crops.yaml --data "$ages" --boxes yolo
 step "stage 2: pretraining" python -m stage2_score.pretrain $two/age_*.yaml --data "$ages" "${flags[@]}"
-members=$(ls $two/*.yaml | grep -v -e /crops.yaml -e /age_)
+members=$(ls $two/*.yaml | grep -v -e /crops -e /films -e /age_)
 step "stage 2: members" python -m stage2_score.train $members --data "$set" --bone-age "$ages" "${flags[@]}"
 step "stage 3: the stack" python -m stage3_stack.train --data "$set" --config $three/blend.yaml
 step "stage 3: submission" python -m stage3_stack.submit --data "$set" --config $three/blend.yaml
