@@ -60,7 +60,7 @@ class Run:
         manifest, saved = self.folder / "run.json", self.folder / "config.yaml"
         if self.force and self.folder.exists():
             shutil.rmtree(self.folder)
-        if saved.is_file() and yaml.safe_load(saved.read_text()) != config_module.as_dict(self.config):
+        if saved.is_file() and not self._same(yaml.safe_load(saved.read_text())):
             raise UserError(
                 f"{self.folder} holds a run made with another config; add --force to replace it, or give the run another name"
             )
@@ -77,6 +77,13 @@ class Run:
         temporary.write_text(yaml.safe_dump(config_module.as_dict(self.config), sort_keys=False))
         temporary.replace(saved)
         return True
+
+    def _same(self, saved: dict[str, Any]) -> bool:
+        """Whether a saved config means this one; a key that did not exist then meant what is its default now."""
+        try:
+            return config_module.build(type(self.config), saved, "saved config") == self.config
+        except UserError:
+            return False
 
     def finish(self, outputs: Iterable[Path], metrics: dict[str, Any], seed: int = 0, **more: Any) -> None:
         """Write run.json: the sign that everything else in the folder may be trusted."""

@@ -112,6 +112,9 @@ def test_a_run_is_skipped_made_anew_or_refused(tmp_path, capsys):
     assert (folder / "out.txt").is_file()
     run.finish([folder / "out.txt"], {"sc1": 1.0})
     assert not manifest.Run(folder, Toy(), [source]).begin() and "skipped" in capsys.readouterr().out
+    saved = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text("\n".join(line for line in saved.splitlines() if "epochs" not in line))
+    assert not manifest.Run(folder, Toy(), [source]).begin(), "saved before `epochs` existed: it meant the default"
     with pytest.raises(UserError, match="--force"):
         manifest.Run(folder, Toy(epochs=9), [source]).begin()
     assert manifest.Run(folder, Toy(epochs=9), [source], force=True).begin() and not (folder / "out.txt").exists()
