@@ -78,7 +78,7 @@ if [[ -n ${ZOO:-} ]]; then
   step "zoo: whole films of the growing hands" python -m stage2_score.films $two/films.yaml --data "$ages"
   step "zoo: joint boxes" python -m stage2_score.crops $two/crops_box.yaml --data "$set" --boxes yolo
   step "zoo: joint boxes of the growing hands" python -m stage2_score.crops $two/crops_box.yaml --data "$ages" --boxes yolo
-  step "zoo: pretraining" python -m stage2_score.pretrain $two/zoo/ages.yaml --data "$ages" "${flags[@]}"
+  step "zoo: pretraining" python -m stage2_score.pretrain $two/zoo/ages*.yaml --data "$ages" "${flags[@]}"
   systems=$(ls $two/zoo/*.yaml | grep -v /ages)
   if [[ ! -f $work/$set/ratingen.parquet ]]; then
     echo "$set has no Ratingen scores (train/ratingen.csv): the systems that learn them are left out"
