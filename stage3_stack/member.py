@@ -7,6 +7,7 @@ A Scores table may hold rows of several kinds; `_kinds` tells them apart by part
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -50,29 +51,28 @@ class Member:
     hands: np.ndarray | None = None
     severity: np.ndarray | None = None
     ratingen: np.ndarray | None = None
+    stage: int = 2  # whose run it is
 
 
-def load_member(data: str, run: str, patients: pd.Index, n_train: int) -> Member:
+def load_member(data: str, run: str, patients: pd.Index, n_train: int, stage: int = 2) -> Member:
     """Out-of-fold rows of the training patients (the first n_train), and the mean over fold models of the test rows."""
-    table = pd.concat(
-        _read(data, run, split, wanted) for split, wanted in (("oof", patients[:n_train]), ("test", patients[n_train:]))
-    )
-    row, n, out = patients.get_indexer(table.patient_id), len(patients), Member(run)
+    splits = (("oof", patients[:n_train]), ("test", patients[n_train:]))
+    table = pd.concat(_read(paths.scores(data, stage, run, split), wanted) for split, wanted in splits)
+    row, n, out = patients.get_indexer(table.patient_id), len(patients), Member(run, stage=stage)
     for kind, use in _kinds(table).items():
         if use.any():
             vars(out).update(READ[kind](table[use], row[use], n))
     return out
 
 
-def _read(data: str, run: str, split: str, wanted: pd.Index) -> pd.DataFrame:
-    """Rows of the wanted patients; ContractError where one has none, or an out-of-fold row is missing or there twice."""
-    path = paths.scores(data, 2, run, split)
+def _read(path: Path, wanted: pd.Index) -> pd.DataFrame:
+    """Rows of the wanted patients; ContractError where one has none, or an out-of-fold row is there twice."""
     table = tables.SCORES.read(path)
     lacking = wanted.difference(table.patient_id.unique())
     if len(lacking):
         raise tables.ContractError(f"{path}: {len(lacking)} patients have no row, the first is {lacking[0]}; predict again")
     table = table[table.patient_id.isin(wanted)]
-    if split == "oof":
+    if path.stem == "oof":
         tables.check_coverage(table, table[["patient_id", "part", "site", "finding"]], str(path))
     return table
 

@@ -27,7 +27,7 @@ NULL_MEMBER = "sitemean"  # a stage-2 run that is shown among the floors when it
 FLOOR = "column mean"  # what every row is compared with
 
 
-def read_patients(path: str | None) -> pd.DataFrame | None:
+def read_patients(path: str | Path | None) -> pd.DataFrame | None:
     """A table in the challenge's columns, or None when there is none."""
     return submission.read_numbers(path) if path and Path(path).is_file() else None
 
@@ -65,6 +65,27 @@ def member_tables(cohort: Cohort, member: Member, floor: Tables) -> Tables:
     return out
 
 
+def base_rows(cohort: Cohort) -> dict[tuple[str, str], Tables]:
+    """The floors, and every member that says anything of the 86 sites or of a patient's total."""
+    floor = column_means(cohort)
+    rows = {("floor", "all zero"): {split: table * 0.0 for split, table in floor.items()}, ("floor", FLOOR): floor}
+    for member in cohort.members:
+        if member.moments is not None or member.films is not None:
+            rows["floor" if member.name == NULL_MEMBER else "member", member.name] = member_tables(cohort, member, floor)
+    return rows
+
+
+def finished(data: str, stage: int) -> list[str]:
+    """The stage's finished runs that left predictions, by name."""
+    found = paths.run_dir(data, stage, "").glob("*/oof.parquet")
+    return sorted(path.parent.name for path in found if (path.parent / "run.json").is_file())
+
+
+def stack_tables(folder: Path) -> Tables:
+    """What a finished stack submits."""
+    return {split: outputs.read_scores(folder / f"{split}.parquet") for split in ("oof", "test")}
+
+
 def minutes(folder: Path) -> float:
     """How long a run's training took by its run.json; members that share the cores say so themselves."""
     path = folder / "run.json"
@@ -87,26 +108,22 @@ class Report:
     @classmethod
     def make(cls, data: str, folder: Path, recipe: Recipe, gold: pd.DataFrame | None, truth: dict) -> Report:
         """Gather every row's predictions from disk."""
-        runs = sorted(
-            path.parent.name for path in paths.run_dir(data, 2, "").glob("*/oof.parquet") if (path.parent / "run.json").is_file()
-        )
-        extra = [run for run in runs if run not in recipe.members]  # the null member, and members that are not stacked
-        cohort = cohorts.load(data, tuple(dict.fromkeys([*recipe.members, *extra])))
-        golds = {"oof": outputs.gold_of(cohort)} | ({} if gold is None else {"test": gold})
-        floor = column_means(cohort)
-        zero = {split: table * 0.0 for split, table in floor.items()}
-        rows = {("floor", "all zero"): zero, ("floor", FLOOR): floor}
-        for member in cohort.members:
-            kind = "floor" if member.name == NULL_MEMBER else "member"
-            rows[kind, member.name] = member_tables(cohort, member, floor)
+        cohort = cohorts.load(data, tuple(dict.fromkeys([*recipe.members, *finished(data, 2)])))  # also what is not stacked
+        rows = base_rows(cohort)
         for (name, split), table in outputs.read_learners(folder / "learners.parquet").items():
             rows.setdefault(("learner", name), {})[split] = table
-        rows["blend", folder.name] = {s: outputs.read_scores(folder / f"{s}.parquet") for s in ("oof", "test")}
+        rows["blend", folder.name] = stack_tables(folder)
+        took = {m.name: minutes(paths.run_dir(data, 2, m.name)) for m in cohort.members} | {folder.name: minutes(folder)}
+        found = cls(cohort, rows, {"oof": outputs.gold_of(cohort)}, took, missing_text(data, cohort, recipe))
+        return found.against(gold, truth)
+
+    def against(self, gold: pd.DataFrame | None, truth: dict[str, pd.DataFrame | None]) -> Report:
+        """With the test patients' gold and the truth behind the readers, as far as there are any."""
+        self.gold |= {} if gold is None else {"test": gold}
         known = {split: table for split, table in truth.items() if table is not None}
         if known:
-            rows["noise floor", "truth"] = known
-        took = {m.name: minutes(paths.run_dir(data, 2, m.name)) for m in cohort.members} | {folder.name: minutes(folder)}
-        return cls(cohort, rows, golds, took, missing_text(data, cohort, recipe))._checked()
+            self.rows["noise floor", "truth"] = known
+        return self._checked()
 
     def _checked(self) -> Report:
         """Every test table has exactly gold's patients, else a UserError."""
@@ -184,12 +201,7 @@ class Report:
                 if best is None:
                     continue
                 pair = (self.rows["blend", self._blend][split], self.rows["member", best][split])
-                difference, low, high = metrics.paired_bootstrap(*pair, gold, score)
-                verdict = "better" if high < 0 else "worse" if low > 0 else "not told apart"
-                out.append(
-                    f"{split} {score.upper()}: blend - {best} = {difference:+.4f}, 95 % interval over patients "
-                    f"[{low:+.4f}, {high:+.4f}]: {verdict}"
-                )
+                out.append(f"{split} {score.upper()}: blend - {best} = {difference_text(*pair, gold, score)}")
         return out
 
     def _noise(self) -> list[str]:
@@ -207,6 +219,13 @@ class Report:
                 ]
                 out.append(f"{split}: blend above the noise floor by {', '.join(gaps)}")
         return out
+
+
+def difference_text(pred: pd.DataFrame, other: pd.DataFrame, gold: pd.DataFrame, score: str) -> str:
+    """The difference of two submissions in words, with its interval."""
+    difference, low, high = metrics.paired_bootstrap(pred, other, gold, score)
+    verdict = "better" if high < 0 else "worse" if low > 0 else "not told apart"
+    return f"{difference:+.4f}, 95 % interval over patients [{low:+.4f}, {high:+.4f}]: {verdict}"
 
 
 def missing_text(data: str, cohort: Cohort, recipe: Recipe) -> str:

@@ -188,6 +188,7 @@ def make(
         "gold": gold_table(patients[test], reader[test]), "truth": gold_table(patients[test], truth[test]),
         "train_gold": gold_table(patients[~test], reader[~test]), "train_truth": gold_table(patients[~test], truth[~test]),
         "members": [*members, "film"], "fold": fold, "others": others,
+        "percent": pd.DataFrame(eroded_percent(latent), index=patients, columns=pd.MultiIndex.from_tuples(RATINGEN_KEYS)),
     }  # fmt: skip
 
 
