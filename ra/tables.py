@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ra.anatomy import ALL_JOINTS, ALL_PARTS, BOTH_HANDS, FINDINGS, N_GRADES, PARTS, RATINGEN_JOINTS
@@ -203,6 +204,13 @@ SCORES = Schema(
     },
     ("split", "fold", "patient_id", "part", "site", "finding"),
 )
+
+
+def box_error_frac(boxes: pd.DataFrame, truth: pd.DataFrame, films: pd.DataFrame) -> pd.Series:
+    """Distance of each joint's centre from the truth's, as a fraction of its film's long side."""
+    both = boxes.merge(truth, on=["film_id", "joint"], suffixes=("", "_true"))
+    both = both.merge(films[["film_id", "width_px", "height_px"]], on="film_id")
+    return np.hypot(both.x_px - both.x_px_true, both.y_px - both.y_px_true) / both[["width_px", "height_px"]].max(axis=1)
 
 
 def check_coverage(scores: pd.DataFrame, expected: pd.DataFrame, where: str) -> None:

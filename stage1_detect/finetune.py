@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ra import folds, paths, track
+from ra.tables import box_error_frac
 from stage1_detect import data, engine, model, template
 from stage1_detect.detect import Detector
 from stage1_detect.experiment import Detector as Settings
@@ -63,4 +64,4 @@ def familiarity(films: pd.DataFrame, boxes: pd.DataFrame, detector: Detector, se
     wanted = boxes[boxes.film_id.isin(some.film_id)]
     if not found or wanted.empty:
         return 0.0
-    return float((template.error_frac(pd.DataFrame(found), wanted, some) < 0.02).sum() / len(wanted))
+    return float((box_error_frac(pd.DataFrame(found), wanted, some) < 0.02).sum() / len(wanted))

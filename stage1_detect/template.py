@@ -98,13 +98,6 @@ def from_boxes(films: pd.DataFrame, boxes: pd.DataFrame, least: int = 1) -> dict
     return shapes
 
 
-def error_frac(boxes: pd.DataFrame, truth: pd.DataFrame, films: pd.DataFrame) -> pd.Series:
-    """Distance of each joint's centre from the truth's, as a fraction of its film's long side."""
-    both = boxes.merge(truth, on=["film_id", "joint"], suffixes=("", "_true"))
-    both = both.merge(films[["film_id", "width_px", "height_px"]], on="film_id")
-    return np.hypot(both.x_px - both.x_px_true, both.y_px - both.y_px_true) / both[["width_px", "height_px"]].max(axis=1)
-
-
 def save(shapes: dict[str, Shape], path: Path = FILE) -> None:
     """Shapes as JSON, five significant digits."""
     value = {

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from ra import config, folds, manifest, paths, track
-from ra.tables import BOXES, FILMS
+from ra.tables import BOXES, FILMS, box_error_frac
 from stage1_detect.experiment import Detector
-from stage1_detect.template import FILE, error_frac
+from stage1_detect.template import FILE
 
 SHIPPED = FILE.with_name("joints.safetensors")
 
@@ -118,7 +118,7 @@ def agreement(data: str, name: str, films: pd.DataFrame) -> dict[str, float]:
     out = {"films": float(oof.film_id.nunique()), "share_from_template": float((oof.source == "template").mean())}
     if not paths.truth_boxes(data).is_file():
         return out
-    error = error_frac(oof, BOXES.read(paths.truth_boxes(data)), films)
+    error = box_error_frac(oof, BOXES.read(paths.truth_boxes(data)), films)
     return out | {"median_error_frac": float(error.median()), "within_2_percent": float((error < 0.02).mean())}
 
 

@@ -16,7 +16,10 @@ cv2.setNumThreads(0)  # pictures are small; threads are spent on the network
 
 
 def compose(augment: Augment, side_px: int) -> A.Compose:
-    """The transform of uint8 (H, W, 1) pictures that an Augment config describes; rows that are off are left out."""
+    """The transform of uint8 (H, W, 1) pictures and of points in them that an Augment config describes.
+
+    Rows that are off are left out.
+    """
     a = augment
     cut = max(1, round(a.cutout_frac * side_px))
     border = {"border_mode": cv2.BORDER_REPLICATE if a.border == "replicate" else cv2.BORDER_CONSTANT}
@@ -43,7 +46,8 @@ def compose(augment: Augment, side_px: int) -> A.Compose:
         (a.blur_px, lambda: A.GaussianBlur((3, a.blur_px), p=a.photo_p / 4)),
         (a.cutout_frac, lambda: A.CoarseDropout((1, 1), (cut // 2 + 1, cut), (cut // 2 + 1, cut), fill="random_uniform", p=0.2)),
     ]
-    return A.Compose([make() for on, make in rows if on])
+    points = A.KeypointParams(format="xy", remove_invisible=False)
+    return A.Compose([make() for on, make in rows if on], keypoint_params=points)
 
 
 def apply(transform: A.Compose, pictures: np.ndarray, seed: int) -> np.ndarray:
@@ -53,6 +57,17 @@ def apply(transform: A.Compose, pictures: np.ndarray, seed: int) -> np.ndarray:
     for i, picture in enumerate(pictures):
         out[i] = transform(image=picture[..., None])["image"][..., 0]
     return out
+
+
+def apply_with_points(transform: A.Compose, pictures: np.ndarray, points: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `apply`, with points (N, K, 2) px that move with their pictures; NaN stays NaN."""
+    transform.set_random_seed(seed)
+    out, moved = np.empty_like(pictures), np.full(points.shape, np.nan)
+    for i, (picture, of) in enumerate(zip(pictures, points, strict=True)):
+        known = ~np.isnan(of).any(1)
+        changed = transform(image=picture[..., None], keypoints=of[known])
+        out[i], moved[i, known] = changed["image"][..., 0], changed["keypoints"]
+    return out, moved
 
 
 def views(pictures: np.ndarray, n: int) -> list[np.ndarray]:

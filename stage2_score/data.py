@@ -19,7 +19,10 @@ from stage2_score.members import Augment, Sampler
 
 @dataclass(frozen=True)
 class Pictures:
-    """A memory-mapped array (n, px, px) of canonical pictures, its index, and float fields with one value per index row."""
+    """A memory-mapped array (n, px, px) of canonical pictures, its index, and float fields, one row each per index row.
+
+    The field `centres` (n, K, 2) holds points in pixels of the pictures, which move with them in augmentation.
+    """
 
     array: np.ndarray
     index: pd.DataFrame
@@ -97,8 +100,11 @@ class _Batches(Dataset):
         rows, weight = self.parts[i]
         plain = self.pictures.array[self.pictures.index["row"].to_numpy()[rows]]
         seed = int(np.random.SeedSequence((*self.seed, i)).generate_state(1)[0])
-        batch = self.pictures.batch(rows, augment.apply(self.transform, plain, seed))
-        return {**batch, "weight": torch.from_numpy(weight.astype(np.float32))}
+        weights = {"weight": torch.from_numpy(weight.astype(np.float32))}
+        if (points := self.pictures.fields.get("centres")) is None:
+            return self.pictures.batch(rows, augment.apply(self.transform, plain, seed)) | weights
+        changed, centres = augment.apply_with_points(self.transform, plain, points[rows], seed)
+        return self.pictures.batch(rows, changed) | weights | {"centres": torch.from_numpy(centres.astype(np.float32))}
 
 
 def n_steps(n: int, batch: int) -> int:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,26 +25,16 @@ from ra.anatomy import BOTH_HANDS, limb
 from ra.config import UserError
 from stage2_score import members
 from stage2_score.crops import INDEX, SHOWN
+from stage2_score.members import Films
 
 ROI_INDEX = [*INDEX, "x0_px", "y0_px", "x1_px", "y1_px"]
 HALF = {"RH": 0, "LH": 1}  # which half of a bilateral film, as one sees it who faces the patient
 
 
-@dataclass(frozen=True)
-class Films:
-    """How whole films are cut."""
-
-    roi_width_px: int = 864  # of one limb's picture; a multiple of 32, as U-Nets want
-    roi_height_px: int = 928
-    hands_px: int = 1024  # side of the square that shows both hands
-    low_percentile: float = 1.0  # grey that becomes black
-    high_percentile: float = 99.7  # grey that becomes white
-
-    def __post_init__(self) -> None:
-        sides = {name: getattr(self, name) for name in ("roi_width_px", "roi_height_px", "hands_px")}
-        wrong = [f"{name} is {px}" for name, px in sides.items() if px <= 0 or px % 32]
-        if wrong:
-            raise UserError(f"{wrong[0]}; sides of films are multiples of 32 px")
+def centre_file(data: str) -> Path:
+    """The joint boxes from which whole films learn: the set's own, else the detector's that never saw the film."""
+    own = paths.truth_boxes(data)
+    return own if own.is_file() else paths.boxes(data, "yolo", "oof")
 
 
 def levelled(pixels: np.ndarray, c: Films) -> np.ndarray:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
 
 from ra.anatomy import FINDINGS
+from stage2_score.masks import BACKGROUND, IGNORED, INNER, OUTER, joint_masks
 from stage2_score.ratingen import crps, percent_mse
 
 FAR_BELOW = -1e4  # a masked logit: exp() of it is exactly 0, and it stays finite under bfloat16
@@ -122,6 +124,54 @@ def cumulative(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
     return total / weights.clamp_min(1e-8)
 
 
+def grade_targets(grade: Tensor, n: int, smoothing: float) -> Tensor:
+    """(..., n) distributions of grades (...,) in 0..n-1; NaN gives zeros.
+
+    A half grade (an odd erosion of a foot, halved) is split evenly between its neighbours; then each whole grade moves
+    `smoothing` to its own neighbours (local label smoothing).
+    """
+    known = grade.nan_to_num(0.0).flatten()
+    top = torch.full_like(known, n - 1)
+    floor, ceil = (smooth_targets(edge(known), top, n, smoothing) for edge in (torch.floor, torch.ceil))
+    target = (floor + ceil) / 2
+    return (target * (~grade.isnan()).flatten()[:, None]).view(*grade.shape, n)
+
+
+def field_loss(
+    out: dict[str, Tensor],
+    batch: dict[str, Tensor],
+    smoothing: float = 0.1,
+    weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    inner: float = INNER,
+    outer: float = OUTER,
+    positive: float = 1.0,
+) -> Tensor:
+    """Weighted sum of three mean cross-entropies per pixel: joint type, narrowing, erosion (weights in this order).
+
+    out: joint (N, 23, h, w), narrowing (N, 5, h, w), erosion (N, 6, h, w) logits; batch: picture (N, 1, H, W), centres
+    (N, 22, 2) px (NaN: absent), narrowing and erosion (N, 22) with a foot's erosion halved (NaN: not scored, costs nothing),
+    weight (N,) of the films. inner, outer: r and R as shares of the picture's width. The joint's cross-entropy runs over
+    all pixels outside the ring between r and R, the grades' over the pixels of scored joints. positive: how much a joint's
+    pixel weighs beside one of the background (ours; the paper's is 1): nine pixels in ten are background, and a network that
+    may see few films spends them all on learning that.
+    """
+    height, width = out["joint"].shape[-2:]
+    side = batch["picture"].shape[-1]
+    mask = joint_masks(batch["centres"], (height, width), side // width, inner * side, outer * side)
+    film = batch["weight"][:, None, None].expand_as(mask)
+    entropy = functional.cross_entropy(out["joint"], mask, ignore_index=IGNORED, reduction="none")
+    counted = film * (mask != IGNORED) * torch.where(mask == BACKGROUND, 1.0, positive)
+    total = weights[0] * (entropy * counted).sum() / counted.sum().clamp_min(1e-8)
+    n, y, x = torch.nonzero((mask >= 0) & (mask != BACKGROUND), as_tuple=True)
+    joint, pixel_weight = mask[n, y, x], film[n, y, x]
+    for name, of_finding in zip(("narrowing", "erosion"), weights[1:], strict=True):
+        target = grade_targets(batch[name], out[name].shape[1], smoothing)[n, joint]  # (pixels, grades)
+        log_p = out[name][n, :, y, x].log_softmax(1)
+        scored = pixel_weight * target.sum(1)
+        total = total + of_finding * -((target * log_p).sum(1) * pixel_weight).sum() / scored.sum().clamp_min(1e-8)
+    return total
+
+
 def age_l1(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
     """Mean absolute error of the standardised bone age."""
     return weighted_mean((out["age"].float() - batch["age"]).abs(), batch["weight"])
@@ -136,6 +186,7 @@ LOSSES = {
     "crps": crps,
     "percent_mse": percent_mse,
     "cumulative": cumulative,
+    "fields": field_loss,
     "age_l1": age_l1,
     "age_mse": age_mse,
 }

@@ -102,7 +102,24 @@ class Crops:
     cut: Literal["canonical", "box"] = "canonical"
 
 
-CUTS: dict[str, type] = {"crops": Crops, "crops_box": Crops}  # configs that cut pictures, by their file's name
+@dataclass(frozen=True)
+class Films:
+    """How whole films are cut."""
+
+    roi_width_px: int = 864  # of one limb's picture; a multiple of 32, as U-Nets want
+    roi_height_px: int = 928
+    hands_px: int = 1024  # side of the square that shows both hands
+    low_percentile: float = 1.0  # grey that becomes black
+    high_percentile: float = 99.7  # grey that becomes white
+
+    def __post_init__(self) -> None:
+        sides = {name: getattr(self, name) for name in ("roi_width_px", "roi_height_px", "hands_px")}
+        wrong = [f"{name} is {px}" for name, px in sides.items() if px <= 0 or px % 32]
+        if wrong:
+            raise UserError(f"{wrong[0]}; sides of films are multiples of 32 px")
+
+
+CUTS: dict[str, type] = {"crops": Crops, "crops_box": Crops, "films": Films}  # configs that cut pictures, by their file's name
 
 Weights = Literal["scratch", "bone_age", "hub"]
 

@@ -18,11 +18,11 @@ from stage2_score import rohrbach
 from stage2_score.loss import FAR_BELOW
 from stage2_score.members import Member, Named, Pretrain
 from stage2_score.ordinal import Ordinal
+from stage2_score.unet import GREY_MEAN, GREY_SD, UNet
 
 SHOWN = (*ALL_JOINTS, *LIMBS, "wrist")  # what a picture may show: a joint, a whole hand or foot, the wrist as one joint
 N_KINDS = len(SHOWN)
 WIDTHS = {"erosion": N_GRADES, "narrowing": 5}
-GREY_MEAN, GREY_SD = 0.449, 0.226  # ImageNet's, so that hub weights see what they know
 
 
 def kind_of(shown: str) -> int:
@@ -146,6 +146,10 @@ class Network(nn.Module):
             raise UserError(f"head {head.name!r} is unknown; one of {', '.join(HEADS)}")
         self.head = HEADS[head.name](features + embedding + extra, **{"dropout": dropout, **head.params})
 
+    def own_part(self, saved: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What this network takes of saved weights."""
+        return saved
+
     def forward(self, picture: Tensor, kind: Tensor, extra: Tensor | None = None) -> dict[str, Tensor]:
         x = (picture.float() / 255 - GREY_MEAN) / GREY_SD
         x = x.contiguous(memory_format=torch.channels_last)
@@ -154,7 +158,14 @@ class Network(nn.Module):
         return self.head(torch.cat([part.float() for part in (seen, *more)], 1) if more else seen, kind)
 
 
-def make_backbone(named: Named, pretrained: bool = False) -> nn.Module:
+def make_network(config: Member | Pretrain, head: Named, extra: int = 0, pretrained: bool = False) -> nn.Module:
+    """The network that a config describes: a backbone with a head, or the U-Net where the head is one per pixel."""
+    if head.name == "fields":
+        return UNet(make_backbone(config.backbone, pretrained, features_only=True), dropout=config.dropout, **head.params)
+    return Network(make_backbone(config.backbone, pretrained), head, config.embedding, config.dropout, extra)
+
+
+def make_backbone(named: Named, pretrained: bool = False, **form: object) -> nn.Module:
     """A backbone without a classifier on one grey channel: timm's or one of BACKBONES.
 
     UserError when timm does not know it, or when the hub is away.
@@ -164,7 +175,7 @@ def make_backbone(named: Named, pretrained: bool = False) -> nn.Module:
         near = timm.list_models(f"*{named.name.split('_')[0]}*")[:5]
         raise UserError(f"timm has no backbone {named.name!r}" + (f"; for example {', '.join(near)}" if near else ""))
     try:
-        return make(pretrained=pretrained, **named.params)
+        return make(pretrained=pretrained, **form, **named.params)
     except UserError:
         raise
     except Exception as error:
@@ -191,8 +202,7 @@ def build(config: Member | Pretrain, bone_age: str, head: Named, extra: int = 0)
     faults = []
     for source in config.weights:
         try:
-            backbone = make_backbone(config.backbone, pretrained=source == "hub")
-            network = Network(backbone, head, config.embedding, config.dropout, extra)
+            network = make_network(config, head, extra, pretrained=source == "hub")
             if source == "bone_age":
                 _load_bone_age(network, bone_age_file(bone_age, config.pretrained), config.pretrained)
             return network, source
@@ -204,7 +214,7 @@ def build(config: Member | Pretrain, bone_age: str, head: Named, extra: int = 0)
 def _load_bone_age(network: Network, path: Path, run: str) -> None:
     if not path.is_file():
         raise UserError(f"{path} does not exist; run python -m stage2_score.pretrain for {run} first, or set weights: [scratch]")
-    saved = {k: v for k, v in load_file(path).items() if not k.startswith("head.")}
+    saved = network.own_part({k: v for k, v in load_file(path).items() if not k.startswith("head.")})
     own = network.state_dict()
     wrong = [k for k, v in saved.items() if k not in own or own[k].shape != v.shape]
     if wrong:

@@ -41,7 +41,7 @@ def apply(name: str, member: Member, trained: str, place: Place) -> pd.DataFrame
     wanted = kind.rows(member, place.data)
     parts = []
     for weights in sorted(paths.run_dir(trained, 2, name).glob("fold_*/best.safetensors")):
-        network = model.Network(model.make_backbone(member.backbone), member.head, member.embedding, member.dropout)
+        network = model.make_network(member, member.head)
         network.load_state_dict(load_file(weights))
         predict = engine.predictor(network.to(place.device), engine.Machine(place.device))
         filled, _ = predict_rows(member, task, predict, wanted)

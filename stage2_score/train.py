@@ -19,6 +19,7 @@ import pandas as pd
 from ra import config, folds, manifest, paths, tables, track
 from ra.config import UserError
 from stage2_score import jobs, members, scores
+from stage2_score.films import centre_file
 from stage2_score.members import Member, Place
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def inputs(data: str, bone_age: str, member: Member) -> list[Path]:
                 f"{data} has no Ratingen percentages; add train/ratingen.csv and prepare it again, or leave the run out"
             )
         files.append(paths.ratingen(data))
+    files += [centre_file(data)] if member.kind == "film" else []
     files.append(paths.run_dir(data, 2, member.crops))
     if member.trained:
         return [*files, paths.run_dir(data, 2, member.trained)]

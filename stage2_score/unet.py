@@ -6,14 +6,16 @@ fields that may stay coarser than the picture (`stride`), which a CPU needs.
 
 from __future__ import annotations
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from stage2_score.masks import N_TYPES
+from ra.anatomy import ALL_JOINTS, LIMBS
+from ra.config import UserError
+from stage2_score.fields import pool
+from stage2_score.masks import N_TYPES, open_types
 
-HEADS = {"joint": N_TYPES + 1, "narrowing": 5, "erosion": 6}  # classes per pixel; a foot's erosion is halved
+CLASSES = {"joint": N_TYPES + 1, "narrowing": 5, "erosion": 6}  # classes per pixel; a foot's erosion is halved
 GREY_MEAN, GREY_SD = 0.449, 0.226  # ImageNet's, so that hub weights see what they know
 
 
@@ -50,34 +52,48 @@ class Up(nn.Module):
 
 
 class UNet(nn.Module):
-    """uint8 pictures (N, 1, H, W) -> logits per pixel: joint (N, 23, h, w), narrowing (N, 5, h, w), erosion (N, 6, h, w).
+    """uint8 pictures (N, 1, H, W) -> in training logits per pixel, else what they mean for each joint (fields.pool).
 
-    encoder: a timm model with features_only on one grey channel; widths: of the decoder's levels, deepest first, one per
-    level; h = H / stride, where stride is the encoder's first reduction divided by 2 per level beyond its skips.
+    Logits: joint (N, 23, h, w), narrowing (N, 5, h, w), erosion (N, 6, h, w), with h = H / stride.
+    backbone: a timm model with features_only on one grey channel; widths: of the decoder's levels, deepest first, each
+    twice as large as the one before. The last may go beyond the backbone's skips, to the picture's own size.
     """
 
-    def __init__(self, encoder: nn.Module, widths: tuple[int, ...], dropout: float = 0.0):
+    def __init__(self, backbone: nn.Module, widths: list[int], dropout: float = 0.0):
         super().__init__()
-        channels, reductions = encoder.feature_info.channels(), encoder.feature_info.reduction()
-        widen_input(encoder, 2)
-        self.encoder = encoder
-        skips = [*channels[-2::-1], 0][: len(widths)]
-        inside = [channels[-1], *widths[:-1]]
-        self.decoder = nn.ModuleList(Up(*sizes) for sizes in zip(inside, skips, widths, strict=True))
+        channels, reductions = backbone.feature_info.channels(), backbone.feature_info.reduction()
+        skips, strides = [*channels[-2::-1], 0], [*reductions[-2::-1], reductions[0] // 2]
+        if not 0 < len(widths) <= len(skips):
+            raise UserError(f"head.params.widths has {len(widths)} levels; this backbone allows 1 to {len(skips)}")
+        widen_input(backbone, 2)
+        self.backbone = backbone
+        sizes = zip([channels[-1], *widths[:-1]], skips, widths, strict=False)
+        self.decoder = nn.ModuleList(Up(*of_level) for of_level in sizes)
         self.dropout = nn.Dropout2d(dropout)
-        self.heads = nn.ModuleDict({name: nn.Conv2d(widths[-1], n, 1) for name, n in HEADS.items()})
-        self.stride = [*reductions[-2::-1], reductions[0] // 2][len(widths) - 1]
+        self.heads = nn.ModuleDict({name: nn.Conv2d(widths[-1], n, 1) for name, n in CLASSES.items()})
+        self.stride = strides[len(widths) - 1]
+        self.register_buffer("shown", torch.stack([open_types(limb) for limb in LIMBS]), persistent=False)
 
-    def forward(self, picture: Tensor) -> dict[str, Tensor]:
+    def own_part(self, saved: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Of a crop's network the encoder: its first convolution knows no coordinates, its last layers are not used here."""
+        own, first = self.state_dict(), next(n for n, m in self.named_modules() if isinstance(m, nn.Conv2d)) + ".weight"
+        taken = {k: v for k, v in saved.items() if k in own}
+        if first in taken:
+            lacking = own[first].shape[1] - taken[first].shape[1]
+            taken[first] = nn.functional.pad(taken[first], (0, 0, 0, 0, 0, lacking))
+        return taken
+
+    def logits(self, picture: Tensor) -> dict[str, Tensor]:
+        """The three fields of pictures."""
         grey = (picture.float() / 255 - GREY_MEAN) / GREY_SD
-        x = torch.cat([grey, coordinates(grey)], 1).contiguous(memory_format=torch.channels_last)
-        features = self.encoder(x)
-        x, skips = features[-1], [*features[-2::-1], None]
-        for up, skip in zip(self.decoder, skips, strict=False):
+        features = self.backbone(torch.cat([grey, coordinates(grey)], 1).contiguous(memory_format=torch.channels_last))
+        x = features[-1]
+        for up, skip in zip(self.decoder, [*features[-2::-1], None], strict=False):
             x = up(x, skip)
         x = self.dropout(x)
         return {name: head(x).float() for name, head in self.heads.items()}
 
-
-def make_encoder(name: str, params: dict, pretrained: bool = False) -> nn.Module:
-    return timm.create_model(name, pretrained=pretrained, in_chans=1, features_only=True, **params)
+    def forward(self, picture: Tensor, kind: Tensor, extra: Tensor | None = None) -> dict[str, Tensor]:  # noqa: ARG002
+        """kind (N,): what is shown, numbered as in model.SHOWN: the joints, then the limbs."""
+        fields = self.logits(picture)
+        return fields if self.training else pool(fields, self.shown[kind - len(ALL_JOINTS)], self.stride)

@@ -19,7 +19,6 @@ from stage2_score.loss import LOSSES
 from stage2_score.members import Member, Named, Pretrain
 from stage2_score.model import kind_of
 
-EVAL_BATCH = 256
 Predict = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
@@ -30,6 +29,7 @@ class PictureTask:
     network's answers become those rows (`fill`), and what is told of an out-of-fold table (`figures`).
     """
 
+    eval_batch = 256  # pictures at a time when nothing is learned
     array = "crops"  # which pictures of the crops' run it sees
     outputs: tuple[str, ...] = FINDINGS  # what the network answers, decoded
     targets: tuple[str, ...] = FINDINGS  # fields of the pictures; one that is known makes a picture worth learning from
@@ -76,7 +76,7 @@ class PictureTask:
         """The training loss itself on the held-back pictures, each with its weight (of mean 1) or all alike."""
         weight = torch.ones(len(self.held)) if weight is None else torch.from_numpy(weight.astype(np.float32))
         total, done = 0.0, 0
-        for views in data.plain_batches(self.pictures, self.held, EVAL_BATCH):
+        for views in data.plain_batches(self.pictures, self.held, self.eval_batch):
             n = len(views[0]["kind"])
             batch = {**views[0], "weight": weight[done : done + n]}
             total += float(LOSSES[self.named.name](predict(views[0]), batch, **self.named.params)) * n
@@ -89,7 +89,7 @@ class PictureTask:
             {k: trimmed_mean(torch.stack([out[k] for out in outs]), trim) for k in self.outputs}
             for outs in (
                 [self.decode(predict(view)) for view in views]
-                for views in data.plain_batches(self.pictures, rows, EVAL_BATCH, tta)
+                for views in data.plain_batches(self.pictures, rows, self.eval_batch, tta)
             )
         ]
         return {k: torch.cat([f[k] for f in found]).numpy().astype(np.float64) for k in self.outputs}

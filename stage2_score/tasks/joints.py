@@ -45,7 +45,7 @@ class Joints(PictureTask):
         figures = {}
         for name, finding in (("val_narrowing", "narrowing"), ("val_erosion", "erosion")):
             target = np.log2(self.pictures.fields[finding][self.held] + 1)
-            figures[name] = _rms(p[finding] @ log_grades(p[finding].shape[1]).numpy() - target)
+            figures[name] = rms(p[finding] @ log_grades(p[finding].shape[1]).numpy() - target)
         return {**figures, "criterion": sum(figures.values())}
 
     @classmethod
@@ -80,7 +80,7 @@ class Whole(PictureTask):
         p = self.predict(predict, self.held)
         figures = {}
         for name, finding in (("val_narrowing", "narrowing"), ("val_erosion", "erosion")):
-            figures[name] = _rms(p[finding] - np.log2(self.pictures.fields[finding][self.held] + 1))
+            figures[name] = rms(p[finding] - np.log2(self.pictures.fields[finding][self.held] + 1))
         return {**figures, "criterion": sum(figures.values())}
 
     @classmethod
@@ -99,6 +99,6 @@ class Whole(PictureTask):
         return Joints.figures(oof, of)
 
 
-def _rms(error: np.ndarray) -> float:
+def rms(error: np.ndarray) -> float:
     """Root mean square of what is known; 0 when nothing is, so that a finding nobody scored decides nothing."""
     return float(np.sqrt(np.nanmean(error**2))) if np.isfinite(error).any() else 0.0
