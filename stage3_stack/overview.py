@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,7 @@ class Overview:
         study = Study(data, [m.name for m in cohort.members if m.ratingen is not None], readings(data, root))
         return cls(data, systems, found, study, BothHands.make(data, cohort, [*cohort.members, *stacked], gold))
 
+    @cached_property
     def lines(self) -> list[Line]:
         """Of every kind: floors, the config's systems in its order, other finished runs, the noise floor."""
         listed = [Line(run, group.paper, group.kind) for group in self.systems.groups for run in group.runs]
@@ -125,8 +127,7 @@ class Overview:
 
     def text(self) -> str:
         """The table and everything below it."""
-        lines = self.lines()
-        parts = [self._section(kind, [line for line in lines if line.kind == kind]) for kind in KINDS]
+        parts = [self._section(kind, [line for line in self.lines if line.kind == kind]) for kind in KINDS]
         parts[1:1] = [published.challenge_text()]
         parts += [ratingen_tables.text(self.study), self.both.text(), self._comparisons(), self._boxes()]
         return "\n\n".join(part for part in parts if part)
@@ -181,7 +182,7 @@ class Overview:
     def table(self) -> pd.DataFrame:
         """Tidy: a line per system, split and metric; a system that is not trained has one without a value."""
         rows = []
-        for line in self.lines():
+        for line in self.lines:
             own = {"system": line.system, "paper": line.paper, "kind": line.kind}
             own |= {"parameters": line.parameters, "minutes": line.minutes}
             rows += [] if line.values else [own]

@@ -139,8 +139,8 @@ def figures(target: pd.DataFrame, pred: Prediction) -> Figures:
 
 def rau_scores(index: pd.MultiIndex, grade: np.ndarray) -> np.ndarray:
     """(patients,) Rau scores, 0..190, of grades by KEY, patients sorted."""
-    by_patient = pd.Series(grade, index).groupby(level="patient_id")
-    return np.array([agreement.rau(dict(own.droplevel("patient_id"))).score for _, own in by_patient])
+    wide = pd.Series(grade, index).unstack(["part", "joint"]).sort_index()  # noqa: PD010 - a pivot table drops NaN
+    return np.array([agreement.rau(dict(zip(wide.columns, row, strict=True))).score for row in wide.to_numpy()])
 
 
 @dataclass(eq=False)
