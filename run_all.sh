@@ -85,6 +85,7 @@ if [[ -n ${ZOO:-} ]]; then
     systems=$(ls $two/zoo/*.yaml | grep -v -e /ages -e /rohrbach)
   fi
   step "zoo: systems" python -m stage2_score.train $systems --data "$set" --bone-age "$ages" "${flags[@]}"
+  step "zoo: Bo's ensembles" python -m stage3_stack.hands --data "$set" --config $three/hands.yaml
   for stack in own liguan unrounded; do
     step "zoo: stack $stack" python -m stage3_stack.train --data "$set" --config $three/$stack.yaml
   done

@@ -194,6 +194,7 @@ class Place:
     bone_age: str
     device: str = "cpu"
     workers: int = 0
+    wandb: bool = False
 
 
 def load(cls: type, args: Any) -> list[tuple[str, Any]]:

@@ -68,8 +68,9 @@ def pretrain_one(name: str, pretrain: Pretrain, place: Place) -> dict:
     torch.manual_seed(pretrain.seed)
     network, source = model.build(pretrain, place.data, Named("age"), extra=int(pretrain.sex))
     machine = engine.choose(network, task, engine.Machine(place.device), pretrain.optim.precision, folder)
-    log = track.Log(folder / "log.csv")
+    log = track.Log(folder / "log.csv", place.wandb, name, config.as_dict(pretrain))
     best = engine.fit(network, task, pretrain.optim, folder, machine, seed=(pretrain.seed, 0), log=log)
+    log.close()
     (folder / "last.pt").unlink(missing_ok=True)
     ages = task.pictures.fields["age"]
     null = float(np.abs(ages[task.held] - np.median(ages[task.fit])).mean() * task.sd_months)
@@ -89,7 +90,7 @@ def run() -> None:
     if not made:
         return
     device = jobs.device(args.device)
-    place = Place(args.data, args.data, device, args.workers)
+    place = Place(args.data, args.data, device, args.workers, args.wandb)
     tasks = [(name, pretrain, place) for name, (_, pretrain) in made.items()]
     for row in jobs.run(pretrain_one, tasks, jobs.count(args.jobs, len(tasks), device), "pretraining"):
         one, pretrain = made[row["run"]]
