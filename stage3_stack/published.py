@@ -89,7 +89,7 @@ BO_TABLE_2 = (
 )  # fmt: skip
 BO_READERS = {"PCC": 0.97, "MAE": 12.24, "RMSE": 18.75}  # section 2.1: two radiologists
 
-# run, where, then accuracy, balanced accuracy, +-1 balanced accuracy. Paper: Table 2 and section 4.1, dense layers of 512 and 256.
+# run, where, then accuracy, balanced accuracy, +-1 balanced accuracy. Paper: Table 2 and section 4.1; dense layers 512 and 256.
 # Thesis: Table 2, a) plain, b) oversampled, c) weighted, 256 and 256; Table 4, Inception V3.
 ROHRBACH_CLASSES = (
     ("rohrbach_plain", "paper, validation", (0.775, 0.420, 0.792)),
@@ -100,7 +100,7 @@ ROHRBACH_CLASSES = (
     ("rohrbach_thesis", "thesis, test", (0.569, 0.422, 0.817)),
     ("rohrbach_inception", "thesis, test", (0.650, 0.436, 0.787)),
 )
-# run, where, then CRPS, MSE, MAE of the percentage. Thesis: Table 3, a) to c) as above; Table 4, whose MAE of 0.653 is printed so.
+# run, where, then CRPS, MSE, MAE of the percentage. Thesis: Table 3, a) to c) as above; Table 4, its MAE is printed so.
 ROHRBACH_PERCENT = (
     ("rohrbach_crps", "thesis, test", (0.0291, 80.884, 4.046)),
     ("rohrbach_crps_oversampled", "thesis, test", (0.0304, 83.017, 4.072)),

@@ -10,7 +10,8 @@ import pytest
 from ra import anatomy, metrics
 from ra.anatomy import COLUMNS_B, ID, RATINGEN, SITES
 from stage3_stack import blend, check, learners, member, score, submission
-from stage3_stack.features import IDENTITY, MASKS, mean_over
+from stage3_stack.cohort import Cohort
+from stage3_stack.features import IDENTITY, MASKS, mean_over, site_features
 from stage3_stack.member import moments_of
 
 PLACE = {s.column: j for j, s in enumerate(SITES)}
@@ -61,6 +62,34 @@ def test_ratingen_grades_go_to_their_erosion_sites():
     assert set(np.flatnonzero(~np.isnan(found[:, 1]))) == {*wrist, PLACE["RF_mtp_E__2"]}
     assert found[wrist[3]] == pytest.approx([1.5, 2.0, 1.0, 1.0])  # E[L] = (log2 2 + log2 4) / 2
     assert found[PLACE["RF_mtp_E__2"]] == pytest.approx([np.log2(11) / 2, 5.0, 0.5, 5.0])  # grades 0 and 10, half each
+
+
+def test_patient_features_put_the_sites_own_side_first():
+    """The opinion of site j is the number j: a right MCP 3 sees the right side as `same`, the left as `other`."""
+    moments = np.broadcast_to(np.arange(86.0)[None, :, None], (1, 86, 4))
+    one = member.Member("m", moments, np.zeros((1, 86)))
+    empty = np.empty((0, 86))
+    cohort = Cohort(np.array(["a"]), np.ones(1), np.empty(0), np.empty(0), empty, empty[:, :3], np.empty(0), [one])
+    cube, names = site_features(cohort, "patient")
+    seen = dict(zip(names, cube[0, PLACE["RH_mcp_E__3"]], strict=True))
+    assert seen["same_mcp_3_erosion"] == seen["m:elog"] == PLACE["RH_mcp_E__3"]
+    assert seen["other_mcp_3_erosion"] == seen["other_side_elog"] == PLACE["LH_mcp_E__3"]
+    assert seen["same_mcp_3_narrowing"] == seen["other_finding_elog"] == PLACE["RH_mcp_J__3"]
+    assert seen["same_mtp_5_erosion"] == PLACE["RF_mtp_E__5"] and seen["other_hallux_ip_narrowing"] == PLACE["LF_mtp_J__ip"]
+    assert sum(name.startswith(("same_", "other_")) for name in names) == 86 + 2
+    own = site_features(cohort, "own")[1]
+    assert set(own) < set(names) and not any(name.startswith(("same", "other", "row")) for name in own)
+
+
+def test_extratrees_are_averaged_with_the_members():
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.uniform(0, 2, (200, 2)), np.zeros(200)])
+    names = ["a:elog", "b:elog", IDENTITY]
+    y = x[:, 0] * 2
+    fitted = {share: learners.ExtraTrees(share, trees=20).fit(x, y, np.ones(200), names).predict(x) for share in (0.0, 0.5, 1.0)}
+    np.testing.assert_allclose(fitted[0.0], x[:, :2].mean(axis=1))
+    np.testing.assert_allclose(fitted[0.5], (fitted[0.0] + fitted[1.0]) / 2)
+    assert np.corrcoef(fitted[1.0], y)[0, 1] > 0.95
 
 
 def test_imputer_fills_by_kind():

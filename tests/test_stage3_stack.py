@@ -205,6 +205,19 @@ def test_a_set_without_test_patients_trains_and_says_that_nothing_can_be_submitt
         call(submit, "--data", "world")
 
 
+def test_the_rest_of_the_patient_tells_of_a_site(tmp_path, monkeypatch):
+    """Li & Guan's gain: joints of one patient go together, so both sides and both findings beat the site alone."""
+    monkeypatch.setenv("RA_DATA", str(tmp_path))
+    made = stage3_world.make("world", n_train=100, n_test=150, n_folds=2, seed=5, noise=(0.9, 1.1))
+    cohort, found = cohorts.load("world", tuple(made["members"])), {}
+    for features in ("own", "patient"):
+        trees = (Named("extratrees", {"trees": 12, "min_samples_leaf": 10}),)
+        one = Recipe(tuple(made["members"]), trees, (Named("mean"),), features=features, inner_folds=2, bags=0)
+        pred = Stack(cohort, one).fit(cohort.train).predict(cohort.test)
+        found[features] = outputs.scores(pred.grades, pred.totals, made["gold"])
+    assert found["patient"]["sc2"] < 0.98 * found["own"]["sc2"] and found["patient"]["sc3"] < 0.98 * found["own"]["sc3"]
+
+
 def test_inner_folds_keep_persons_whole():
     person = np.array([f"p{i // 2}" for i in range(40)])
     fold = inner_folds(person, np.arange(40.0), Recipe(("m",), (Named("mean"),), (Named("mean"),)))
