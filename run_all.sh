@@ -86,8 +86,8 @@ if [[ -n ${ZOO:-} ]]; then
   fi
   step "zoo: systems" python -m stage2_score.train $systems --data "$set" --bone-age "$ages" "${flags[@]}"
   step "zoo: Bo's ensembles" python -m stage3_stack.hands --data "$set" --config $three/hands.yaml
-  for stack in own liguan unrounded; do
-    step "zoo: stack $stack" python -m stage3_stack.train --data "$set" --config $three/$stack.yaml
+  for stack in $(ls $three/*.yaml | grep -v -e /blend -e /hands -e /systems); do
+    step "zoo: stack $stack" python -m stage3_stack.train --data "$set" --config "$stack"
   done
   step "zoo: every system" python -m stage3_stack.systems --data "$set" --config $three/systems.yaml --root "$root"
 fi
