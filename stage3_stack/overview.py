@@ -14,8 +14,8 @@ import pandas as pd
 from ra import paths
 from ra.agreement import Interval
 from ra.config import UserError
+from stage3_stack import claims, outputs, published, ratingen_tables, report
 from stage3_stack import cohort as cohorts
-from stage3_stack import outputs, published, ratingen_tables, report
 from stage3_stack.grid import grid, number
 from stage3_stack.hands_tables import BothHands
 from stage3_stack.member import load_member
@@ -129,7 +129,8 @@ class Overview:
         """The table and everything below it."""
         parts = [self._section(kind, [line for line in self.lines if line.kind == kind]) for kind in KINDS]
         parts[1:1] = [published.challenge_text()]
-        parts += [ratingen_tables.text(self.study), self.both.text(), self._comparisons(), self._boxes()]
+        said = claims.text(self.systems.comparisons, self.report, self.study, self.both)
+        parts += [ratingen_tables.text(self.study), self.both.text(), said, self._boxes()]
         return "\n\n".join(part for part in parts if part)
 
     def _section(self, kind: str, lines: list[Line]) -> str:
@@ -151,19 +152,6 @@ class Overview:
         value = value.value if isinstance(value, Interval) else value
         percent = line.below.get(key, np.nan)
         return number(value, 4 if line.kind == "joints" else 3) + ("" if np.isnan(percent) else f" {f'({percent:.0f})':>6}")
-
-    def _comparisons(self) -> str:
-        out, tables = [], {name: table for (_, name), table in self.report.rows.items()}
-        for claim in self.systems.comparisons:
-            if not {claim.pred, claim.other} <= set(tables):
-                out.append(f"{claim.says}: {claim.pred} or {claim.other} is not trained")
-                continue
-            out.append(f"{claim.says}: {claim.pred} - {claim.other}")
-            for split, gold in self.report.gold.items():
-                for score in RANKED:
-                    said = report.difference_text(tables[claim.pred][split], tables[claim.other][split], gold, score)
-                    out += [] if "nan" in said else [f"  {split} {score.upper()}: {said}"]
-        return "\n".join(out)
 
     def _boxes(self) -> str:
         """Localisation of the detectors, out of fold: share of joints within 2 % of the film's long side, median error."""

@@ -1,7 +1,8 @@
 """How well the Ratingen members read: their grades and percentages against reader 1's, and three readers among each other.
 
 After Rohrbach et al. 2019, sections 3.3 and 4, and the thesis behind it, sections 2.3 and 4.4. A member's grade is its likeliest
-one, its percentage the median of its CDF for the absolute error and the mean for the squared one.
+one (of a percentage without probabilities: its step), its percentage the median of its CDF for the absolute error and the mean
+for the squared one.
 """
 
 from __future__ import annotations
@@ -98,8 +99,9 @@ def predict(data: str, run: str, split: str, index: pd.MultiIndex) -> Prediction
     table = tables.SCORES.read(paths.scores(data, 2, run, split))
     found = {prefix: _by_joint(table, prefix).reindex(index) for prefix in (RATINGEN, PERCENT, MEDIAN)}
     p = found[RATINGEN][list(PROBABILITIES[: agreement.N_GRADES])].to_numpy()
-    likeliest = np.where(np.isnan(p).any(axis=1), np.rint(found[RATINGEN].pred), np.nan_to_num(p).argmax(axis=1))
     mean, median = found[PERCENT].pred.to_numpy(), found[MEDIAN].pred.to_numpy()
+    of_percent = grade_of(np.rint(mean))  # a member of the percentage alone: readers give whole percents
+    likeliest = np.where(np.isnan(p).any(axis=1), of_percent, np.nan_to_num(p).argmax(axis=1))
     if np.isnan(mean).all():
         return Prediction(likeliest)
     path = paths.run_dir(data, 2, run) / f"cdf_{split}.parquet"

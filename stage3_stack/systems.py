@@ -31,7 +31,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is claimed of a difference: score(pred) - score(other), by paired bootstrap. `RUN/LEARNER` is one learner's own."""
+    """What is claimed of a difference, pred - other, by paired bootstrap: two runs that are measured alike. `RUN/LEARNER` is
+    one learner's own joints."""
 
     says: str
     pred: str

@@ -14,7 +14,7 @@ from test_stage3_stack import call
 
 from ra import agreement, config, manifest, metrics, paths, tables
 from ra.anatomy import MEDIAN, PERCENT, RATINGEN, SITES, limb
-from stage3_stack import hands, published, ratingen, recipe, systems, train
+from stage3_stack import claims, hands, published, ratingen, recipe, systems, train
 
 GROUPS = [
     {"paper": "someone", "kind": "joints", "runs": ["m0", "nowhere"]},
@@ -22,7 +22,12 @@ GROUPS = [
     {"paper": "someone", "kind": "total", "runs": ["total0", "both"]},
     {"paper": "someone", "kind": "severity", "runs": ["class0"]},
 ]
-CLAIMS = [{"says": "stacking", "pred": "small", "other": "m0"}, {"says": "a dream", "pred": "nowhere", "other": "m0"}]
+CLAIMS = [
+    {"says": "stacking", "pred": "small", "other": "m0"},
+    {"says": "a dream", "pred": "nowhere", "other": "m0"},
+    {"says": "two of them", "pred": "both", "other": "total0"},
+    {"says": "almost the truth", "pred": "cdf", "other": "eroded"},
+]
 
 
 def write_reader(percent: pd.DataFrame, path: Path) -> None:
@@ -103,6 +108,10 @@ def test_scores_are_the_challenges(world, printed):
         assert table.value["small", split, "sc1"] == pytest.approx(metrics.ra2_score(own, world[gold], "sc1"), abs=1e-4)
     assert table.value["truth", "test", "sc3"] == pytest.approx(metrics.ra2_score(world["truth"], world["gold"], "sc3"), abs=1e-4)
     assert "nowhere (not trained)" in text and "a dream: nowhere or m0 is not trained" in text
+    said = [line for line in text.splitlines() if "balanced accuracy: " in line or ("RMSE: " in line and "interval" in line)]
+    assert sum("oof RMSE: -" in line and line.endswith(": better") for line in said) == 1
+    gain = table.value["cdf", "test", "balanced_accuracy"] - table.value["eroded", "test", "balanced_accuracy"]
+    assert any(f"test balanced accuracy: {gain:+.2f}" in line for line in said)
     assert "stacking: small - m0" in text and "test SC3" in text and "film" in text
 
 
@@ -132,6 +141,21 @@ def test_totals_of_both_hands_are_the_golds(world, printed):
     level = np.digitize(truth, stage3_world.BOUNDS)
     p = tables.SCORES.read(paths.scores("world", 2, "class0", "test")).groupby("patient_id")[[f"p{k}" for k in range(10)]].mean()
     assert table.value["class0", "test", "accuracy"] == pytest.approx((p.to_numpy().argmax(1) == level).mean(), abs=1e-4)
+
+
+def test_bootstrap_draws_patients_whole():
+    """Ten patients of a hundred equal rows are ten patients: the interval is that of ten numbers."""
+    rng = np.random.default_rng(0)
+    each = rng.normal(0, 1, 10)
+    target, patient = np.zeros(1000), np.repeat(np.arange(10), 100)
+    found = claims.paired_bootstrap(agreement.mae, target, np.repeat(each, 100), target, patient)
+    assert found[0] == pytest.approx(np.abs(each).mean())
+    assert (found[2] - found[1]) / 2 == pytest.approx(1.96 * np.abs(each).std() / np.sqrt(10), rel=0.15)
+    gap = target.copy()
+    gap[patient == 3] = np.nan  # a patient that one of the two does not answer
+    assert claims.paired_bootstrap(agreement.mae, target, np.repeat(each, 100), gap, patient)[0] == pytest.approx(
+        np.abs(np.delete(each, 3)).mean()
+    )
 
 
 def test_grades_of_percentages_and_raters_by_hand():
