@@ -15,10 +15,10 @@ from stage2_score.members import Augment
 cv2.setNumThreads(0)  # pictures are small; threads are spent on the network
 
 
-def compose(augment: Augment, side_px: int) -> A.Compose:
-    """The transform of uint8 (H, W, 1) pictures and of points in them that an Augment config describes.
+def compose(augment: Augment, side_px: int, points: bool = False) -> A.Compose:
+    """The transform of uint8 (H, W, 1) pictures that an Augment config describes; rows that are off are left out.
 
-    Rows that are off are left out.
+    points: it also moves points in the pictures (apply_with_points).
     """
     a = augment
     cut = max(1, round(a.cutout_frac * side_px))
@@ -46,8 +46,8 @@ def compose(augment: Augment, side_px: int) -> A.Compose:
         (a.blur_px, lambda: A.GaussianBlur((3, a.blur_px), p=a.photo_p / 4)),
         (a.cutout_frac, lambda: A.CoarseDropout((1, 1), (cut // 2 + 1, cut), (cut // 2 + 1, cut), fill="random_uniform", p=0.2)),
     ]
-    points = A.KeypointParams(format="xy", remove_invisible=False)
-    return A.Compose([make() for on, make in rows if on], keypoint_params=points)
+    moved = A.KeypointParams(format="xy", remove_invisible=False) if points else None
+    return A.Compose([make() for on, make in rows if on], keypoint_params=moved)
 
 
 def apply(transform: A.Compose, pictures: np.ndarray, seed: int) -> np.ndarray:

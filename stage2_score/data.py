@@ -91,7 +91,7 @@ class _Batches(Dataset):
 
     def __init__(self, pictures: Pictures, parts: list[tuple], change: Augment, seed: tuple[int, ...]):
         self.pictures, self.parts, self.seed = pictures, parts, seed
-        self.transform = augment.compose(change, pictures.array.shape[-1])
+        self.transform = augment.compose(change, pictures.array.shape[-1], "centres" in pictures.fields)
 
     def __len__(self) -> int:
         return len(self.parts)

@@ -11,7 +11,7 @@ import numpy as np
 
 LOOK_PX = 256  # long side of the picture that is looked at
 CLOSE_PX = 9  # edges nearer than this belong together
-PIECE_FRAC = 0.03  # a piece smaller than this share of the largest is a marker, not a finger
+PIECE_FRAC = 0.02  # a piece whose box is smaller than this share of the largest is a marker, not a finger
 MARGIN_FRAC = 0.02  # of the long side, added around
 LEAST_FRAC = 0.35  # a box with a side shorter than this share of the film's is not believed
 
@@ -28,8 +28,9 @@ def limb_box(grey: np.ndarray) -> Box:
     if not len(xs) or len(ys) < LEAST_FRAC * small.shape[0] or len(xs) < LEAST_FRAC * small.shape[1]:
         return 0.0, 0.0, float(width), float(height)
     margin, (sx, sy) = MARGIN_FRAC * max(height, width), (width / small.shape[1], height / small.shape[0])
-    x0, y0 = max(0.0, xs[0] * sx - margin), max(0.0, ys[0] * sy - margin)
-    return x0, y0, min(float(width), (xs[-1] + 1) * sx + margin), min(float(height), (ys[-1] + 1) * sy + margin)
+    low = max(0.0, xs[0] * sx - margin), max(0.0, ys[0] * sy - margin)
+    high = min(width, (xs[-1] + 1) * sx + margin), min(height, (ys[-1] + 1) * sy + margin)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
 def limb_mask(small: np.ndarray) -> np.ndarray:
@@ -42,7 +43,7 @@ def limb_mask(small: np.ndarray) -> np.ndarray:
     edges = cv2.Canny(blurred, 30, 70) * inner  # the rim of the field is an edge too, but not the limb's
     closed = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (CLOSE_PX, CLOSE_PX)))
     n, pieces, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
-    area = stats[:, cv2.CC_STAT_AREA].astype(float)
+    area = stats[:, cv2.CC_STAT_WIDTH].astype(float) * stats[:, cv2.CC_STAT_HEIGHT]
     area[0] = 0.0  # the background
     kept = [k for k in range(1, n) if area[k] >= PIECE_FRAC * area.max()]
     return np.isin(pieces, kept)

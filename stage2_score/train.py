@@ -227,8 +227,13 @@ def run() -> None:
     p = members.parser(__doc__)
     p.add_argument("--bone-age", default="boneage-demo", metavar="SET", help="prepared set whose pretraining members start from")
     args = p.parse_args()
+    train_members(members.load(Member, args), args)
+
+
+def train_members(named: list[tuple[str, Member]], args: argparse.Namespace) -> None:
+    """Make every run that is not finished: all their folds share the cores."""
     started = []
-    for name, member in members.load(Member, args):
+    for name, member in named:
         made = manifest.Run(paths.run_dir(args.data, 2, name), member, inputs(args.data, args.bone_age, member), args.force)
         if made.begin():
             started.append((name, member, made))
