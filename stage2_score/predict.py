@@ -40,7 +40,7 @@ def apply(name: str, member: Member, trained: str, place: Place) -> pd.DataFrame
     task = kind(kind.open(member, place.data), (nobody, nobody), member, member.loss)
     wanted = kind.rows(member, place.data)
     parts = []
-    for weights in sorted(paths.run_dir(trained, 2, name).glob("fold_*/best.safetensors")):
+    for weights in sorted(paths.run_dir(trained, 2, member.trained or name).glob("fold_*/best.safetensors")):
         network = model.make_network(member, member.head)
         network.load_state_dict(load_file(weights))
         predict = engine.predictor(network.to(place.device), engine.Machine(place.device))

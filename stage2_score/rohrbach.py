@@ -88,18 +88,23 @@ def narrow(network: nn.Module, width: float) -> nn.Module:
     return network
 
 
-def _timm(name: str, width: float, pretrained: bool) -> nn.Module:
+def _timm(name: str, width: float, pretrained: bool, **params: object) -> nn.Module:
     """A timm network on one grey channel, whose first filters are summed over the colours: the same numbers as those of the
     whole network on a grey picture given three times, as the authors gave it."""
     if pretrained and width != 1:
         raise UserError(f"the hub's weights of {name} need width 1, not {width}")
-    network = timm.create_model(name, pretrained=pretrained, in_chans=1, num_classes=0)
+    network = timm.create_model(name, pretrained=pretrained, in_chans=1, num_classes=0, **params)
     return network if width == 1 else narrow(network, width)
 
 
 def vgg16(side_px: int = 150, width: float = 1.0, pretrained: bool = False) -> Flat:
     """VGG16's convolutions, flattened (paper, section 3.2.1)."""
-    network = _timm("vgg16", width, pretrained)
+    small = {} if pretrained else {"mlp_ratio": 1 / 4096}  # the dense part is thrown away: do not make its 120 million weights
+    network = _timm("vgg16", width, pretrained, **small)
+    if not pretrained:  # timm's start shrinks the signal with every widening, and nothing norms it here
+        for module in network.features:
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
     *layers, last = network.features
     if not isinstance(last, nn.MaxPool2d):
         raise TypeError("timm's VGG16 no longer ends in a pooling")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from ra.anatomy import percent2grade
+from ra import paths, tables
+from ra.anatomy import MEDIAN, PERCENT, RATINGEN, percent2grade
 from ra.config import UserError
-from stage2_score import ratingen, rohrbach
+from stage2_score import crops, data, engine, model, ratingen, rohrbach, scores, tasks
+from stage2_score.members import Crops, Member, Named, Sampler
+from stage2_score.tasks.base import trimmed_mean
+
+PERCENTS = np.array([0.0, 0.0, 15.0, 30.0, 45.0, 55.0, 75.0, 100.0])
 
 
 def n_trainable(*modules: nn.Module) -> int:
@@ -102,3 +108,106 @@ def test_each_output_has_its_range():
     outs = {form: rohrbach.RatingenHead(form, 32, widths=(16, 8))(features, None)[form] for form in ("classes", "cdf", "percent")}
     assert {form: tuple(out.shape) for form, out in outs.items()} == {"classes": (8, 6), "cdf": (8, 101), "percent": (8,)}
     assert outs["cdf"].min() > 0 and outs["cdf"].max() < 1
+
+
+def member(backbone: Named, form: str, loss: str) -> Member:
+    same = {"kind": "ratingen", "weights": ("scratch",), "embedding": 0, "dropout": 0.0, "sampler": Sampler("weighted")}
+    return Member(backbone=backbone, head=Named(f"ratingen_{form}", {"widths": (32, 16)}), loss=Named(loss), **same)
+
+
+def bitten(px: int) -> data.Pictures:
+    """Eight knuckles that lack their percentage of a bone."""
+    rng = np.random.default_rng(0)
+    array = rng.integers(0, 30, (8, px, px)).astype(np.uint8)
+    array[:, px // 8 : -px // 8, px // 8 : -px // 8] += 180
+    for i, percent in enumerate(PERCENTS):
+        array[i, px // 8 : px // 8 + round(px * 0.75 * percent / 100), px // 4 : -px // 4] = 20
+    index = pd.DataFrame({"row": np.arange(8), "joint": "mcp_2", "patient_id": [f"p{i}" for i in range(8)], "part": "LH"})
+    fields = {"percent": PERCENTS, "class": ratingen.percent_grades(PERCENTS)}
+    return data.Pictures(array, index.assign(box_source="model"), np.full(8, model.kind_of("mcp_2"), np.int64), fields)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "form", "loss", "px"),
+    [
+        (Named("rohrbach", {"side_px": 64, "width": 0.125}), "classes", "cross_entropy", 64),
+        (Named("rohrbach", {"side_px": 64, "width": 0.125}), "cdf", "crps", 64),
+        (Named("rohrbach", {"side_px": 64, "width": 0.125}), "percent", "percent_mse", 64),
+        (Named("rohrbach_vgg16", {"side_px": 32, "width": 0.125}), "classes", "cross_entropy", 32),
+        (Named("rohrbach_inception", {"width": 1 / 16}), "classes", "cross_entropy", 75),
+    ],
+)
+def test_each_system_learns_eight_crops(backbone, form, loss, px):
+    config, rows = member(backbone, form, loss), np.arange(8)
+    task = tasks.Ratingen(bitten(px), (rows, rows), config, config.loss)
+    torch.manual_seed(0)
+    network, _ = model.build(config, "none", config.head)
+    lr, steps = {"rohrbach": (3e-3, 60), "rohrbach_vgg16": (1e-3, 100), "rohrbach_inception": (5e-3, 70)}[backbone.name]
+    optimizer = torch.optim.Adam(network.parameters(), lr)
+    batch = {**task.pictures.batch(rows), "weight": torch.ones(8)}
+    for _ in range(steps):
+        optimizer.zero_grad()
+        task.loss(network, batch).backward()
+        optimizer.step()
+    network.train(backbone.name == "rohrbach_inception")  # eight crops are too few for its running statistics
+    with torch.no_grad():
+        found = {k: v.double().numpy() for k, v in task.decode(network(batch["picture"], batch["kind"])).items()}
+    chosen = tasks.ratingen.most_likely(form, found)
+    assert (np.abs(chosen - task.worst()) <= (form == "percent")).all(), chosen  # 0 % exactly is hard to hit
+    if form == "cdf":
+        assert np.abs(ratingen.cdf_median(ratingen.monotone(found["cdf"])) - PERCENTS).max() <= 5
+    assert np.isfinite(task.validate(engine.predictor(network, engine.Machine()))["criterion"])
+
+
+def test_ratingen_rows_hold_grade_mean_and_median(tmp_path, monkeypatch):
+    """A known CDF ends as the rows that it means; a joint without a picture is NaN, one the method does not score is left out."""
+    monkeypatch.setattr(paths, "ratingen", lambda data: tmp_path / data)
+    one = {"patient_id": "a", "person_id": "a", "visit": 1, "part": "LH", "split": "train"}
+    joints = [{**one, "joint": "mcp_2", "percent": 30.0}, {**one, "joint": "wrist", "percent": np.nan}]
+    tables.RATINGEN.write(pd.DataFrame(joints), tmp_path / "set.parquet")
+    config = member(Named("rohrbach", {"side_px": 64}), "cdf", "crps")
+    rows = tasks.Ratingen.rows(config, "set.parquet")
+    index = pd.DataFrame({"patient_id": "a", "part": "LH", "joint": ["mcp_2", "wrist_nav"], "box_source": "model"})
+    assert tasks.Ratingen.fields(config, "set.parquet", index)["class"][0] == 2
+    task = tasks.Ratingen(bitten(64), (np.arange(8), np.arange(8)), config, config.loss)
+    cdf = np.tile(np.where(np.arange(101) >= 10, 0.7, 0.3), (2, 1))
+    filled = task.fill(rows, index, {"cdf": cdf})
+    table = scores.table(filled, "run", "oof", 0, 0).set_index("site")
+    found = table.loc[[place + "mcp_2" for place in (RATINGEN, PERCENT, MEDIAN)]]
+    assert found.target.tolist() == [2, 30, 30] and found.max_score.tolist() == [5, 100, 100]
+    assert found.pred.tolist() == pytest.approx([0.4 * 1 + 0.3 * 5, 34.0, 10.0])
+    assert found.iloc[0][["p0", "p1", "p5"]].tolist() == pytest.approx([0.3, 0.4, 0.3]) and np.isnan(found.p0.iloc[1])
+    assert table.loc[RATINGEN + "wrist", ["target", "pred", "p0"]].isna().all()
+    kept = task.extras(index, {"cdf": cdf})["cdf"]
+    assert kept.joint.tolist() == ["mcp_2"] and kept.c100.tolist() == [1.0] and kept.c10.iloc[0] == pytest.approx(0.7)
+
+
+def test_box_crops_by_hand():
+    """A box twice as high as wide fills the crop's height; beside it and beyond the film it is black, inside as it was."""
+    grey = np.arange(40, dtype=np.uint8)[None].repeat(60, 0) + 50  # brighter to the right
+    crop = crops.cut_box(grey, np.array([19.5, 30.0, 10.0, 20.0]), 20)
+    assert (crop[:, :5] == 0).all() and (crop[:, 15:] == 0).all()
+    assert crop[10, 5:15].tolist() == list(range(65, 75))
+    beyond = crops.cut_box(grey, np.array([0.0, 30.0, 20.0, 20.0]), 20)
+    assert (beyond[:, :9] == 0).all() and (beyond[:, 10:] > 0).all()
+    assert crops.wrist_box(np.array([[10.0, 10, 4, 4], [20, 30, 2, 6]])).tolist() == [14.5, 20.5, 13, 25]
+
+
+def test_a_boxed_hand_shows_its_wrist_and_right_ones_are_mirrored():
+    rng = np.random.default_rng(0)
+    joints = crops.JOINTS["hand"]
+    xy = rng.uniform(40, 160, (len(joints), 2)).round()
+    boxes = pd.DataFrame({"joint": joints, "x_px": xy[:, 0], "y_px": xy[:, 1], "w_px": 24.0, "h_px": 16.0})
+    grey = rng.integers(1, 255, (200, 200)).astype(np.uint8)
+    c = Crops(out_px=24, canvas_px=16, cut="box")
+    left, _ = crops.cut_film(grey, boxes, "LH", c)
+    right, _ = crops.cut_film(np.ascontiguousarray(grey[:, ::-1]), boxes.assign(x_px=199 - boxes.x_px), "RH", c)
+    assert left.shape == (len(joints) + 1, 24, 24) and (left == right).all()
+    assert (left[:-1, :4] == 0).all() and (left[:-1, 4:20] > 0).all()  # 24 x 16 px: black above and below
+    assert crops.shown("LH", c)[-1] == "wrist" and crops.shown("LF", c) == crops.JOINTS["foot"]
+
+
+def test_trimmed_mean_leaves_out_either_end():
+    views = torch.tensor([[9.0, 1], [1, 1], [2, 1], [3, 1], [-70, 6]])
+    assert trimmed_mean(views, 0.2).tolist() == [2, 1]
+    assert trimmed_mean(views, 0.19).tolist() == pytest.approx([-11, 2])
