@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from stage2_score import ordinal
+from stage2_score import data, engine, model, ordinal, tasks
 from stage2_score.loss import cumulative
+from stage2_score.members import Member, Named
 
 TOPS = {"erosion": torch.tensor([5, 10, -1]), "narrowing": torch.tensor([4, 4, 4])}
 
@@ -78,3 +80,39 @@ def test_grades_have_a_checked_gradient():
     top = torch.tensor([[4], [2], [0], [3]])
     opened = (torch.arange(5) <= top).double()  # closed grades stay at a constant
     assert torch.autograd.gradcheck(lambda a: ordinal.log_grades(a, top) * opened, (above.requires_grad_(),))
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "lr"),
+    [
+        ("test_resnet", {}, 1e-2),
+        ("vit_tiny_patch16_224", {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}, 3e-3),
+    ],
+)
+def test_ordinal_members_learn_eight_crops(name, params, lr):
+    px = 32
+    rng = np.random.default_rng(0)
+    erosion, narrowing = np.array([0.0, 1, 2, 3, 4, 5, 0, 5]), np.array([0.0, 4, 3, 2, 1, 0, 2, 4])
+    array = rng.integers(0, 20, (8, px, px)).astype(np.uint8)
+    for i in range(8):  # what is bitten off above, and the gap that is left below
+        array[i, : px // 2, 4 * int(erosion[i]) :] += 180
+        array[i, px // 2 :, 6 * int(narrowing[i]) :] += 90
+    fields = {"erosion": erosion, "narrowing": narrowing, "erosion_max": np.full(8, 5.0), "narrowing_max": np.full(8, 4.0)}
+    pictures = data.Pictures(array, pd.DataFrame({"row": np.arange(8)}), np.full(8, model.kind_of("mcp_2"), np.int64), fields)
+    config = Member(
+        backbone=Named(name, params), head=Named("ordinal"), loss=Named("cumulative"), weights=("scratch",), dropout=0.0
+    )
+    task = tasks.Joints(pictures, (np.arange(8), np.arange(8)), config, config.loss)
+    torch.manual_seed(0)
+    network, _ = model.build(config, "none", config.head)
+    task.prepare(network)
+    optimizer = torch.optim.Adam(network.parameters(), lr)
+    batch = {**pictures.batch(np.arange(8)), "weight": torch.ones(8)}
+    for _ in range(150):
+        optimizer.zero_grad()
+        task.loss(network, batch).backward()
+        optimizer.step()
+    found = task.predict(engine.predictor(network, engine.Machine()), np.arange(8))
+    for finding, grade in (("erosion", erosion), ("narrowing", narrowing)):
+        expected = found[finding] @ np.arange(found[finding].shape[1])
+        assert np.abs(expected - grade).max() < 0.5, (finding, expected)
