@@ -86,9 +86,9 @@ if [[ -n ${ZOO:-} ]]; then
   fi
   step "zoo: systems" python -m stage2_score.train $systems --data "$set" --bone-age "$ages" "${flags[@]}"
   step "zoo: Bo's ensembles" python -m stage3_stack.hands --data "$set" --config $three/hands.yaml
-  for stack in $(ls $three/*.yaml | grep -v -e /blend -e /hands -e /systems); do
+  for stack in $(ls $three/*.yaml | grep -v -e /blend -e /hands); do
     step "zoo: stack $stack" python -m stage3_stack.train --data "$set" --config "$stack"
   done
-  step "zoo: every system" python -m stage3_stack.systems --data "$set" --config $three/systems.yaml --root "$root"
+  step "zoo: every system" python -m stage3_stack.systems --data "$set" --config stage3_stack/configs/systems.yaml --root "$root"
 fi
 printf '\nfinished in %d s: submissions/%s.csv\n' $((SECONDS - start)) "$set"

@@ -137,8 +137,9 @@ def quadratic_kappa(target: np.ndarray, pred: np.ndarray, n_classes: int = N_GRA
     table = confusion(target, pred, n_classes)
     if len(np.union1d(*map(np.unique, np.nonzero(table)))) < 2:  # nothing to disagree about by chance
         return _UNDEFINED
-    found = cohens_kappa(table, wt="quadratic")
-    return _wald(found.kappa, found.var_kappa, -1.0)
+    with np.errstate(invalid="ignore"):  # a rater who never varies leaves a variance of just below 0
+        found = cohens_kappa(table, wt="quadratic")
+    return _wald(found.kappa, max(found.var_kappa, 0.0), -1.0)
 
 
 def icc(ratings: np.ndarray, form: str = "ICC(1,1)") -> Tested:

@@ -1,6 +1,6 @@
 """The one table of systems: every finished run of a set beside the papers' own figures, the floors and the noise floor.
 
-    python -m stage3_stack.systems --data SET --config stage3_stack/configs/demo/systems.yaml [--root RAW]
+    python -m stage3_stack.systems --data SET --config stage3_stack/configs/systems.yaml [--root RAW]
 
 Systems that score joints have SC1-SC3, the others their own papers' metrics, out of fold and on test. RAW is the set's raw
 folder: its gold/ has the test patients' scores, train/ and gold/ the second reader and the truth, as far as they are there. A
@@ -41,7 +41,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Systems:
-    """What configs/<profile>/systems.yaml may say."""
+    """What configs/systems.yaml may say."""
 
     groups: tuple[Group, ...]
     comparisons: tuple[Comparison, ...] = ()
@@ -49,7 +49,7 @@ class Systems:
 
 
 def run() -> None:
-    p = config.parser(__doc__, str((recipes.CONFIGS / "demo" / "systems.yaml").relative_to(paths.ROOT)))
+    p = config.parser(__doc__, str((recipes.CONFIGS / "systems.yaml").relative_to(paths.ROOT)))
     p.add_argument("--root", metavar="RAW", help="the set's raw folder, with gold/ and the readers (default: data/raw/SET)")
     args = p.parse_args()
     systems = config.load(Systems, args.config, args.sets)

@@ -193,7 +193,7 @@ def test_a_set_with_next_to_nothing_has_a_table(tmp_path, monkeypatch, capsys, l
 
 
 def test_configs_name_every_published_row_once():
-    for path in recipe.CONFIGS.glob("*/systems.yaml"):
+    for path in recipe.CONFIGS.glob("systems.yaml"):
         loaded = config.load(systems.Systems, path)
         runs = [run for group in loaded.groups for run in group.runs]
         assert len(set(runs)) == len(runs)
