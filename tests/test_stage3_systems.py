@@ -187,7 +187,7 @@ def test_a_set_with_next_to_nothing_has_a_table(tmp_path, monkeypatch, capsys, l
     for run in {*made["members"], *made["others"]} - set(left):
         (paths.run_dir("poor", 2, run) / "run.json").unlink()
     paths.ratingen("poor").unlink()
-    call(systems, "--data", "poor", "--config", str(recipe.CONFIGS / "demo" / "systems.yaml"))
+    call(systems, "--data", "poor", "--config", str(recipe.CONFIGS / "systems.yaml"))
     said = capsys.readouterr().out
     assert "bo_resnet34_rbs1 (not trained)" in said and "column mean" in said and all(run in said for run in left)
 
