@@ -232,7 +232,7 @@ def test_configs_of_every_profile_are_valid():
     for profile in ("smoke", "demo", "full"):
         names = []
         for path in (members.CONFIGS / profile).rglob("*.yaml"):
-            ages = path.stem == "ages" or path.stem.startswith("age_")
+            ages = path.stem.startswith("age")
             kind = members.CUTS.get(path.stem) or (members.Pretrain if ages else Member)
             names += members.load(kind, SimpleNamespace(config=str(path), configs=[], run=None, sets=[]))
         stems = {stem for stem, _ in names}
