@@ -1,6 +1,6 @@
 """Rohrbach's networks: their own six convolution blocks, or VGG16's or Inception V3's convolutions, under two dense layers.
 
-Thesis: J. Rohrbach, section 4. Paper: Rohrbach et al., Informatics in Medicine Unlocked 2019, section 3.2.
+Thesis: J. Rohrbach, section 4. Paper: Rohrbach et al., Comput Electr Eng 2019;78:472, section 3.2.
 """
 
 from __future__ import annotations

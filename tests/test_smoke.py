@@ -57,6 +57,17 @@ def test_the_second_call_skips_everything(world, finished):
     assert sum("skipped" in line for line in lines) >= len(steps)
 
 
+def test_the_zoo_puts_a_system_of_every_paper_into_one_table(world, finished):
+    assert finished.returncode == 0
+    done = run_all(world | {"ZOO": "1"})
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    table = pd.read_csv(Path(world["RA_DATA"]) / "work" / "phantom-smoke" / "stage3" / "systems.csv")
+    measured = set(table.dropna(subset="value").system)
+    assert {"rohrbach_weighted", "rohrbach_crps", "bo_resnet34_finetuned", "bo_total", "bo_single_class", "maziarz"} <= measured
+    assert {"ordinal", "resnet_tta", "liguan", "unrounded", "blend", "column mean", "truth"} <= measured
+    assert (table[table.system.isin(measured)].groupby("system").split.nunique() == 2).all(), "out of fold and test"
+
+
 def test_a_set_with_faults_ends_in_a_full_submission(world, finished, tmp_path):
     assert finished.returncode == 0
     source, own = Path(world["RA_DATA"]) / "raw" / "phantom-smoke", tmp_path / "hospital"
