@@ -15,12 +15,13 @@ from ra.config import UserError
 from ra.tables import BOXES
 
 
-def read(path: Path, films: pd.DataFrame, report: Report) -> pd.DataFrame:
-    """Boxes table (`source=truth`, fold -1) of the films that the file names; what is faulty is reported and left out.
+def read(files: tuple[Path, ...], films: pd.DataFrame, report: Report) -> pd.DataFrame:
+    """Boxes table (`source=truth`, fold -1) of the films that the files name; what is faulty is reported and left out.
 
     films: the part of the films table that the file is about. bbox is x, y (left, top), width, height, in pixels of the
     upright picture.
     """
+    (path,) = files
     coco = _load(path)
     by_name = {Path(film.path).name: film for film in films.itertuples()}
     images = {image["id"]: _match(image, by_name, path, report) for image in coco["images"]}

@@ -2,7 +2,9 @@
 
   python -m data.prepare --source ra2dream --root DIR --data SET [--folds 5]
 
-Nothing is copied but test/template.csv; the films stay where they are. A second call with the same input is skipped.
+Nothing is copied but test/template.csv; the films stay where they are. A second call with the same input is skipped. Where
+names are the user's own, --column ROLE=NAME gives them: --column total=SHS_total. Unless the source vouches for its films, each
+is looked at: its side, view and turn, how many limbs it holds, whether it can be scored at all; --trust leaves that out.
 """
 
 from __future__ import annotations
@@ -16,20 +18,25 @@ import time
 from pathlib import Path
 from types import ModuleType
 
-from data import boxes, films, sources
+from data import boxes, films, looks, sources
 from data.report import Report
 from ra import config, folds, manifest, paths
 from ra.config import UserError
 from ra.tables import BOXES, FILMS, FOLDS
 
-VERSION = 1  # raised when the same input would be prepared differently
+VERSION = 2  # raised when the same input would be prepared differently
 RUN, REPORT = "run.json", "report.json"
+OPTIONAL = ("boxes.parquet", "ratingen.parquet", "gate.parquet", "activity.parquet", "template.csv")
 
 
 def run() -> None:
     """The verb."""
     args = parse()
-    prepare(args.source, args.root, args.data, args.folds, args.seed, args.strict, args.force)
+    if args.download:
+        fetch(args.source, args.root)
+    columns = dict(_pair(item) for item in args.columns)
+    options = {"columns": columns, "trust": args.trust, "strict": args.strict, "force": args.force}
+    prepare(args.source, args.root, args.data, args.folds, args.seed, **options)
 
 
 def parse() -> argparse.Namespace:
@@ -45,13 +52,41 @@ def parse() -> argparse.Namespace:
     p.add_argument("--data", required=True, metavar="SET", help="name of the prepared set: data/work/SET")
     p.add_argument("--folds", type=int, default=3, metavar="N", help="patient folds (default %(default)s)")
     p.add_argument("--seed", type=int, default=0, help="of the folds (default %(default)s)")
+    p.add_argument("--column", dest="columns", action="append", default=[], metavar="ROLE=NAME", help="your name of a column")
+    p.add_argument("--trust", action="store_true", help="films are what their names say: do not look at the pictures")
+    p.add_argument("--download", action="store_true", help="first fetch the set into DIR from where it is published")
     p.add_argument("--strict", action="store_true", help="take warnings for errors")
     p.add_argument("--force", action="store_true", help="make again what is already finished")
     return p.parse_args()
 
 
+def _pair(item: str) -> tuple[str, str]:
+    """Role and name of --column."""
+    role, equals, name = item.partition("=")
+    if not (role and equals and name):
+        raise UserError(f"--column {item}: write ROLE=NAME, such as total=SHS_total")
+    return role, name
+
+
+def fetch(source: str, root: Path) -> None:
+    """Download a published set into root."""
+    layout = sources.module(source)
+    if not hasattr(layout, "download"):
+        raise UserError(f"--download: {source} is not published for download; leave it out and give --root your copy")
+    layout.download(Path(root))
+
+
 def prepare(
-    source: str, root: Path, data: str, n_folds: int = 3, seed: int = 0, strict: bool = False, force: bool = False
+    source: str,
+    root: Path,
+    data: str,
+    n_folds: int = 3,
+    seed: int = 0,
+    *,
+    columns: dict[str, str] | None = None,
+    trust: bool = False,
+    strict: bool = False,
+    force: bool = False,
 ) -> None:
     """Make data/work/<data>, unless it is finished and was made of the same. UserError for input that cannot be trusted."""
     started = time.time()
@@ -61,7 +96,8 @@ def prepare(
     if n_folds < 2:
         raise UserError(f"--folds {n_folds}: at least 2 are needed")
     layout = sources.module(source)
-    inputs = digest(layout, root, [source, n_folds, seed, strict, VERSION])
+    named = sources.columns(layout, columns or {})
+    inputs = digest(layout, root, [source, n_folds, seed, strict, trust, *sorted(named.items()), VERSION])
     before = _made_of(target)
     if before == inputs and not force:
         print(f"{data}: prepared, skipped", flush=True)
@@ -75,7 +111,8 @@ def prepare(
     temporary.mkdir(parents=True)
     try:
         report = Report()
-        outputs = _write(layout.read(root, report), temporary, n_folds, seed, report)
+        raw = layout.read(root, report, **({"columns": named} if named else {}))
+        outputs = _write(raw, temporary, n_folds, seed, trust, report)
         print(f"{data}: {report}", flush=True)
         if strict:
             report.refuse_faults()
@@ -105,19 +142,23 @@ def _made_of(target: Path) -> str | None:
     return json.loads(record.read_text())["inputs"] if record.is_file() else None
 
 
-def _write(raw: sources.Raw, folder: Path, n_folds: int, seed: int, report: Report) -> list[str]:
+def _write(raw: sources.Raw, folder: Path, n_folds: int, seed: int, trust: bool, report: Report) -> list[str]:
     """Write every table into the folder; their names."""
-    table = FILMS.write(films.decode_all(raw.films, report), folder / "films.parquet")
+    rows = raw.films if trust or raw.vouched else looks.settle(raw.films, folder / "gate.parquet", report)
+    table = FILMS.write(films.decode_all(rows, report), folder / "films.parquet")
     if table.empty:
         raise UserError(f"none of {len(raw.films)} films can be read; the first fault: {report.faults['unreadable film'][0]}")
     report.counts |= {f"{split} films": count for split, count in table.groupby("split").film_id.count().items()}
     FOLDS.write(folds.make(raw.patients, n_folds, seed), folder / "folds.csv")
     names = ["films.parquet", "folds.csv"]
-    for name, (schema, rows) in raw.tables.items():
+    if (folder / "gate.parquet").is_file():
+        names.append("gate.parquet")
+    for name, (schema, made) in raw.tables.items():
+        rows = made(table) if callable(made) else made
         schema.write(rows[rows.film_id.isin(table.film_id)] if "film_id" in rows else rows, folder / name)
         names.append(name)
-    if raw.coco:
-        truth = BOXES.write(boxes.read(raw.coco, table[table.split == "train"], report), folder / "boxes.parquet")
+    if raw.boxes:
+        truth = BOXES.write(boxes.read(raw.boxes, table[table.split == "train"], report), folder / "boxes.parquet")
         report.counts["boxes"] = len(truth)
         names.append("boxes.parquet")
     for name, path in raw.copies.items():
@@ -135,7 +176,7 @@ def _move(temporary: Path, target: Path) -> None:
         temporary.replace(target)
         return
     (target / RUN).unlink(missing_ok=True)
-    for optional in ("boxes.parquet", "ratingen.parquet"):  # the new set may have none
+    for optional in OPTIONAL:  # the new set may have none
         (target / optional).unlink(missing_ok=True)
     for path in sorted(temporary.iterdir(), key=lambda p: p.name == RUN):
         path.replace(target / path.name)

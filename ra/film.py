@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from ra import paths
 from ra.config import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".dcm")
@@ -28,6 +31,63 @@ DEPTHS = (8, 10, 12, 14, 16)  # bits that detectors use; a 16-bit file holds any
 
 class FilmError(UserError):
     """A file that is no readable film: names the file and the cure."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The film within a file's picture: a window of it, then quarter turns (np.rot90, counter-clockwise) to set it upright.
+
+    left_px, top_px: the window's corner in the file's picture. width_px, height_px: of the film, after the turns.
+    """
+
+    left_px: int
+    top_px: int
+    width_px: int
+    height_px: int
+    turns: int = 0
+
+    @classmethod
+    def of(cls, row: Any) -> Frame:
+        """The frame of a row of the films or looks table."""
+        return cls(*(int(getattr(row, name)) for name in ("left_px", "top_px", "width_px", "height_px", "turns")))
+
+    @property
+    def window_px(self) -> tuple[int, int]:
+        """(width, height) of the window in the file's picture."""
+        return (self.height_px, self.width_px) if self.turns % 2 else (self.width_px, self.height_px)
+
+    def cut(self, grey: np.ndarray) -> np.ndarray:
+        """The film (height_px, width_px) of a file's picture (H, W); FilmError when the window is not within it."""
+        width, height = self.window_px
+        if self.top_px + height > grey.shape[0] or self.left_px + width > grey.shape[1]:
+            raise FilmError(
+                f"the picture is {grey.shape[1]} x {grey.shape[0]} px, smaller than when it was prepared; run data.prepare again"
+            )
+        window = grey[self.top_px : self.top_px + height, self.left_px : self.left_px + width]
+        return np.ascontiguousarray(np.rot90(window, self.turns))
+
+    def to_file(self, xy: np.ndarray) -> np.ndarray:
+        """Points (n, 2) of the film in pixels of the file's picture."""
+        width, height = self.window_px
+        x, y = np.asarray(xy, float).T
+        turned = ((x, y), (width - 1 - y, x), (width - 1 - x, height - 1 - y), (y, height - 1 - x))[self.turns]
+        return np.column_stack(turned) + np.array([self.left_px, self.top_px])
+
+    def from_file(self, xy: np.ndarray) -> np.ndarray:
+        """The way back: points (n, 2) of the file's picture in pixels of the film."""
+        width, height = self.window_px
+        x, y = (np.asarray(xy, float) - [self.left_px, self.top_px]).T
+        turned = ((x, y), (y, width - 1 - x), (width - 1 - x, height - 1 - y), (height - 1 - y, x))[self.turns]
+        return np.column_stack(turned)
+
+
+def load(row: Any) -> np.ndarray:
+    """uint8 (height_px, width_px): the film of a row of the films table, upright. FilmError as in `read`."""
+    path = paths.ROOT / row.path  # an absolute path stays itself
+    try:
+        return Frame.of(row).cut(read(path))
+    except FilmError as error:
+        raise error if str(path) in str(error) else FilmError(f"{path}: {error}") from None
 
 
 def read(path: str | Path) -> np.ndarray:

@@ -5,6 +5,7 @@ Long tables, one row per thing; a missing value is NaN, never 0. Every write goe
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 
 from ra.anatomy import ALL_JOINTS, ALL_PARTS, BOTH_HANDS, FINDINGS, N_GRADES, PARTS, RATINGEN_JOINTS
 from ra.config import UserError
+from ra.gate import REASONS
 
 PROBABILITIES = tuple(f"p{grade}" for grade in range(N_GRADES))
 
@@ -24,13 +26,17 @@ class ContractError(UserError):
 
 @dataclass(frozen=True)
 class Column:
-    """dtype: str, int or float; `required` refuses missing values; `values` lists the allowed ones; low/high bound it."""
+    """dtype: str, int or float; `required` refuses missing values; `values` lists the allowed ones; low/high bound it.
+
+    A table without a column that has a `default` gets it.
+    """
 
     dtype: str
     required: bool = True
     values: tuple = ()
     low: float | None = None
     high: float | None = None
+    default: object = ...
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class Schema:
 
     def check(self, table: pd.DataFrame) -> pd.DataFrame:
         """The table with its columns in order and typed; ContractError names the first fault."""
+        absent = {c: column.default for c, column in self.columns.items() if c not in table.columns}
+        table = table.assign(**{c: default for c, default in absent.items() if default is not ...})
         missing = [c for c in self.columns if c not in table.columns]
         if missing:
             raise ContractError(f"{self.name}: column {missing[0]} is missing")
@@ -63,6 +71,7 @@ class Schema:
             typed = values.astype({"str": "object", "int": "int64", "float": "float64"}[column.dtype])
         except (TypeError, ValueError) as error:
             raise ContractError(f"{self.name}.{name}: not {column.dtype}: {error}") from error
+        typed = typed.where(typed.notna(), None) if column.dtype == "str" else typed
         present = typed.dropna()
         numbers = [v for v in present if not isinstance(v, str)] if column.dtype == "str" else []
         if numbers:
@@ -110,14 +119,55 @@ FILMS = Schema(
         "visit": Column("int", low=1),
         "part": Column("str", values=PARTS),
         "view": _TEXT,
-        "laterality": Column("str", values=("L", "R")),
+        "laterality": Column("str", values=("L", "R")),  # as the picture shows it: canonical pictures of R are mirrored
         "path": _TEXT,  # absolute, or relative to the checkout
         "sha1": _TEXT,
-        "width_px": Column("int", low=1),
+        "width_px": Column("int", low=1),  # of the film: the window of its file, set upright
         "height_px": Column("int", low=1),
         "split": _SPLIT,
+        # Where the film lies in its file's picture (ra.film.Frame); a whole upright file by default.
+        "left_px": Column("int", low=0, default=0),
+        "top_px": Column("int", low=0, default=0),
+        "turns": Column("int", low=0, high=3, default=0),
+        "spacing_mm": Column("float", required=False, low=0, default=math.nan),  # per pixel, where the file tells it believably
+        # What the picture shows, where someone looked; `part` and `view` are what was declared.
+        "part_seen": Column("str", required=False, values=PARTS, default=None),
+        "view_seen": Column("str", required=False, default=None),
     },
     ("film_id",),
+)
+
+# What a person or a network saw in a file: one row per limb, upright within its frame; a file without any has limb -1.
+LOOKS = Schema(
+    "looks",
+    {
+        "path": _TEXT,
+        "limb": Column("int", low=-1),
+        "part_seen": Column("str", required=False, values=PARTS),
+        "view_seen": Column("str", required=False),
+        "left_px": Column("int", low=0),
+        "top_px": Column("int", low=0),
+        "width_px": Column("int", low=0),
+        "height_px": Column("int", low=0),
+        "turns": Column("int", low=0, high=3),
+        "quality": Column("float", low=0, high=1),
+        "reasons": Column("str", required=False),  # words of ra.gate.REASONS, a space between them
+        "detail": Column("str", required=False),  # what they rest on, in one sentence without a patient's identity
+    },
+    ("path", "limb"),
+)
+
+# Why films were refused or doubted: one row per film (or file) and reason.
+GATE = Schema(
+    "gate",
+    {
+        "film": _TEXT,  # film_id, or the file's name where no film came of it
+        "patient_id": Column("str", required=False),
+        "reason": Column("str", values=tuple(REASONS)),
+        "refused": Column("int", low=0, high=1),
+        "detail": Column("str", required=False),
+    },
+    ("film", "reason"),
 )
 
 # One row per patient and scored site, films or no films; totals are the rows with site "total"
@@ -164,7 +214,7 @@ BOXES = Schema(
         "w_px": Column("float", low=0),
         "h_px": Column("float", low=0),
         "conf": Column("float", required=False, low=0, high=1),
-        "source": Column("str", values=("model", "template", "truth")),
+        "source": Column("str", values=("model", "template", "truth", "outside")),  # outside: the joint is not on the film
     },
     ("film_id", "joint"),
 )

@@ -6,23 +6,24 @@ import shutil
 from collections.abc import Iterable
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 import yaml
 
-from ra import film, paths, track
+from ra import film, track
 from ra.anatomy import ALL_JOINTS
 from stage1_detect.template import CLASS
 
 
-def _export(job: tuple[str, bool, np.ndarray, int, Path]) -> str:
-    """Write one film mirrored to left at imgsz with its labels; rows of boxes: class, x, y, w, h in the film's pixels."""
-    path, mirror, boxes, imgsz, target = job
-    grey = film.read(Path(path))
+def _export(job: tuple[Any, np.ndarray, int, Path]) -> str:
+    """Write one film (its row) mirrored to left at imgsz with its labels; boxes: class, x, y, w, h in the film's pixels."""
+    row, boxes, imgsz, target = job
+    grey = film.load(row)
     height, width = grey.shape
-    if mirror:
+    if row.laterality == "R":
         grey = grey[:, ::-1]
         boxes = boxes.copy()
         boxes[:, 1] = width - boxes[:, 1]
@@ -51,8 +52,7 @@ def export(films: pd.DataFrame, boxes: pd.DataFrame, imgsz: int, folder: Path) -
         (folder / "labels").mkdir()
         jobs = [
             (
-                str(paths.ROOT / row.path),
-                row.laterality == "R",
+                row,
                 np.column_stack(
                     [by_film[row.film_id].joint.map(CLASS), by_film[row.film_id][["x_px", "y_px", "w_px", "h_px"]]]
                 ).astype(float),

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import folds, paths, track
+from ra import folds, track
 from ra.tables import box_error_frac
 from stage1_detect import data, engine, model, template
 from stage1_detect.detect import Detector
 from stage1_detect.experiment import Detector as Settings
-from stage1_detect.read import read_all, rows
+from stage1_detect.read import jobs_of, read_all, rows
 
 LEAST_SHAPES = 20  # completely boxed films of a limb from which a fold's own shape is learned
 TRIED = 24  # films on which the shipped detector is tried
@@ -58,7 +58,7 @@ def fit(
 def familiarity(films: pd.DataFrame, boxes: pd.DataFrame, detector: Detector, seed: int) -> float:
     """Share of joints that a detector puts within 2 % of the long side, on a few of the films."""
     some = films.sample(min(TRIED, len(films)), random_state=seed)
-    readings = read_all(detector, [(paths.ROOT / f.path, f.part) for f in some.itertuples()], "trying the shipped detector")
+    readings = read_all(detector, jobs_of(some), "trying the shipped detector")
     both = zip(some.itertuples(), readings, strict=True)
     found = [row for film, reading in both if hasattr(reading, "points") for row in rows(reading, film.film_id, -1)]
     wanted = boxes[boxes.film_id.isin(some.film_id)]

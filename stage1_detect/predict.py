@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from ra import config
+from ra import config, film
 from ra.config import UserError
 
 COLUMNS = ["file", "part", "joint", "x_px", "y_px", "w_px", "h_px", "conf", "source"]
@@ -53,7 +54,8 @@ def run() -> None:
 
     detector = *model.load(args.weights or model.SHIPPED, model.device_of(args.device)), template.load()
     found, quality, faults = [], [], 0
-    for path, reading in zip(films, read_all(detector, [(p, part_of(p)) for p in films], "films"), strict=True):
+    jobs = [(partial(film.read, path), part_of(path)) for path in films]
+    for path, reading in zip(films, read_all(detector, jobs, "films"), strict=True):
         if reading is None or isinstance(reading, Exception):
             faults += 1
             print(f"{path.name}: {reading or 'neither a hand nor a foot was found; no boxes written'}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from multiprocessing.pool import ThreadPool
-from pathlib import Path
 from queue import SimpleQueue
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 
 from ra import film, track
@@ -18,9 +19,16 @@ from ra.anatomy import JOINTS, limb
 from stage1_detect import template
 from stage1_detect.detect import Detector, Reading, read_film
 
+Job = tuple[Callable[[], np.ndarray], str | None]  # opens a film; its part, None when the picture shall tell
 
-def read_all(detector: Detector, jobs: list[tuple[Path, str | None]], what: str) -> Iterable[Reading | film.FilmError | None]:
-    """Readings of (path, part or None) in order; a film that cannot be decoded gives its FilmError instead.
+
+def jobs_of(films: pd.DataFrame) -> list[Job]:
+    """The films of a table, each to be read as the side that its picture shows."""
+    return [(partial(film.load, row), row.laterality + row.part[1]) for row in films.itertuples()]
+
+
+def read_all(detector: Detector, jobs: list[Job], what: str) -> Iterable[Reading | film.FilmError | None]:
+    """Readings in the order of the jobs; a film that cannot be decoded gives its FilmError instead.
 
     One copy of the network per thread, as ultralytics keeps the last picture's anchors in it.
     """
@@ -31,9 +39,9 @@ def read_all(detector: Detector, jobs: list[tuple[Path, str | None]], what: str)
     for _ in range(n):
         copies.put(copy.deepcopy(model))
 
-    def read_one(job: tuple[Path, str | None]) -> Reading | film.FilmError | None:
+    def read_one(job: Job) -> Reading | film.FilmError | None:
         try:
-            grey = film.read(job[0])
+            grey = job[0]()
         except film.FilmError as error:
             return error
         own = copies.get()

@@ -55,7 +55,8 @@ def null_boxes(films: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFram
 
     out = {}
     for split, own in (("oof", films[films.split == "train"]), ("test", films[films.split == "test"])):
-        found = [row for f in own.itertuples() for row in rows(by_template(f.part, f.width_px, f.height_px), f.film_id, f.fold)]
+        usual = ((f, by_template(f.laterality + f.part[1], f.width_px, f.height_px)) for f in own.itertuples())
+        found = [row for f, reading in usual for row in rows(reading, f.film_id, f.fold)]
         out[split] = pd.DataFrame(found, columns=list(BOXES.columns)), pd.DataFrame({"film_id": own.film_id, "quality": 0.0})
     return out
 
@@ -83,16 +84,15 @@ def detected_boxes(films: pd.DataFrame, settings: Detector, args, name: str) -> 
 
 def read_table(films: pd.DataFrame, detector, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Boxes and quality of films read by one detector; a film in which nothing is found gets the null model's boxes."""
-    from stage1_detect.read import by_template, read_all, rows
+    from stage1_detect.read import by_template, jobs_of, read_all, rows
 
-    jobs = [(paths.ROOT / f.path, f.part) for f in films.itertuples()]
     boxes, quality = [], []
-    for film, reading in zip(films.itertuples(), read_all(detector, jobs, f"boxes, fold {fold}"), strict=True):
+    for film, reading in zip(films.itertuples(), read_all(detector, jobs_of(films), f"boxes, fold {fold}"), strict=True):
         seen = reading
         if reading is None or isinstance(reading, Exception):
             limb = "hand" if film.part[1] == "H" else "foot"
             print(f"{film.film_id}: no {limb} found, its joints are put where they usually lie")
-            seen = by_template(film.part, film.width_px, film.height_px)
+            seen = by_template(film.laterality + film.part[1], film.width_px, film.height_px)
         boxes += rows(seen, film.film_id, fold)
         quality.append({"film_id": film.film_id, "quality": seen.quality, "from_template": int(np.isnan(seen.conf).sum())})
     return pd.DataFrame(boxes, columns=list(BOXES.columns)), pd.DataFrame(

@@ -152,9 +152,8 @@ def _cut_row(film_row: pd.Series, boxes: pd.DataFrame | None, c: Crops) -> tuple
 
     if boxes is None or set(boxes.joint) != set(JOINTS[limb(film_row.part)]):
         return f"film {film_row.film_id} has no complete set of joint boxes; its joints stay missing"
-    path = Path(film_row.path)
     try:
-        return cut_film(film.read(path if path.is_absolute() else paths.ROOT / path), boxes, film_row.part, c)
+        return cut_film(film.load(film_row), boxes, film_row.laterality + film_row.part[1], c)
     except (UserError, OSError) as error:
         return f"film {film_row.film_id} cannot be used ({error}); its joints stay missing"
 

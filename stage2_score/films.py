@@ -64,9 +64,8 @@ def _cut_row(film_row: pd.Series, c: Films, single: bool) -> tuple | str:
     """(ROI, its box, the film for `hands` or None), or the sentence that says why there is none."""
     from ra import film
 
-    path = Path(film_row.path)
     try:
-        grey = film.read(path if path.is_absolute() else paths.ROOT / path)
+        grey = film.load(film_row)
     except (UserError, OSError) as error:
         return f"film {film_row.film_id} cannot be used ({error}); its sites stay missing"
     width = c.hands_px if single else c.hands_px // 2

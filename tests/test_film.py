@@ -321,3 +321,17 @@ def test_real_joints_are_in_the_middle_of_their_windows():
         column = film.crop(grey, x, y, 200, 100, angle_deg=angle)[:, 42:58].mean(1)
         gap = 35 + column[35:65].argmin()
         assert column[gap] < column[gap - 15 : gap + 16].mean() - 8
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_frame_and_its_points_go_both_ways(grey, turns):
+    wide, high = (90, 130) if turns % 2 == 0 else (130, 90)
+    frame = film.Frame(left_px=40, top_px=60, width_px=wide, height_px=high, turns=turns)
+    cut = frame.cut(grey)
+    assert cut.shape == (high, wide) and np.array_equal(cut, np.rot90(grey[60:190, 40:130], turns))
+    points = np.array([[3, 5], [80, 70], [17, 88]])
+    there = frame.to_file(points).astype(int)
+    assert np.array_equal(grey[there[:, 1], there[:, 0]], cut[points[:, 1], points[:, 0]])
+    assert np.array_equal(frame.from_file(there), points)
+    with pytest.raises(film.FilmError, match="smaller than when it was prepared"):
+        frame.cut(grey[:150])

@@ -9,7 +9,9 @@ import pytest
 from ra.paths import ROOT
 
 PACKAGES = ("ra", "data", "stage1_detect", "stage2_score", "stage3_stack")
-ORDER = ("anatomy", "paths", "config", "tables", "folds", "manifest", "film", "metrics", "agreement", "track")  # imports go left
+ORDER = (  # imports go left
+    "anatomy", "paths", "config", "gate", "tables", "folds", "manifest", "dicom", "film", "metrics", "agreement", "track",
+)  # fmt: skip
 LEARNERS = {"torch", "torchvision", "timm", "ultralytics", "albumentations", "lightgbm"}  # seconds to import
 TORCH = {"torch", "torchvision", "timm", "ultralytics", "albumentations"}
 FREE_OF_TORCH = ("ra", "data", "stage3_stack")

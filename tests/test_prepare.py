@@ -12,10 +12,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data.prepare import prepare
+from data import prepare as verb
 from ra import anatomy, film, folds, paths
 from ra.config import UserError
 from ra.tables import BONE_AGE, BOXES, FILMS, RATINGEN, SITES
+
+
+def prepare(*args, **more):
+    """Without looking at the pictures: these are ovals."""
+    verb.prepare(*args, **{"trust": True, **more})
+
 
 TRAIN, TEST = [f"UAB{i:03d}" for i in range(1, 10)], ["UAB101", "UAB102"]
 

@@ -81,7 +81,7 @@ def read(root: Path, report: Report) -> Raw:
         ],
         patients=training.assign(total=[row[anatomy.OVERALL["total"]] for row in grades]),
         tables=tables,
-        coco=coco if coco.is_file() else None,
+        boxes=(coco,) if coco.is_file() else (),
         copies={"template.csv": root / "test" / TABLES["test"]},
     )
 

@@ -55,7 +55,8 @@ def read(root: Path, report: Report) -> Raw:
         films=[film_files.row(p, "LH", found[p["patient_id"]]) for p in patients if p["patient_id"] in found],
         patients=pd.DataFrame(patients)[["patient_id", "person_id"]].assign(total=np.nan),
         tables={"bone_age.parquet": (BONE_AGE, table)},
-        coco=coco if coco.is_file() else None,
+        boxes=(coco,) if coco.is_file() else (),
+        vouched=True,
     )
 
 
