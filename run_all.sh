@@ -3,8 +3,10 @@
 #
 #   bash run_all.sh                     the synthetic default cohort
 #   bash run_all.sh DATA_DIR            a folder in the RA2-DREAM layout
+#   SOURCE=NAME bash run_all.sh DATA_DIR    another layout: ram_h1200, hand_totals, scqm_joints (README, your own films)
 #   PROFILE=smoke|demo|full bash run_all.sh [DATA_DIR]
 #
+# COLUMNS="total=SHS file=image" names the columns of a table whose names are yours.
 # BONEAGE_DIR names a folder in the RSNA Bone Age layout to pretrain on; by default generated growing hands serve.
 # ZOO=1 then trains every system of the papers too (stage2_score/configs/<profile>/zoo) and prints the table of all of them.
 # WANDB=1 mirrors the logs to Weights & Biases (offline unless WANDB_MODE says otherwise). What is finished is skipped.
@@ -16,15 +18,21 @@ case "$PROFILE" in smoke | demo | full) ;; *)
   exit 2
   ;;
 esac
-if (($# > 1)) || [[ ${1:-} == -* ]]; then
-  sed -n '2,10s/^# \{0,1\}//p' "$0"
+SOURCE=${SOURCE:-$([[ -n ${1:-} ]] && echo ra2dream || echo phantom)}
+case "$SOURCE" in ra2dream | ram_h1200 | hand_totals | scqm_joints | phantom) ;; *)
+  echo "error: SOURCE=$SOURCE is not one of ra2dream, ram_h1200, hand_totals, scqm_joints, phantom" >&2
+  exit 2
+  ;;
+esac
+if (($# > 1)) || [[ ${1:-} == -* || ($SOURCE != phantom && -z ${1:-}) ]]; then
+  sed -n '2,13s/^# \{0,1\}//p' "$0"
   exit 2
 fi
 data_dir=${1:+$(realpath -m -- "$1")}
 boneage_dir=${BONEAGE_DIR:+$(realpath -m -- "$BONEAGE_DIR")}
 cd "$(dirname "$0")"
 if [[ -n $data_dir && ! -d $data_dir ]]; then
-  echo "error: $1 is not a folder; give one with train/training.csv, test/template.csv and their films" >&2
+  echo "error: $1 is not a folder; give the folder that holds the set (README, your own films)" >&2
   exit 2
 fi
 source setup.sh
@@ -39,6 +47,10 @@ step() {
   "$@"
 }
 
+columns=()
+for pair in ${COLUMNS:-}; do
+  columns+=(--column "$pair")
+done
 if [[ -z $data_dir ]]; then
   set=phantom-$PROFILE root=$raw/phantom-$PROFILE
   step "films: the synthetic cohort" python -m data.phantom.make --config data/phantom/configs/$PROFILE.yaml --only cohort
@@ -52,7 +64,7 @@ else
   ages=$(basename "$boneage_dir" | tr -c 'A-Za-z0-9_.\n-' _)-ages
 fi
 
-step "prepare $set" python -m data.prepare --source ra2dream --root "$root" --data "$set" --folds "$folds"
+step "prepare $set" python -m data.prepare --source $SOURCE --root "$root" --data "$set" --folds "$folds" "${columns[@]}"
 step "prepare $ages" python -m data.prepare --source rsna_boneage --root "$boneage_dir" --data "$ages"
 
 one=stage1_detect/configs/$PROFILE two=stage2_score/configs/$PROFILE three=stage3_stack/configs/$PROFILE
