@@ -51,14 +51,17 @@ def by_part(folder: Path, patient_ids: list[str], report: Report) -> dict[tuple[
     return found
 
 
-def row(patient: dict, part: str, path: Path) -> dict:
-    """A row of the films table but for what only the file tells (sha1, width_px, height_px)."""
+def row(patient: dict, part: str | None, path: Path) -> dict:
+    """A row of the films table but for what only the file tells (sha1, width_px, height_px).
+
+    part None: nothing declares it; data.looks.settle makes a row of each limb that the picture shows.
+    """
     return {
-        "film_id": f"{patient['patient_id']}-{part}",
+        "film_id": f"{patient['patient_id']}-{part}" if part else patient["patient_id"],
         **{name: patient[name] for name in ("patient_id", "person_id", "visit", "split")},
         "part": part,
-        "view": VIEWS[anatomy.limb(part)],
-        "laterality": part[0],
+        "view": VIEWS[anatomy.limb(part)] if part else None,
+        "laterality": part[0] if part else None,
         "path": str(path.absolute()),
     }
 
