@@ -26,7 +26,7 @@ from ra.tables import BOXES, FILMS, FOLDS
 
 VERSION = 2  # raised when the same input would be prepared differently
 RUN, REPORT = "run.json", "report.json"
-OPTIONAL = ("boxes.parquet", "ratingen.parquet", "gate.parquet", "activity.parquet", "template.csv")
+OPTIONAL = ("boxes.parquet", "ratingen.parquet", "ratingen_gold.parquet", "gate.parquet", "activity.parquet", "template.csv")
 
 
 def run() -> None:

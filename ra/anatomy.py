@@ -35,7 +35,8 @@ EROSION_HAND = HAND_JOINTS[:16]
 NARROWING_HAND = HAND_JOINTS[1:10] + HAND_JOINTS[16:]
 
 # Ratingen scores the eroded share of a joint's surface; the wrist is scored as one joint here (Rohrbach 2019, Table 1).
-RATINGEN_JOINTS = {"hand": (*HAND_JOINTS[:10], "wrist"), "foot": FOOT_JOINTS}
+WRIST = "wrist"
+RATINGEN_JOINTS = {"hand": (*HAND_JOINTS[:10], WRIST), "foot": FOOT_JOINTS}
 RATINGEN_STEPS_PERCENT = (0, 20, 40, 60, 80)  # a grade is the number of steps that the percentage lies above
 # Site names of Ratingen rows in a Scores table, RATINGEN + joint and so on: grade, mean and median of the percentage.
 RATINGEN, PERCENT, MEDIAN = "ratingen__", "percent__", "median__"

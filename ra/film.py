@@ -20,6 +20,7 @@ from ra.config import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".dcm")
 MIN_SIDE_PX, MAX_PIXELS = 16, 120_000_000
+JOINT_VIEW = "joint"  # the view of a film that is one joint's crop
 SWAPPED = (5, 6, 7, 8)  # EXIF orientations whose width is the upright picture's height
 
 LOOK_PX = 128  # long side of the picture from which inversion is judged
@@ -85,16 +86,17 @@ def load(row: Any) -> np.ndarray:
     """uint8 (height_px, width_px): the film of a row of the films table, upright. FilmError as in `read`."""
     path = paths.ROOT / row.path  # an absolute path stays itself
     try:
-        return Frame.of(row).cut(read(path))
+        return Frame.of(row).cut(read(path, whole=row.view != JOINT_VIEW))
     except FilmError as error:
         raise error if str(path) in str(error) else FilmError(f"{path}: {error}") from None
 
 
-def read(path: str | Path) -> np.ndarray:
+def read(path: str | Path, whole: bool = True) -> np.ndarray:
     """uint8 (H, W) of a JPG, PNG, BMP, TIFF or DICOM file: grey, EXIF turn applied, bones bright.
 
     The content decides the format, not the name. 16-bit greys are scaled by their bit depth, DICOM by its LUTs and then
     to the picture's own range. FilmError when the file is missing, empty, truncated or not such a picture.
+    whole: a whole limb, from which inversion can be judged; one joint's crop cannot tell, and is taken as it is.
     """
     data = _bytes(path)
     decode = _decode_dicom if _is_dicom(data) else _decode_jpeg if data[:2] == b"\xff\xd8" else _decode_pillow
@@ -104,7 +106,7 @@ def read(path: str | Path) -> np.ndarray:
         raise FilmError(f"{path}: {error}") from None
     except Exception as error:  # decoders raise anything at all on a damaged file
         raise FilmError(f"{path} is damaged or not a picture ({_brief(error)}); export or download it again") from None
-    return np.ascontiguousarray(255 - grey if is_inverted(grey) else grey)
+    return np.ascontiguousarray(255 - grey if whole and is_inverted(grey) else grey)
 
 
 def size(path: str | Path) -> tuple[int, int]:

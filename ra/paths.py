@@ -41,6 +41,16 @@ def ratingen(data: str) -> Path:
     return work(data) / "ratingen.parquet"
 
 
+def ratingen_gold(data: str) -> Path:
+    """Ratingen percentages of a set's test patients, for stage3_stack.visits alone; absent when they are not known."""
+    return work(data) / "ratingen_gold.parquet"
+
+
+def activity(data: str) -> Path:
+    """Disease activity of a set's patients; absent when it has none."""
+    return work(data) / "activity.parquet"
+
+
 def truth_boxes(data: str) -> Path:
     """Boxes that came with the set (`source=truth`); absent when the set has none."""
     return work(data) / "boxes.parquet"

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra.anatomy import ALL_JOINTS, ALL_PARTS, BOTH_HANDS, FINDINGS, N_GRADES, PARTS, RATINGEN_JOINTS
+from ra.anatomy import ALL_JOINTS, ALL_PARTS, BOTH_HANDS, FINDINGS, N_GRADES, PARTS, RATINGEN_JOINTS, WRIST
 from ra.config import UserError
 from ra.gate import REASONS
 
@@ -113,7 +113,7 @@ _SPLIT = Column("str", values=("train", "test"))
 FILMS = Schema(
     "films",
     {
-        "film_id": _TEXT,  # <patient_id>-<part>
+        "film_id": _TEXT,  # <patient_id>-<part>, and -<joint> where a film is one joint's crop
         "patient_id": _TEXT,  # one set of films, the row of a submission
         "person_id": _TEXT,  # the human being; several patient_ids of one person never part in folds
         "visit": Column("int", low=1),
@@ -203,11 +203,30 @@ RATINGEN = Schema(
     ("patient_id", "part", "joint"),
 )
 
+# Disease activity, one row per patient; what was not measured is NaN. Measured by a doctor, never read from a film.
+ACTIVITY = Schema(
+    "activity",
+    {
+        "patient_id": _TEXT,
+        "person_id": _TEXT,
+        "visit": Column("int", low=1),
+        "days": Column("int", low=0),  # since the person's first visit; dates themselves are not kept
+        "swollen": Column("float", required=False, low=0, high=28),  # joints of 28
+        "tender": Column("float", required=False, low=0, high=28),
+        "esr": Column("float", required=False, low=0),  # erythrocyte sedimentation rate, mm/h
+        "crp": Column("float", required=False, low=0),  # C-reactive protein, mg/L
+        "global_health": Column("float", required=False, low=0, high=100),  # the patient's own assessment, mm of 100
+        "das28_esr": Column("float", required=False),  # ra.agreement.das28_esr
+        "das28_crp": Column("float", required=False),
+    },
+    ("patient_id",),
+)
+
 BOXES = Schema(
     "boxes",
     {
         "film_id": _TEXT,
-        "joint": Column("str", values=ALL_JOINTS),
+        "joint": Column("str", values=(*ALL_JOINTS, WRIST)),  # the wrist as one joint only where a set has it cropped so
         "fold": Column("int", low=-1),  # the fold model that made it; -1 when none did
         "x_px": Column("float"),  # the box's centre, in the film's own pixels after EXIF rotation, un-mirrored
         "y_px": Column("float"),
