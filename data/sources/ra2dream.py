@@ -1,9 +1,9 @@
 """RA2-DREAM: train/training.csv, train/<id>-<part>.jpg, test/template.csv, test/<id>-<part>.jpg; the rest is optional.
 
-train/joints.coco.json: joint boxes. people.csv (in train/ and test/): Patient_ID, person_id, visit, where one person has
-several sets of films. train/ratingen.csv: Patient_ID, part, joint (anatomy.RATINGEN_JOINTS; the wrist is one), percent and grade
-or one of them; where percent is missing, the middle of the grade's step stands for it (0, 10, 30, 50, 70, 90). Nothing else of
-the root is ever read.
+Joint boxes, of one kind: train/joints.coco.json (COCO), train/labels/<film>.txt (YOLO) or train/<film>.json (labelme).
+people.csv (in train/ and test/): Patient_ID, person_id, visit, where one person has several sets of films.
+train/ratingen.csv: Patient_ID, part, joint (anatomy.RATINGEN_JOINTS; the wrist is one), percent and grade or one of them; where
+percent is missing, the middle of the grade's step stands for it (0, 10, 30, 50, 70, 90). Nothing else of the root is ever read.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from data import boxes, sheet
 from data import films as film_files
-from data import sheet
 from data.report import Report
 from data.sources import Raw
 from ra import anatomy
@@ -22,7 +22,6 @@ from ra.config import UserError
 from ra.tables import RATINGEN, SITES
 
 TABLES = {"train": "training.csv", "test": "template.csv"}
-COCO = "joints.coco.json"
 RATINGEN_CSV = "ratingen.csv"
 GRADE2PERCENT = (0, *(step + 10 for step in anatomy.RATINGEN_STEPS_PERCENT))  # the middle of each grade's step
 BOUNDS = {
@@ -39,7 +38,7 @@ def films(root: Path) -> list[Path]:
 def texts(root: Path) -> list[Path]:
     """The CSV and JSON files that `read` reads, where they exist."""
     wanted = [root / split / name for split, table in TABLES.items() for name in (table, "people.csv")]
-    return [path for path in [*wanted, root / "train" / COCO, root / "train" / RATINGEN_CSV] if path.is_file()]
+    return [path for path in [*wanted, root / "train" / RATINGEN_CSV] if path.is_file()] + list(boxes.find(root / "train"))
 
 
 def read(root: Path, report: Report) -> Raw:
@@ -67,7 +66,6 @@ def read(root: Path, report: Report) -> Raw:
         tables["ratingen.parquet"] = (RATINGEN, _ratingen(patients["train"] + patients["test"], percents))
         report.counts |= {"Ratingen joints scored": int(np.isfinite(list(percents.values())).sum())}
     found = {split: film_files.by_part(root / split, ids[split], report) for split in TABLES}
-    coco = root / "train" / COCO
     training = pd.DataFrame(patients["train"])[["patient_id", "person_id"]]
     report.counts |= {f"{split} patients": len(ids[split]) for split in TABLES}
     report.counts |= {"cells not scored": int(sum(np.isnan(v) for row in grades for v in row.values()))}
@@ -81,7 +79,7 @@ def read(root: Path, report: Report) -> Raw:
         ],
         patients=training.assign(total=[row[anatomy.OVERALL["total"]] for row in grades]),
         tables=tables,
-        boxes=(coco,) if coco.is_file() else (),
+        boxes=boxes.find(root / "train"),
         copies={"template.csv": root / "test" / TABLES["test"]},
     )
 
