@@ -1,4 +1,7 @@
-"""CSV files as people send them: read as text, strictly, every fault with its row and cure."""
+"""CSV files as people send them: read as text, strictly, every fault with its row and cure.
+
+Where the columns' names are the user's own (`--column ROLE=NAME`), `by_role` gives the rows by role.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import date
 from pathlib import Path
 
 from ra.config import UserError
 
 EMPTY = ("", "na", "nan", "n/a")  # not scored
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)  # Python's float also takes 1_0 and inf
+ISO, DOTTED = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}"), re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
 SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*")
 
 Row = dict[str, str]
@@ -37,6 +43,8 @@ def read(path: Path, required: Iterable[str], strict: bool = True) -> list[Row]:
     if len(lines) < 2:
         raise UserError(f"{path} has no rows; it needs a header and one row per patient")
     header = lines[0]
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        raise UserError(f"{path} has no commas between its cells; save it again with commas, and with points in its numbers")
     _check_header(path, header, list(required), strict)
     for number, line in enumerate(lines[1:], 2):
         if len(line) != len(header):
@@ -59,6 +67,27 @@ def _check_header(path: Path, header: list[str], required: list[str], strict: bo
         raise UserError(f"{path} lacks column {lacking[0]}{more}; add it, with empty cells where nothing was scored")
 
 
+def by_role(path: Path, names: dict[str, str], usual: dict[str, str], needed: Iterable[str]) -> list[Row]:
+    """Rows by role. names, usual: role -> column, as given and by default; other columns are not read.
+
+    UserError when a role that is needed, or that got a name of its own, has no column; any other one may be absent.
+    """
+    rows = read(path, (), strict=False)
+    for role, name in names.items():
+        if name not in rows[0] and (role in needed or name != usual[role]):
+            by_lower = {column.lower(): column for column in rows[0]}
+            near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+            hint = f"did you mean {by_lower[near[0]]!r}? " if near else f"it has {', '.join(map(repr, rows[0]))[:200]}; "
+            raise UserError(f"{path} has no column {name!r}; {hint}--column {role}=NAME says which column it is")
+    present = {role: name for role, name in names.items() if name in rows[0]}
+    return [{role: row[name] for role, name in present.items()} for row in rows]
+
+
+def shown(cell: str) -> str:
+    """A cell as part of a sentence: on one line, and not too long."""
+    return cell[:80] if cell.isprintable() else repr(cell[:80])
+
+
 def check_ids(path: Path, rows: list[Row], column: str) -> list[str]:
     """The ids in order; UserError when one is empty, doubled or no plain name."""
     ids = [row[column] for row in rows]
@@ -71,27 +100,51 @@ def check_ids(path: Path, rows: list[Row], column: str) -> list[str]:
     return ids
 
 
-def integer(text: str, low: int, high: int) -> float:
-    """A whole number from low to high, or NaN for an empty cell; ValueError otherwise."""
+def number(text: str, low: float, high: float) -> float:
+    """A number from low to high, or NaN for an empty cell; ValueError otherwise."""
     if text.lower() in EMPTY:
         return math.nan
-    value = float(text)
-    if not (value.is_integer() and low <= value <= high):
+    value = float(text) if NUMBER.fullmatch(text) else math.nan
+    if not low <= value <= high:
         raise ValueError(text)
     return value
 
 
-def numbers(path: Path, rows: list[Row], id_column: str, bounds: dict[str, tuple[int, int]]) -> list[dict[str, float]]:
-    """The columns of `bounds` as whole numbers, NaN where empty. UserError names the first cell that is none."""
+def integer(text: str, low: int, high: int) -> float:
+    """A whole number from low to high, or NaN for an empty cell; ValueError otherwise."""
+    value = number(text, low, high)
+    if not (math.isnan(value) or value.is_integer()):
+        raise ValueError(text)
+    return value
+
+
+def day(text: str) -> date | None:
+    """The date of a cell, None where empty; ValueError unless it is 2012-04-03, 20120403 or 3.4.2012."""
+    if text.lower() in EMPTY:
+        return None
+    if dotted := DOTTED.fullmatch(text):
+        return date(*(int(part) for part in dotted.groups()[::-1]))
+    if not ISO.fullmatch(text):
+        raise ValueError(text)
+    return date.fromisoformat(text)
+
+
+KINDS = {number: "number", integer: "whole number"}
+
+
+def numbers(
+    path: Path, rows: list[Row], id_column: str, bounds: dict[str, tuple[int, int]], kind: Callable = integer
+) -> list[dict[str, float]]:
+    """The columns of `bounds` as numbers of a kind of KINDS, NaN where empty. UserError names the first cell that is none."""
     out: list[dict[str, float]] = []
     bad: list[str] = []
     for row in rows:
         values = {}
         for column, (low, high) in bounds.items():
             try:
-                values[column] = integer(row[column], low, high)
-            except (ValueError, OverflowError):
-                bad.append(f"{row[id_column]} {column} is {row[column]!r}, not a whole number from {low} to {high}")
+                values[column] = kind(row[column], low, high)
+            except ValueError:
+                bad.append(f"{shown(row[id_column])} {column} is {row[column][:80]!r}, not a {KINDS[kind]} from {low} to {high}")
         out.append(values)
     if bad:
         more = f" (and {len(bad) - 1} more such cells)" if len(bad) > 1 else ""

@@ -5,7 +5,8 @@ python -m stage2_score.films CONFIG.yaml --data SET writes into data/work/<set>/
     rois.npy   (n films, H, W) uint8: the limb's box, resized plainly, right parts mirrored to left, greys levelled
     rois.parquet   its index; x0_px .. y1_px: the box in the film's own upright, un-mirrored pixels
     hands.npy  (n patients, px, px) uint8: both hands' films as on one bilateral film (Bo et al. 2025 read those): the right
-               hand on the left half, both mirrored, so that the thumbs meet; a missing hand leaves its half black
+               hand on the left half, both mirrored, so that the thumbs meet; a missing hand leaves its half black. Two films
+               or one of both hands give the same picture: a film is a frame of its file
     hands.parquet  its index, part HANDS. On a set of bone ages: one film per picture, the part is the film's
 
 A film that is missing or cannot be read has no row in rois and leaves its half black; it is counted and named.
@@ -126,7 +127,8 @@ def cut_all(films: pd.DataFrame, c: Films, folder: Path, single: bool) -> tuple[
         if key not in row_of:
             row_of[key] = hands.add(**same, part=film.part if single else BOTH_HANDS, joint="hand")
         x0 = 0 if single else HALF[film.part] * hand.shape[1]
-        hands.array[row_of[key], :, x0 : x0 + hand.shape[1]] = hand if single else hand[:, ::-1]
+        as_shown = single or film.laterality != film.part[0]  # a picture of the other side has its thumb in the middle already
+        hands.array[row_of[key], :, x0 : x0 + hand.shape[1]] = hand if as_shown else hand[:, ::-1]
     more = [f"... and {len(faults) - SHOWN} more"] * (len(faults) > SHOWN)
     print("\n".join(faults[:SHOWN] + more) or "every film cut", flush=True)
     counts = {"films": len(rois.index), "films_left_out": len(faults), "hands": len(hands.index)}

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from ra import metrics, tables
-from ra.anatomy import BY_COLUMN, FINDINGS, MAX_GRADE, N_GRADES, PARTS, SITES, TOTAL, limb
+from ra.anatomy import BOTH_HANDS, BY_COLUMN, FINDINGS, MAX_GRADE, N_GRADES, PARTS, SITES, TOTAL, limb
 from ra.tables import PROBABILITIES, SCORES
 
 KEY = ["patient_id", "part", "joint", "finding"]
+PERSON = ["patient_id", "person_id", "visit", "split"]
+WHOLE_HANDS = ("LH", "RH", BOTH_HANDS)
 MAXIMUM = {(s.part, s.site): s.max_grade for s in SITES}
 PART_MAXIMUM = {
     (part, f): sum(s.max_grade for s in SITES if s.part == part and s.finding == f) for part in PARTS for f in FINDINGS
@@ -25,16 +27,34 @@ def site_rows(sites: pd.DataFrame) -> pd.DataFrame:
 
 
 def part_totals(sites: pd.DataFrame) -> pd.DataFrame:
-    """One row per patient, part and finding with site=total; target NaN when a site of it is not scored."""
-    keys = ["patient_id", "person_id", "visit", "part", "finding", "split"]
+    """One row per patient, part and finding with site=total: the sum of its sites, NaN when one is not scored.
+
+    Where there is no sum, a set that scores whole parts gives the total itself.
+    """
+    keys = [*PERSON, "part", "finding"]
     summed = site_rows(sites).groupby(keys, sort=False, as_index=False).target.agg(lambda t: t.sum(skipna=False))
-    maximum = [PART_MAXIMUM[place] for place in zip(summed.part, summed.finding, strict=True)]
-    return summed.assign(site=TOTAL, joint=summed.part.map(limb), max_score=maximum)
+    own = sites[(sites.site == TOTAL) & sites.part.isin(PARTS) & sites.finding.isin(FINDINGS)]
+    both = pd.concat([summed, own[[*keys, "target"]]]).groupby(keys, sort=False, as_index=False).target.first()
+    maximum = [PART_MAXIMUM[place] for place in zip(both.part, both.finding, strict=True)]
+    return both.assign(site=TOTAL, joint=both.part.map(limb), max_score=maximum)
+
+
+def hands_totals(sites: pd.DataFrame) -> pd.DataFrame:
+    """One row per patient: the sum of the hands' part totals, NaN when a site is not scored.
+
+    Where there is no sum, a set that scores hands as a whole gives the total itself: of both, or of the one that its film
+    shows. Such a patient's picture has the other half black, so that its target too is the total of what is seen.
+    """
+    parts = part_totals(sites)
+    summed = parts[parts.joint == "hand"].groupby(PERSON, sort=False, as_index=False).target.agg(lambda t: t.sum(skipna=False))
+    own = sites[(sites.site == TOTAL) & (sites.finding == TOTAL) & sites.part.isin(WHOLE_HANDS)]
+    return pd.concat([summed, own[[*PERSON, "target"]]]).groupby(PERSON, sort=False, as_index=False).target.first()
 
 
 def gold_totals(sites: pd.DataFrame) -> pd.Series:
-    """Sum of each patient's scored grades, indexed by patient_id; NaN when none is scored."""
-    return site_rows(sites).groupby("patient_id").target.sum(min_count=1)
+    """Sum of each patient's scored grades, else its hands' total, indexed by patient_id; NaN when nothing is scored."""
+    summed = site_rows(sites).groupby("patient_id").target.sum(min_count=1)
+    return summed.combine_first(hands_totals(sites).set_index("patient_id").target)
 
 
 def table(rows: pd.DataFrame, run: str, split: str, fold: int, seed: int) -> pd.DataFrame:

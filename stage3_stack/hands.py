@@ -72,10 +72,9 @@ def fit(data: str, ensemble: Ensemble, made: manifest.Run) -> None:
     from ra import tables
     from stage3_stack import cohort as cohorts
     from stage3_stack import maps
-    from stage3_stack.features import HANDS
 
     cohort = cohorts.load(data, ensemble.members, joints=False)
-    x, total = inputs(cohort, ensemble), cohort.grades[:, HANDS].sum(axis=1)
+    x, total = inputs(cohort, ensemble), totals(data, cohort)
     bounds = class_bounds(data, ensemble.bounds_of or ensemble.members[0]) if ensemble.stack != "linear" else np.empty(0)
     target = np.where(np.isnan(total), np.nan, np.digitize(total, bounds)) if len(bounds) else total
     make = maps.MAPS[ensemble.stack]
@@ -101,6 +100,24 @@ def fit(data: str, ensemble: Ensemble, made: manifest.Run) -> None:
     print(
         f"{ensemble.name}: " + ", ".join(f"{k} {v:.3f}" for k, v in maps.figures(target, found[cohort.train]).items()), flush=True
     )
+
+
+def totals(data: str, cohort: Cohort) -> np.ndarray:
+    """(n_train,) sums of the hands' grades; where a site is not scored, the total that the set itself gives."""
+    from stage3_stack.features import HANDS
+
+    summed = cohort.grades[:, HANDS].sum(axis=1)
+    given = given_totals(paths.sites(data)).reindex(cohort.patients[cohort.train]).to_numpy()
+    return np.where(np.isnan(summed), given, summed)
+
+
+def given_totals(sites: Path) -> pd.Series:
+    """Totals that a sites table gives for hands as a whole, by patient: of both, or of the one that the film shows."""
+    from ra import tables
+
+    table = tables.SITES.read(sites)
+    own = table[(table.site == TOTAL) & (table.finding == TOTAL) & table.part.isin(("LH", "RH", BOTH_HANDS))]
+    return own.set_index("patient_id").target
 
 
 def inputs(cohort: Cohort, ensemble: Ensemble) -> np.ndarray:

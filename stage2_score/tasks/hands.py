@@ -34,11 +34,9 @@ class Hands(PictureTask):
 
     @classmethod
     def rows(cls, member: Member, of: str) -> pd.DataFrame:
-        """One row per patient; the target is NaN when a site of either hand is not scored."""
-        parts = scores.part_totals(tables.SITES.read(paths.sites(of)))
-        keys = ["patient_id", "person_id", "visit", "split"]
-        summed = parts[parts.joint == "hand"].groupby(keys, sort=False, as_index=False).target.agg(lambda t: t.sum(skipna=False))
-        return summed.assign(part=BOTH_HANDS, joint="hand", site="total", finding="total", max_score=MAX_BOTH_HANDS)
+        """One row per patient; the target is NaN when a site of either hand is not scored and no total was given."""
+        totals = scores.hands_totals(tables.SITES.read(paths.sites(of)))
+        return totals.assign(part=BOTH_HANDS, joint="hand", site="total", finding="total", max_score=MAX_BOTH_HANDS)
 
     @classmethod
     def fields(cls, member: Member, of: str, index: pd.DataFrame) -> dict[str, np.ndarray]:
