@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 
+from data import facts
 from data.report import Report
 from ra import anatomy, film, paths
 from ra.config import UserError
-from ra.track import progress
 
 VIEWS = {"hand": "PA", "foot": "AP"}
 NAMED = re.compile(r"(?P<patient>.+)-(?P<part>LH|RH|LF|RF)", re.IGNORECASE)
@@ -66,30 +63,24 @@ def row(patient: dict, part: str | None, path: Path) -> dict:
     }
 
 
-def decode_all(rows: list[dict], report: Report) -> pd.DataFrame:
-    """The films table; every file is read whole once, on all cores. One that cannot be read is reported and left out."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # decoders let other threads run
-        checked = pool.map(_check, [row["path"] for row in rows])
-        facts = list(progress(checked, "reading films", total=len(rows)))
+def decode_all(rows: list[dict], kept: Path, report: Report) -> pd.DataFrame:
+    """The films table. Every file is decoded whole once, unless `kept` knows it (data.facts).
+
+    A film without a frame is its file's whole picture. One that cannot be read is reported and left out.
+    """
+    found = facts.gather([row["path"] for row in rows], kept)
     good = []
-    for film_row, fact in zip(rows, facts, strict=True):
-        if "error" in fact:
-            report.warn("unreadable film", fact["error"])
-        else:
-            good.append({**film_row, **fact, "path": _portable(film_row["path"])})
-    return pd.DataFrame(good, columns=[*rows[0], "sha1", "width_px", "height_px"])
+    for row in rows:
+        fact = found[row["path"]]
+        if isinstance(fact, film.FilmError):
+            report.warn("unreadable film", str(fact))
+            continue
+        whole = {"width_px": fact.width_px, "height_px": fact.height_px}
+        good.append({**whole, **row, "sha1": fact.sha1, "path": portable(row["path"])})
+    return pd.DataFrame(good)
 
 
-def _check(path: str) -> dict:
-    """sha1 and upright size of one file, or the error in words."""
-    try:
-        height, width = film.read(path).shape
-        return {"sha1": hashlib.sha1(Path(path).read_bytes()).hexdigest(), "width_px": width, "height_px": height}
-    except film.FilmError as error:
-        return {"error": str(error)}
-
-
-def _portable(path: str) -> str:
+def portable(path: str) -> str:
     """Relative to the checkout where it lies inside, so that the checkout can be moved."""
     inside = Path(path).is_relative_to(paths.ROOT)
     return str(Path(path).relative_to(paths.ROOT)) if inside else path

@@ -2,29 +2,41 @@
 
   python -m data.prepare --source ra2dream --root DIR --data SET [--folds 5]
 
-Nothing is copied but test/template.csv; the films stay where they are. A second call with the same input is skipped. Where
-names are the user's own, --column ROLE=NAME gives them: --column total=SHS_total. Unless the source vouches for its films, each
-is looked at: its side, view and turn, how many limbs it holds, whether it can be scored at all; --trust leaves that out.
+Nothing is copied but test/template.csv; the films stay where they are. A second call with the same input is skipped, a killed one
+goes on where it stopped, and the set on disk is either whole or as it was before. Where names are the user's own, --column
+ROLE=NAME gives them: --column total=SHS_total. Unless the source vouches for its films, each is looked at: its side, view and
+turn, how many limbs it holds, whether it can be scored at all; --trust leaves that out.
+
+What was found is printed, and is whole in report.json; distribution.csv has the grades beside the published ones, contact.png
+twenty films with their boxes.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from data import boxes, films, looks, sources
+import pandas as pd
+
+from data import boxes, check, facts, films, headers, looks, sources
 from data.report import Report
 from ra import config, folds, manifest, paths
 from ra.config import UserError
 from ra.tables import BOXES, FILMS, FOLDS
 
-VERSION = 2  # raised when the same input would be prepared differently
+if TYPE_CHECKING:
+    from ra.dicom import Tags
+
+VERSION = 3  # raised when the same input would be prepared differently
 RUN, REPORT = "run.json", "report.json"
 OPTIONAL = ("boxes.parquet", "ratingen.parquet", "ratingen_gold.parquet", "gate.parquet", "activity.parquet", "template.csv")
 
@@ -98,31 +110,67 @@ def prepare(
     layout = sources.module(source)
     named = sources.columns(layout, columns or {})
     inputs = digest(layout, root, [source, n_folds, seed, strict, trust, *sorted(named.items()), VERSION])
-    before = _made_of(target)
+    before = made_of(target)
     if before == inputs and not force:
         print(f"{data}: prepared, skipped", flush=True)
         return
     if before:
         print(f"{data}: its inputs have changed, making it anew", flush=True)
 
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    for stale in target.parent.glob(f".{target.name}.*.tmp"):  # of a killed call
-        shutil.rmtree(stale)
-    temporary.mkdir(parents=True)
-    try:
-        report = Report()
-        raw = layout.read(root, report, **({"columns": named} if named else {}))
-        outputs = _write(raw, temporary, n_folds, seed, trust, report)
+    report = Report()
+    tags = headers.read_all(str(path.absolute()) for path in layout.films(root))
+    report.identities = headers.identities(tags)
+    with replacing(target) as folder:
+        try:
+            raw = layout.read(root, report, **({"columns": named} if named else {}))
+            _write(raw, folder, facts.store(data), n_folds, seed, trust, tags, report)
+            check.check(folder, facts.load(facts.store(data)), tags, report)
+        except UserError as error:
+            raise UserError(report.clean(str(error))) from None
         print(f"{data}: {report}", flush=True)
         if strict:
             report.refuse_faults()
-        manifest.write_json(temporary / REPORT, {"set": data, "source": source, "root": str(root), **report.as_dict()})
-        made = {name: manifest.file_hash(temporary / name) for name in outputs}
-        record = {"run": data, "inputs": inputs, "outputs": made, "seed": seed, "seconds": round(time.time() - started, 1)}
-        manifest.write_json(temporary / RUN, record | {"versions": manifest.versions(), "counts": report.counts})
-        _move(temporary, target)
+        manifest.write_json(folder / REPORT, {"set": data, "source": source, "root": str(root), **report.as_dict()})
+        finish(folder, data, inputs, seed, started, report)
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A folder to make a set in, which becomes `target` when the block ends without an error.
+
+    Runs made from an older set stay: their own manifests tell that they are outdated. Killed at any point, the set is the old
+    one, the new one, or, for the moment between two renames, away until the next call puts it back.
+    """
+    temporary, old = (target.with_name(f".{target.name}.{kind}") for kind in (f"{os.getpid()}.tmp", "old"))
+    _restore(old, target)
+    for stale in target.parent.glob(f".{target.name}.[0-9]*.tmp"):  # of a killed call
+        shutil.rmtree(stale)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if target.exists():
+            target.replace(old)
+        temporary.replace(target)
+        _restore(old, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _restore(old: Path, target: Path) -> None:
+    """Give the runs of a replaced set to the one in its place, or the place back to it, and clear it away."""
+    if old.exists() and not target.exists():
+        old.replace(target)
+    if old.exists():
+        for run_folder in (path for path in old.iterdir() if path.is_dir() and not (target / path.name).exists()):
+            run_folder.replace(target / run_folder.name)
+        shutil.rmtree(old)
+
+
+def finish(folder: Path, data: str, inputs: str, seed: int, started: float, report: Report) -> None:
+    """run.json: what the set was made of, the hash of everything that is in it, and the report's counts."""
+    made = {path.name: manifest.file_hash(path) for path in sorted(folder.iterdir())}
+    record = {"run": data, "inputs": inputs, "outputs": made, "seed": seed, "seconds": round(time.time() - started, 1)}
+    manifest.write_json(folder / RUN, record | {"versions": manifest.versions(), "counts": report.counts})
 
 
 def digest(layout: ModuleType, root: Path, settings: list) -> str:
@@ -136,50 +184,41 @@ def digest(layout: ModuleType, root: Path, settings: list) -> str:
     return total.hexdigest()[:16]
 
 
-def _made_of(target: Path) -> str | None:
+def made_of(target: Path) -> str | None:
     """The digest that a finished set was made of."""
     record = target / RUN
     return json.loads(record.read_text())["inputs"] if record.is_file() else None
 
 
-def _write(raw: sources.Raw, folder: Path, n_folds: int, seed: int, trust: bool, report: Report) -> list[str]:
-    """Write every table into the folder; their names."""
-    rows = raw.films if trust or raw.vouched else looks.settle(raw.films, folder / "gate.parquet", report)
-    table = FILMS.write(films.decode_all(rows, report), folder / "films.parquet")
-    if table.empty:
-        raise UserError(f"none of {len(raw.films)} films can be read; the first fault: {report.faults['unreadable film'][0]}")
-    report.counts |= {f"{split} films": count for split, count in table.groupby("split").film_id.count().items()}
+def _write(
+    raw: sources.Raw, folder: Path, kept: Path, n_folds: int, seed: int, trust: bool, tags: dict[str, Tags], report: Report
+) -> None:
+    """Write every table into the folder."""
+    table = _films(raw, folder, kept, trust, tags, report)
     FOLDS.write(folds.make(raw.patients, n_folds, seed), folder / "folds.csv")
-    names = ["films.parquet", "folds.csv"]
-    if (folder / "gate.parquet").is_file():
-        names.append("gate.parquet")
     for name, (schema, made) in raw.tables.items():
         rows = made(table) if callable(made) else made
         schema.write(rows[rows.film_id.isin(table.film_id)] if "film_id" in rows else rows, folder / name)
-        names.append(name)
     if raw.boxes:
         truth = BOXES.write(boxes.read(raw.boxes, table[table.split == "train"], report), folder / "boxes.parquet")
         report.counts["boxes"] = len(truth)
-        names.append("boxes.parquet")
     for name, path in raw.copies.items():
         shutil.copyfile(path, folder / name)
-        names.append(name)
-    return names
 
 
-def _move(temporary: Path, target: Path) -> None:
-    """Put a complete set in place. Runs made from an older one stay: their own manifests tell that they are outdated.
-
-    The old run.json goes first and the new one comes last, so that a set between the two is never taken for finished.
-    """
-    if not target.exists():
-        temporary.replace(target)
-        return
-    (target / RUN).unlink(missing_ok=True)
-    for optional in OPTIONAL:  # the new set may have none
-        (target / optional).unlink(missing_ok=True)
-    for path in sorted(temporary.iterdir(), key=lambda p: p.name == RUN):
-        path.replace(target / path.name)
+def _films(raw: sources.Raw, folder: Path, kept: Path, trust: bool, tags: dict[str, Tags], report: Report) -> pd.DataFrame:
+    """The films table, written: looked at, decoded, refused by the gate where picture or header say so."""
+    gate = folder / "gate.parquet"
+    trust = trust or raw.vouched
+    rows = raw.films if trust else looks.settle(raw.films, gate, report)
+    if any(row["part"] is None for row in rows):
+        raise UserError("--trust: nothing but the pictures tells which hand or foot these films show; leave --trust out")
+    rows = headers.settle(rows, tags, gate, trust, report)
+    table = films.decode_all(rows, kept, report)
+    if table.empty:
+        first = next((texts[0] for texts in report.faults.values() if texts), "")
+        raise UserError(f"none of {len(raw.films)} films can be used; the first fault: {first}")
+    return FILMS.write(table, folder / "films.parquet")
 
 
 if __name__ == "__main__":

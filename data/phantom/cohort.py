@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from data import distribution
 from data.phantom import severity as sv
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
@@ -171,9 +172,9 @@ def summary_table(people: list[sv.Patient]) -> pd.DataFrame:
     rng = np.random.default_rng(1)
     plain = np.array([sv.grade_of(sv.latent(rng, sv.patient_level(rng))) for _ in range(600)])
     columns = {
-        "this cohort": sv.summary(np.array([p.readers[0] for p in people])),
-        "plain mode": sv.summary(plain),
-        "RA2-DREAM": sv.PUBLISHED,
+        "this cohort": distribution.summary(np.array([p.readers[0] for p in people])),
+        "plain mode": distribution.summary(plain),
+        "RA2-DREAM": distribution.PUBLISHED,
     }
     return pd.DataFrame(columns).loc[list(columns["plain mode"])].rename_axis("figure").reset_index()
 

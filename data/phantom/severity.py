@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ra.anatomy import SITES, Site, joint2site, other_side
+from ra.anatomy import SITES, Site
 
 # Published counts of grades over the 188 final patients, and how much oftener a site is damaged than its class's mean.
 COUNTS = {
@@ -176,37 +176,3 @@ def read_ratingen(patient: Patient, reader: int, noise: float) -> dict[tuple[str
     error = noise * (12 + 0.45 * percent) * rng.standard_normal(len(percent))
     steps = np.clip(5 * np.round((percent + error) / 5), 5, 100)
     return dict(zip(seen, np.where(percent > 0, steps, 0.0).tolist(), strict=True))
-
-
-def summary(grades: np.ndarray) -> dict[str, float]:
-    """The figures of ra2dream.md section 4 for an array (patients, 86) of grades."""
-    totals = grades.sum(1)
-    columns = {s.column: i for i, s in enumerate(SITES)}
-    both = np.array([(i, columns[f"{other_side(s.part)}_{s.site}"]) for i, s in enumerate(SITES) if s.part[0] == "L"])
-    pairs = [
-        (columns[f"{s.part}_{joint2site(s.joint, 'erosion')}"], i)
-        for i, s in enumerate(SITES)
-        if s.finding == "narrowing" and f"{s.part}_{joint2site(s.joint, 'erosion')}" in columns
-    ]
-    any_ = (grades > 0).astype(float)
-    rate = {name: any_[:, [columns[f"{p}_{site}"] for p in parts]].mean() for name, site, parts in (
-        ("capnlun J", "wrist_J__capnlun", ("LH", "RH")), ("mul E", "wrist_E__mul", ("LH", "RH")),
-        ("MTP1 E", "mtp_E__1", ("LF", "RF")),
-        ("nav E", "wrist_E__nav", ("LH", "RH")), ("mna J", "wrist_J__mna", ("LH", "RH")))}  # fmt: skip
-    return {
-        "total mean": totals.mean(),
-        **{f"total {q} %": np.percentile(totals, q) for q in (25, 50, 75)},
-        "total max": totals.max(),
-        "share with total 0": (totals == 0).mean(),
-        "non-zero cells of 86": any_.sum(1).mean(),
-        **{f"rate {k}": v for k, v in rate.items()},
-        "left-right correlation": np.corrcoef(grades[:, both[:, 0]].ravel(), grades[:, both[:, 1]].ravel())[0, 1],
-        "erosion-narrowing correlation": np.corrcoef(*(grades[:, [p[k] for p in pairs]].ravel() for k in (0, 1)))[0, 1],
-    }
-
-
-PUBLISHED = {
-    "total mean": 18.5, "total 25 %": 5, "total 50 %": 10, "total 75 %": 20, "total max": 256, "share with total 0": 6 / 188,
-    "non-zero cells of 86": 9.7, "rate capnlun J": 0.32, "rate mul E": 0.32, "rate MTP1 E": 0.37, "rate nav E": 0.27,
-    "rate mna J": 0.24,
-}  # fmt: skip
