@@ -20,7 +20,10 @@ LOOKS = ((1.0, 0), (1.0, 1), (1.0, 3), (1.0, 2), (1.8, 0), (1.8, 1), (1.8, 3), (
 
 @dataclass(frozen=True)
 class Reading:
-    """One film's joints in its own pixels: points (J, 2), box sides (J,), conf (J,) with NaN for the template's, quality 0..1."""
+    """One film's joints in its own pixels: points (J, 2), box sides (J,), conf (J,) with NaN for the template's, quality 0..1.
+
+    agree (J,) 0..1: how sure and how well in its place each joint was seen; their mean is the quality.
+    """
 
     part: str
     joints: tuple[str, ...]
@@ -28,6 +31,12 @@ class Reading:
     box: np.ndarray
     conf: np.ndarray
     quality: float
+    agree: np.ndarray
+
+
+def reading(part: str, fitted: template.Fitted, points: np.ndarray, scale: float) -> Reading:
+    """A reading of what the template settled in a view: its points (J, 2) in the film's pixels, film pixels per view pixel."""
+    return Reading(part, JOINTS[limb_of(part)], points, fitted.box * scale, fitted.conf, fitted.quality, fitted.agree)
 
 
 def view(grey: np.ndarray, turns: int, mirror: bool, imgsz: int) -> tuple[np.ndarray, float]:
@@ -111,7 +120,7 @@ def read_film(detector: Detector, grey: np.ndarray, part: str | None = None) -> 
                     continue
                 found = part or next(p for p in PARTS if p[0] == ("R" if mirror else "L") and limb_of(p) == limb)
                 points = undo_view(fitted.points / factor, grey.shape, turns, mirror)
-                best = fitted.quality, Reading(found, JOINTS[limb], points, fitted.box / factor, fitted.conf, fitted.quality)
+                best = fitted.quality, reading(found, fitted, points, 1 / factor)
         if best and best[0] >= GOOD:
             break
     return best[1] if best else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from multiprocessing.pool import ThreadPool
 from queue import SimpleQueue
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from ra.anatomy import JOINTS, limb
 from stage1_detect import template
 from stage1_detect.detect import Detector, Reading, read_film
 
+T, U = TypeVar("T"), TypeVar("U")
 Job = tuple[Callable[[], np.ndarray], str | None]  # opens a film; its part, None when the picture shall tell
 
 
@@ -28,7 +30,20 @@ def jobs_of(films: pd.DataFrame) -> list[Job]:
 
 
 def read_all(detector: Detector, jobs: list[Job], what: str) -> Iterable[Reading | film.FilmError | None]:
-    """Readings in the order of the jobs; a film that cannot be decoded gives its FilmError instead.
+    """Readings in the order of the jobs; a film that cannot be decoded gives its FilmError instead."""
+
+    def read_one(own: Detector, job: Job) -> Reading | film.FilmError | None:
+        try:
+            grey = job[0]()
+        except film.FilmError as error:
+            return error
+        return read_film(own, grey, job[1])
+
+    return in_parallel(detector, jobs, read_one, what)
+
+
+def in_parallel(detector: Detector, jobs: list[T], work: Callable[[Detector, T], U], what: str) -> Iterator[U]:
+    """work(detector, job) of every job, in their order, with progress; on a CPU as many at a time as it has cores.
 
     One copy of the network per thread, as ultralytics keeps the last picture's anchors in it.
     """
@@ -39,14 +54,10 @@ def read_all(detector: Detector, jobs: list[Job], what: str) -> Iterable[Reading
     for _ in range(n):
         copies.put(copy.deepcopy(model))
 
-    def read_one(job: Job) -> Reading | film.FilmError | None:
-        try:
-            grey = job[0]()
-        except film.FilmError as error:
-            return error
+    def one(job: T) -> U:
         own = copies.get()
         try:
-            return read_film((own, imgsz, shapes), grey, job[1])
+            return work((own, imgsz, shapes), job)
         finally:
             copies.put(own)
 
@@ -55,7 +66,7 @@ def read_all(detector: Detector, jobs: list[Job], what: str) -> Iterable[Reading
     cv2.setNumThreads(1)
     try:
         with ThreadPool(n) as pool:
-            yield from track.progress(pool.imap(read_one, jobs), what, len(jobs))
+            yield from track.progress(pool.imap(one, jobs), what, len(jobs))
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
@@ -70,7 +81,7 @@ def by_template(part: str, width: int, height: int) -> Reading:
     points = usual * [width, height]
     shape = template.load()[limb(part)]
     spread = np.sqrt(((points - points.mean(0)) ** 2).sum(1).mean())
-    return Reading(part, joints, points, shape.box * spread, np.full(len(joints), np.nan), 0.0)
+    return Reading(part, joints, points, shape.box * spread, np.full(len(joints), np.nan), 0.0, np.zeros(len(joints)))
 
 
 def rows(reading: Reading, film_id: str, fold: int) -> list[dict]:

@@ -99,19 +99,29 @@ def from_boxes(films: pd.DataFrame, boxes: pd.DataFrame, least: int = 1) -> dict
 
 
 def save(shapes: dict[str, Shape], path: Path = FILE) -> None:
-    """Shapes as JSON, five significant digits."""
+    """Shapes as a JSON file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dumps(shapes) + "\n")
+
+
+def dumps(shapes: dict[str, Shape]) -> str:
+    """Shapes as JSON, five decimals."""
     value = {
         limb: {k: np.round(getattr(s, k), 5).tolist() for k in ("mean", "modes", "variance", "rest", "box")}
         for limb, s in shapes.items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value) + "\n")
+    return json.dumps(value)
 
 
 @cache
 def load(path: Path = FILE) -> dict[str, Shape]:
     """The shipped shapes, by limb."""
-    return {limb: Shape(limb, **{k: np.array(v) for k, v in s.items()}) for limb, s in json.loads(path.read_text()).items()}
+    return loads(path.read_text())
+
+
+def loads(text: str) -> dict[str, Shape]:
+    """The way back from `dumps`."""
+    return {limb: Shape(limb, **{k: np.array(v) for k, v in s.items()}) for limb, s in json.loads(text).items()}
 
 
 def similarity(source: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -169,12 +179,13 @@ def first_guess(shape: Shape, points: np.ndarray, score: np.ndarray, trials: int
 
 @dataclass(frozen=True)
 class Fitted:
-    """points (J, 2), box (J,) sides and conf (J,), NaN where the template alone placed the joint; quality 0..1."""
+    """points (J, 2), box (J,) sides and conf (J,), NaN where the template alone placed the joint; agree (J,) and quality 0..1."""
 
     points: np.ndarray
     box: np.ndarray
     conf: np.ndarray
     quality: float
+    agree: np.ndarray
 
 
 def settle(shape: Shape, places: np.ndarray, sides: np.ndarray, scores: np.ndarray, rounds: int = 5) -> Fitted | None:
@@ -208,8 +219,8 @@ def settle(shape: Shape, places: np.ndarray, sides: np.ndarray, scores: np.ndarr
     gap = np.hypot(*(points - guess).T) / spread
     box = np.where(found, sides[np.minimum(chosen, len(places) - 1)], shape.box * scale)
     own = np.where(found, scores[np.minimum(chosen, len(places) - 1), np.arange(n)], 0.0)
-    quality = float((own * np.exp(-0.5 * (gap / 3) ** 2)).mean())
-    return Fitted(points, box, np.where(found, conf, np.nan), quality)
+    agree = own * np.exp(-0.5 * (gap / 3) ** 2)
+    return Fitted(points, box, np.where(found, conf, np.nan), float(agree.mean()), agree)
 
 
 def _within_rows(shape: Shape, scores: np.ndarray) -> np.ndarray:

@@ -1,0 +1,129 @@
+"""Whether what was found is a hand or foot that can be scored: the reasons against it, in the words of ra.gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ra.anatomy import HAND_JOINTS
+from ra.anatomy import limb as limb_of
+from ra.film import Frame
+from stage1_detect.detect import Reading
+from stage1_detect.limbs import Limb
+
+VIEWS = {"hand": "PA", "foot": "AP"}
+# Quality below which it is no hand or foot. Other parts of the body reach 0.34, a routine film 0.85.
+LEAST_QUALITY = {"hand": 0.45, "foot": 0.55}
+# Width of the knuckles mcp_2..mcp_5 in lengths from wrist to mcp_3: 0.65 to 0.84 on PA films, damage and growth included. A hand
+# turned by 34 degrees shows less than 0.58, an oblique film (45 degrees) about 0.5.
+LEAST_BREADTH = 0.58
+# RMS distance in mm of an adult's joints from their middle; a film with less than a pixel per millimetre has joint spaces
+# (1 to 2 mm) of a pixel.
+RADIUS_MM = {"hand": 55.0, "foot": 27.0}
+LEAST_PX_PER_MM = 1.0
+LEAST_CONTRAST = 12  # greys between the 5th and the 95th percentile around the joints
+BLACK, WHITE, CLIPPED = 2, 253, 0.5  # the ends of the greys, and the share of the joints' surroundings that may be lost there
+SURE = 0.2  # difference of quality from which one side is told from the other
+MOST = 2  # hands, or feet, of one patient
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A limb of a picture, or the picture itself where none was found (part None). reasons: word -> what it rests on."""
+
+    part: str | None
+    view: str | None
+    frame: Frame
+    quality: float
+    sure: bool = True  # of the side
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def judge(grey: np.ndarray, limbs: list[Limb]) -> list[Verdict]:
+    """A verdict per limb of a picture (H, W) uint8 that has any, else one for the picture."""
+    whole = Frame(0, 0, grey.shape[1], grey.shape[0])
+    if not limbs or quality_on_film(limbs[0].frame, limbs[0].reading) < LEAST_QUALITY[limb_of(limbs[0].reading.part)]:
+        best = max((limb.reading.quality for limb in limbs), default=0.0)
+        return [
+            Verdict(
+                None, None, whole, best, False, unlit(grey) or {"not_hand_or_foot": f"like a hand or foot by {best:.2f} of 1"}
+            )
+        ]
+    verdicts = [_judge_one(grey, limb) for limb in limbs]
+    crowd = _crowd([limb.reading.part for limb in limbs])
+    return [Verdict(**(vars(v) | {"reasons": v.reasons | crowd})) for v in verdicts]
+
+
+def quality_on_film(frame: Frame, reading: Reading) -> float:
+    """The reading's quality over the joints that lie on the film; 0 when most do not."""
+    inside = ~outside(frame, reading)
+    return float(reading.agree[inside].mean()) if inside.mean() > 0.5 else 0.0
+
+
+def outside(frame: Frame, reading: Reading) -> np.ndarray:
+    """bool (J,): the joints that lie beyond the film's edges; nobody can have seen them."""
+    size = np.array([frame.width_px, frame.height_px])
+    return ((reading.points < 0) | (reading.points > size - 1)).any(1) & np.isnan(reading.conf)
+
+
+def _judge_one(grey: np.ndarray, limb: Limb) -> Verdict:
+    reading, frame = limb.reading, limb.frame
+    kind = limb_of(reading.part)
+    quality = quality_on_film(frame, reading)
+    reasons: dict[str, str] = {}
+    view = VIEWS[kind]
+    if quality < LEAST_QUALITY[kind]:
+        reasons["wrong_view"], view = f"like a {kind} on a {view} film by {quality:.2f} of 1", None
+    elif kind == "hand" and (width := breadth(reading)) < LEAST_BREADTH:
+        reasons["wrong_view"], view = f"the knuckles are {width:.2f} of the palm's length wide, as on an oblique film", "oblique"
+    scale = spread_px(reading) / RADIUS_MM[kind]
+    if scale < LEAST_PX_PER_MM:
+        reasons["too_small"] = f"the {kind} has about {scale:.1f} pixels per millimetre"
+    reasons |= unlit(_around_joints(frame.cut(grey), reading))
+    missing = [joint for joint, off in zip(reading.joints, outside(frame, reading), strict=True) if off]
+    if missing:
+        reasons["cut_off"] = " ".join(missing)
+    if frame.turns:
+        reasons["turned"] = f"by {90 * frame.turns} degrees"
+    return Verdict(reading.part, view, frame, quality, bool(np.isnan(limb.rival) or reading.quality - limb.rival > SURE), reasons)
+
+
+def breadth(reading: Reading) -> float:
+    """Distance of mcp_2 from mcp_5 in lengths from the wrist's middle to mcp_3."""
+    at = dict(zip(reading.joints, reading.points, strict=True))
+    wrist = np.mean([at[joint] for joint in HAND_JOINTS[10:]], axis=0)
+    return float(np.hypot(*(at["mcp_2"] - at["mcp_5"])) / max(np.hypot(*(at["mcp_3"] - wrist)), 1e-6))
+
+
+def spread_px(reading: Reading) -> float:
+    """RMS distance of the joints from their middle."""
+    return float(np.sqrt(((reading.points - reading.points.mean(0)) ** 2).sum(1).mean()))
+
+
+def unlit(region: np.ndarray) -> dict[str, str]:
+    """too_dark or blown_out when a region's greys (any shape) tell nothing."""
+    if region.size == 0:
+        return {}
+    low, middle, high = np.percentile(region, (5, 50, 95))
+    black, white = float((region <= BLACK).mean()), float((region >= WHITE).mean())
+    if high - low >= LEAST_CONTRAST and max(black, white) < CLIPPED:
+        return {}
+    dark = middle < 128
+    share = f"{black if dark else white:.0%} of the joints' surroundings are {'black' if dark else 'white'}"
+    return {"too_dark" if dark else "blown_out": f"{share}, the rest differs by {high - low:.0f} greys"}
+
+
+def _around_joints(film: np.ndarray, reading: Reading) -> np.ndarray:
+    """The pixels (n,) of the joints' boxes that lie on the film."""
+    found = []
+    for (x, y), side in zip(reading.points, reading.box, strict=True):
+        left, top = max(int(x - side / 2), 0), max(int(y - side / 2), 0)
+        found.append(film[top : max(int(y + side / 2), 0), left : max(int(x + side / 2), 0)].ravel()[::3])
+    return np.concatenate(found)
+
+
+def _crowd(parts: list[str]) -> dict[str, str]:
+    """too_many_limbs when the parts of one picture cannot all be one patient's."""
+    twice = sorted({part for part in parts if parts.count(part) > 1})
+    return {"too_many_limbs": f"{len(parts)} limbs, of them {' and '.join(twice)} more than once"} if twice else {}

@@ -1,0 +1,159 @@
+"""What pictures show: every limb of every file, where it lies, and whether it can be scored.
+
+    python -m stage1_detect.look --jobs JOBS.csv --out LOOKS.parquet
+
+JOBS has path and part, what is declared (LH RH LF RF) or nothing. What was seen is kept in a file beside LOOKS as it is seen, a
+line per picture: a killed call goes on where it stopped, and a later one looks at what is new.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from ra import config, film, gate
+from ra.anatomy import PARTS
+from ra.config import UserError
+from ra.tables import LOOKS
+
+VERSION = 1  # raised when the same picture would be seen differently
+
+
+def run() -> None:
+    """The verb."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--jobs", type=Path, required=True, metavar="CSV", help="path, part: the files and what they are declared"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="PARQUET", help="the table of looks to write")
+    parser.add_argument("--facts", type=Path, default=None, metavar="JSONL", help="what was seen before (default: beside --out)")
+    parser.add_argument("--weights", type=Path, default=None, help="safetensors of stage 1 (default: those that ship)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default %(default)s)")
+    args = parser.parse_args()
+    jobs = read_jobs(args.jobs)
+    facts = args.facts or args.out.with_suffix(".jsonl")
+    LOOKS.write(pd.DataFrame(look_all(jobs, facts, args.weights, args.device), columns=list(LOOKS.columns)), args.out)
+
+
+def read_jobs(path: Path) -> dict[str, str | None]:
+    """File -> the part it is declared, None when nothing or several things are."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--jobs {path} cannot be read ({error}); give a CSV with the columns path and part") from error
+    if not {"path", "part"} <= set(table.columns):
+        raise UserError(f"--jobs {path} has the columns {', '.join(table.columns)}; it needs path and part")
+    wrong = table[~table.part.isin(["", *PARTS])]
+    if len(wrong):
+        raise UserError(f"--jobs {path}: part {wrong.part.iloc[0]!r} is not one of {', '.join(PARTS)}, or empty")
+    declared = table.groupby("path", sort=False).part.agg(set)
+    return {path: (parts.pop() or None) if len(parts) == 1 else None for path, parts in declared.items()}
+
+
+def look_all(jobs: dict[str, str | None], facts: Path, weights: Path | None = None, device: str = "auto") -> list[dict]:
+    """Rows of LOOKS for every file, in the order of the jobs; only those that are not among the facts are opened."""
+    from stage1_detect import model, template
+
+    made_by = hashlib.sha1((weights or model.SHIPPED).read_bytes() + template.FILE.read_bytes()).hexdigest()[:12]
+    stamps = {path: [VERSION, made_by, part, *_stamp(path)] for path, part in jobs.items()}
+    known = {path: rows for path, stamp, rows in _lines(facts) if stamps.get(path) == stamp}
+    rest = [path for path in jobs if path not in known]
+    if rest:
+        detector = model.detector(weights or model.SHIPPED, model.device_of(device))
+        facts.parent.mkdir(parents=True, exist_ok=True)
+        with facts.open("a", encoding="utf-8") as stream:
+            if facts.stat().st_size:
+                stream.write("\n")  # ends the torn line of a killed call; an empty line says nothing
+            for path, rows in _seen(detector, [(path, jobs[path]) for path in rest]):
+                known[path] = rows
+                stream.write(json.dumps({"path": path, "stamp": stamps[path], "rows": rows}) + "\n")
+                stream.flush()
+    return [{"path": path, **row} for path in jobs for row in known[path]]
+
+
+def _seen(detector, jobs: list[tuple[str, str | None]]) -> Iterator[tuple[str, list[dict]]]:
+    """Path and rows of each job, as they are looked at."""
+    from stage1_detect.read import in_parallel
+
+    rows = in_parallel(detector, jobs, lambda own, job: look(own, *job), "looking at films")
+    yield from zip((path for path, _ in jobs), rows, strict=True)
+
+
+def look(detector, path: str, part: str | None) -> list[dict]:
+    """Rows of LOOKS (without the path) for one file; one that cannot be read has one with the reason."""
+    from stage1_detect import limbs
+    from stage1_detect.gate import judge
+
+    try:
+        grey = film.read(path)
+    except film.FilmError as error:
+        return [row(-1, None, None, film.Frame(0, 0, 0, 0), 0.0, {"unreadable": str(error)})]
+    found = limbs.find(detector, grey, part)
+    return rows_of(path, grey, judge(grey, found), part)
+
+
+def rows_of(path: str, grey, verdicts: list, part: str | None) -> list[dict]:
+    """Rows of LOOKS (without the path) of a picture's verdicts. A side that is not sure is the declared one, or not told."""
+    inverted = {"greys_differ": "bones look dark"} if _declares_greys(path) and looks_inverted(grey) else {}
+    out = []
+    for verdict in verdicts:
+        seen = verdict.part
+        if seen and not verdict.sure:
+            seen = part if part and part[1] == seen[1] else seen
+        number = len(out) if seen else -1
+        out.append(row(number, seen, verdict.view, verdict.frame, verdict.quality, verdict.reasons | inverted))
+    return out
+
+
+def row(limb: int, part: str | None, view: str | None, frame: film.Frame, quality: float, reasons: dict[str, str]) -> dict:
+    """A row of LOOKS without its path."""
+    assert set(reasons) <= set(gate.REASONS), reasons
+    return {
+        "limb": limb, "part_seen": part, "view_seen": view, **vars(frame), "quality": round(min(float(quality), 1.0), 4),
+        "reasons": " ".join(reasons) or None,
+        "detail": "; ".join(f"{word}: {text}" for word, text in reasons.items()) or None,
+    }  # fmt: skip
+
+
+def looks_inverted(grey) -> bool:
+    """Whether the bones look dark."""
+    return film.is_inverted(grey)
+
+
+def _declares_greys(path: str) -> bool:
+    """A DICOM file says itself which end of its greys is bright."""
+    with Path(path).open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def _stamp(path: str) -> list[int]:
+    """Size and time of change; zeros when there is no such file."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return [0, 0]
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _lines(facts: Path) -> Iterator[tuple[str, list, list[dict]]]:
+    """Path, stamp and rows of every whole line; the last one of a killed call may be torn."""
+    if not facts.is_file():
+        return
+    with facts.open(encoding="utf-8", errors="replace") as stream:
+        for text in stream:
+            try:
+                line = json.loads(text)
+                yield line["path"], line["stamp"], line["rows"]
+            except (ValueError, KeyError, TypeError):
+                continue
+
+
+if __name__ == "__main__":
+    config.main(run)
