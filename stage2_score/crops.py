@@ -81,6 +81,13 @@ def shown(part: str, c: Crops) -> tuple[str, ...]:
     return (*JOINTS[limb(part)], *(("wrist",) if c.cut == "box" and limb(part) == "hand" else ()))
 
 
+def shown_on(part: str, boxes: pd.DataFrame | None, c: Crops) -> tuple[str, ...]:
+    """The same of one film with its boxes: nothing without any, and one joint where a film is that joint's own picture."""
+    if boxes is None:
+        return ()
+    return tuple(boxes.joint) if c.cut == "box" and len(boxes) == 1 else shown(part, c)
+
+
 def wrist_box(boxes: np.ndarray) -> np.ndarray:
     """(x, y, w, h) of the smallest box around boxes (n, 4), each by its centre and size."""
     low, high = (boxes[:, :2] - boxes[:, 2:] / 2).min(0), (boxes[:, :2] + boxes[:, 2:] / 2).max(0)
@@ -134,6 +141,13 @@ def cut_film(grey: np.ndarray, boxes: pd.DataFrame, part: str, c: Crops) -> tupl
     return crops, cut(centre, axis, float((high - low).max()) * (1 + 2 * c.canvas_margin), c.canvas_px)
 
 
+def cut_joint(grey: np.ndarray, box: np.ndarray, part: str, c: Crops) -> np.ndarray:
+    """Canonical crop (1, px, px) of a film that shows one joint, by its box (x, y, w, h)."""
+    if part[0] == "R":
+        grey, box = np.ascontiguousarray(grey[:, ::-1]), np.array([grey.shape[1] - 1 - box[0], *box[1:]])
+    return cut_box(grey, box, c.out_px)[None]
+
+
 def load_boxes(data: str, run: str, films: pd.DataFrame) -> tuple[pd.DataFrame, list[Path]]:
     """Boxes of every film that has them, and the files they came from.
 
@@ -146,14 +160,18 @@ def load_boxes(data: str, run: str, films: pd.DataFrame) -> tuple[pd.DataFrame, 
     return pd.concat([tables.BOXES.read(f) for f in files], ignore_index=True), files
 
 
-def _cut_row(film_row: pd.Series, boxes: pd.DataFrame | None, c: Crops) -> tuple[np.ndarray, np.ndarray] | str:
-    """The film's crops and canvas, or the sentence that says why there are none."""
+def _cut_row(film_row: pd.Series, boxes: pd.DataFrame | None, c: Crops) -> tuple[np.ndarray, np.ndarray | None] | str:
+    """The film's crops and canvas (None of one joint), or the sentence that says why there are none."""
     from ra import film
 
-    if boxes is None or set(boxes.joint) != set(JOINTS[limb(film_row.part)]):
+    alone, side = len(shown_on(film_row.part, boxes, c)) == 1, film_row.laterality + film_row.part[1]
+    if boxes is None or not (alone or set(boxes.joint) == set(JOINTS[limb(film_row.part)])):
         return f"film {film_row.film_id} has no complete set of joint boxes; its joints stay missing"
     try:
-        return cut_film(film.load(film_row), boxes, film_row.laterality + film_row.part[1], c)
+        grey = film.load(film_row)
+        if alone:
+            return cut_joint(grey, boxes[["x_px", "y_px", "w_px", "h_px"]].to_numpy(float)[0], side, c), None
+        return cut_film(grey, boxes, side, c)
     except (UserError, OSError) as error:
         return f"film {film_row.film_id} cannot be used ({error}); its joints stay missing"
 
@@ -164,8 +182,8 @@ def cut_all(films: pd.DataFrame, boxes: pd.DataFrame, c: Crops, folder: Path) ->
 
     cv2.setNumThreads(1)  # one thread per film, several films at a time
     of_film = dict(list(boxes.groupby("film_id")))
-    n_rows = sum(len(shown(part, c)) for part in films.part)
-    names = {"crops": (n_rows, c.out_px), "canvases": (len(films), c.canvas_px)}
+    found = [len(shown_on(row.part, of_film.get(row.film_id), c)) for row in films.itertuples()]
+    names = {"crops": (sum(found), c.out_px), "canvases": (sum(n > 1 for n in found), c.canvas_px)}
     arrays = {
         name: np.lib.format.open_memmap(folder / f".{name}.tmp.npy", "w+", np.uint8, (n, px, px))
         for name, (n, px) in names.items()
@@ -180,13 +198,15 @@ def cut_all(films: pd.DataFrame, boxes: pd.DataFrame, c: Crops, folder: Path) ->
                 faults.append(result)
                 continue
             source = of_film[row.film_id].set_index("joint").source
+            worst = "template" if (source == "template").any() else source.iloc[0]
             source["wrist"] = "template" if "template" in set(source.reindex(WRISTS)) else source.iloc[0]
             same = {"film_id": row.film_id, "patient_id": row.patient_id, "part": row.part, "split": row.split}
-            for joint, picture in zip(shown(row.part, c), result[0], strict=True):
+            for joint, picture in zip(shown_on(row.part, of_film[row.film_id], c), result[0], strict=True):
                 arrays["crops"][len(index["crops"])] = picture
                 index["crops"].append({**same, "row": len(index["crops"]), "joint": joint, "box_source": source[joint]})
+            if result[1] is None:
+                continue
             arrays["canvases"][len(index["canvases"])] = result[1]
-            worst = "template" if (source == "template").any() else source.iloc[0]
             index["canvases"].append({**same, "row": len(index["canvases"]), "joint": limb(row.part), "box_source": worst})
     print(
         "\n".join(faults[:SHOWN] + [f"... and {len(faults) - SHOWN} more"] * (len(faults) > SHOWN)) or "every film cut",
