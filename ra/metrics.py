@@ -79,6 +79,12 @@ def patient_weight(total: np.ndarray) -> np.ndarray:
     return weight
 
 
+def gold_weight(gold: pd.DataFrame) -> np.ndarray:
+    """Weight of gold's patients, by Overall_Tol; by the sum of their grades in a gold without totals, which scores some sites."""
+    total = gold[OVERALL["total"]]
+    return patient_weight(gold[[s.column for s in SITES]].sum(axis=1, min_count=1) if total.isna().all() else total)
+
+
 def root_mean_square(difference: np.ndarray) -> np.ndarray:
     """Root mean square over the last axis of what is not NaN; NaN where nothing is."""
     count = np.sum(~np.isnan(difference), axis=-1)
@@ -108,7 +114,7 @@ def ra2_score(pred: pd.DataFrame, gold: pd.DataFrame, name: str) -> float:
     scored = gold[list(COLUMNS[name])].notna().any(axis=1).to_numpy()
     if np.isnan(error[scored]).any():
         return float("nan")
-    return weighted_mean(error, patient_weight(gold[OVERALL["total"]]))
+    return weighted_mean(error, gold_weight(gold))
 
 
 def _metric(name: str) -> Metric:
@@ -123,9 +129,15 @@ def ra2_scores(pred: pd.DataFrame, gold: pd.DataFrame) -> dict[str, float]:
     return {name: metric.fn(pred, gold) for name, metric in RA2.items()}
 
 
+def scored(gold: pd.DataFrame) -> list[str]:
+    """The scores whose columns gold has: all nine of the challenge's gold, fewer of a set that scores some sites alone."""
+    return [name for name, columns in COLUMNS.items() if gold[list(columns)].notna().any(axis=None)]
+
+
 def refusals(pred: pd.DataFrame, gold: pd.DataFrame) -> dict[str, str]:
     """Why a score is NA: {score name: reason}. A missing or an extra id refuses all; an empty, non-numeric or infinite
-    cell the scores that read it; a submission of zeros in everything but Overall_Tol refuses SC2 and SC3."""
+    cell the scores that read it; a submission of zeros in everything but Overall_Tol refuses SC2 and SC3. A gold that lacks
+    whole columns is none of the challenge's: what it lacks is not looked at."""
     for reason, ids in (
         ("Patient_ID twice in the submission", pred.index[pred.index.duplicated()]),
         ("Patient_ID twice in the gold table", gold.index[gold.index.duplicated()]),
@@ -135,15 +147,17 @@ def refusals(pred: pd.DataFrame, gold: pd.DataFrame) -> dict[str, str]:
         if len(ids):
             return {name: f"{reason}: {ids[0]} ({len(ids)} in all)" for name in RA2}
     out: dict[str, str] = {}
-    if not patient_weight(gold[OVERALL["total"]]).sum():
+    if not gold_weight(gold).sum():
         return dict.fromkeys(RA2, "no gold Overall_Tol has a weight")
+    columns_all = [*OVERALL.values(), *(s.column for s in SITES)]
+    looked_at = gold[columns_all].notna() | gold[columns_all].notna().any().all()
     for name, columns in COLUMNS.items():
         for what, table in (("submission", pred), ("gold table", gold)):
-            bad = ~np.isfinite(table[list(columns)])
+            bad = ~np.isfinite(table.loc[gold.index, list(columns)]) & looked_at[list(columns)]
             if bad.to_numpy().any():
                 column = bad.any().idxmax()
                 out[name] = f"{what}: {column} of {bad[column].idxmax()} is empty or not a number"
-    rest = pred[[c for c in pred.columns if c not in (ID, OVERALL["total"])]]
+    rest = pred[[c for c in pred.columns if c not in (ID, OVERALL["total"]) and (c not in looked_at or looked_at[c].any())]]
     if (rest == 0).all(axis=None):
         out |= dict.fromkeys([name for name in RA2 if name != "sc1"], "every predicted value except Overall_Tol is 0")
     return out
@@ -165,11 +179,13 @@ def bootstrap_scores(
     columns = list(COLUMNS[name])
     g = log_score(gold[columns].to_numpy(float))
     squares = [np.square(g - log_score(p.loc[gold.index, columns].to_numpy(float))) for p in preds]
-    weight = patient_weight(gold[OVERALL["total"]])
+    known = ~np.isnan(g)
+    squares = [np.where(known, square, 0.0) for square in squares]
+    weight = gold_weight(gold)
     out = np.empty((times, len(preds)))
     rng = np.random.default_rng(seed)
     for b in range(times):
-        count = np.bincount(rng.integers(0, g.size, g.size), minlength=g.size).reshape(g.shape)
+        count = np.bincount(rng.integers(0, g.size, g.size), minlength=g.size).reshape(g.shape) * known
         drawn = count.sum(axis=1)
         # drawn once per row of one column: a patient drawn twice counts twice; over many columns it counts once
         times_counted = drawn if len(columns) == 1 else drawn > 0
@@ -198,7 +214,7 @@ def paired_bootstrap(
     pred: pd.DataFrame, other: pd.DataFrame, gold: pd.DataFrame, name: str, *, times: int = 1000, seed: int = SEED
 ) -> tuple[float, float, float]:
     """score(pred) - score(other) and its 95 % interval over resampled *patients*: (difference, low, high); negative is better."""
-    weight = patient_weight(gold[OVERALL["total"]])
+    weight = gold_weight(gold)
     difference = patient_error(pred, gold, name) - patient_error(other, gold, name)
     known = ~np.isnan(difference) & (weight > 0)
     weight, difference = weight[known], difference[known]

@@ -40,6 +40,11 @@ class Cohort:
         return len(self.fold)
 
     @property
+    def scored(self) -> np.ndarray:
+        """(86,) whether the set scores the site: whether any training patient has a target there."""
+        return ~np.isnan(self.grades).all(axis=0)
+
+    @property
     def train(self) -> np.ndarray:
         return np.arange(self.n_train)
 

@@ -160,19 +160,21 @@ def total_features(cohort: Cohort, rows: np.ndarray, grades: np.ndarray, target:
     """(len(rows), F) features of patients' totals, from the stack's own site grades (len(rows), 86) and the members' sums.
 
     `target` is total, erosion or narrowing; the members' sums of it are called <member>:own. A sum over a missing film takes
-    the stack's grades for it, so that all are numbers on one scale: L(total).
+    the stack's grades for it, so that all are numbers on one scale: L(total). Sites that the set does not score count in none
+    (their `grades` are 0).
     """
+    parts = np.array([any(cohort.scored[j] for j in _of(*key)) for key in FILM_OF])
     out = {f"sites_{name}": log_score(value) for name, value in _sums(grades).items()}
     for m in cohort.members:
         if m.moments is not None:
             own = m.moments[rows][..., GRADE]
-            own = _sums(np.where(np.isnan(own), grades, own))
+            own = _sums(np.where(np.isnan(own) | ~cohort.scored, grades, own))
             out |= {f"{m.name}:{'own' if name == target else name}": log_score(value) for name, value in own.items()}
         if m.films is not None:
-            own = film_sums(m.films[rows], grades)
+            own = film_sums(np.where(parts, m.films[rows], np.nan), grades)
             prefix = m.name if m.moments is None else f"{m.name}_film"
             out |= {f"{prefix}:{'own' if name == target else name}": log_score(value) for name, value in own.items()}
-        out |= _patient_features(m, rows, grades, target)
+        out |= _patient_features(m, rows, grades, target, cohort.scored)
     seen = opinion([m for m in cohort.members if m.moments is not None])[rows]
     out["count"] = np.log2(1 + np.nansum(seen[..., ANY], axis=1))
     out["worst"] = log_score(grades.max(axis=1))
@@ -180,7 +182,7 @@ def total_features(cohort: Cohort, rows: np.ndarray, grades: np.ndarray, target:
     return np.stack(list(out.values()), axis=-1), list(out)
 
 
-def _patient_features(m: Member, rows: np.ndarray, grades: np.ndarray, target: str) -> dict[str, np.ndarray]:
+def _patient_features(m: Member, rows: np.ndarray, grades: np.ndarray, target: str, scored: np.ndarray) -> dict[str, np.ndarray]:
     """What a both-hands or Ratingen member says of a patient; the stack's own grades stand in for feet and missing hands."""
     out = {}
     if m.hands is not None:
@@ -192,7 +194,8 @@ def _patient_features(m: Member, rows: np.ndarray, grades: np.ndarray, target: s
         out[f"{m.name}:severity"] = expected_class(m)[rows]
     if m.ratingen is not None:
         grade = m.ratingen[rows][..., GRADE]
-        out[f"{m.name}:ratingen"] = log_score(np.where(np.isnan(grade), grades, grade)[:, FINDING_SITES["erosion"]].sum(axis=1))
+        known = np.where(np.isnan(grade) | ~scored, grades, grade)
+        out[f"{m.name}:ratingen"] = log_score(known[:, FINDING_SITES["erosion"]].sum(axis=1))
     return out
 
 
@@ -201,11 +204,15 @@ def _sums(grades: np.ndarray) -> dict[str, np.ndarray]:
     return {"total": grades.sum(axis=1)} | {f: grades[:, s].sum(axis=1) for f, s in FINDING_SITES.items()}
 
 
+def _of(part: str, finding: str) -> list[int]:
+    """The sites of one part and finding."""
+    return [j for j, s in enumerate(SITES) if s.part == part and s.finding == finding]
+
+
 def film_sums(films: np.ndarray, grades: np.ndarray) -> dict[str, np.ndarray]:
     """Part totals (n, 8) -> the patient's total, erosion and narrowing; a missing part is the sum of its grades (n, 86)."""
     filled = films.copy()
     for (part, finding), i in FILM_OF.items():
-        own = [j for j, s in enumerate(SITES) if s.part == part and s.finding == finding]
-        filled[:, i] = np.where(np.isnan(films[:, i]), grades[:, own].sum(axis=1), films[:, i])
+        filled[:, i] = np.where(np.isnan(films[:, i]), grades[:, _of(part, finding)].sum(axis=1), films[:, i])
     by = {f: filled[:, [i for (_, g), i in FILM_OF.items() if g == f]].sum(axis=1) for f in FINDINGS}
     return {"total": sum(by.values()), **by}

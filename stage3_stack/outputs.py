@@ -104,4 +104,4 @@ def read_scores(path: Path) -> pd.DataFrame:
     names = {(ALL_PARTS, TOTAL, target): OVERALL[target] for target in TARGETS}
     names |= {(s.part, s.site, s.finding): s.column for s in SITES}
     column = [names[key] for key in zip(table.part, table.site, table.finding, strict=True)]
-    return table.assign(column=column).pivot_table("pred", index="patient_id", columns="column").rename_axis(ID)
+    return table.assign(column=column).pivot_table("pred", "patient_id", "column", dropna=False).rename_axis(ID)

@@ -233,11 +233,14 @@ def missing_text(data: str, cohort: Cohort, recipe: Recipe) -> str:
     said = []
     films = tables.FILMS.read(paths.films(data)) if paths.films(data).is_file() else None
     stacked = Cohort(**(vars(cohort) | {"members": [m for m in cohort.members if m.name in recipe.members]}))
+    scored = cohort.scored
+    parts_scored = [part for part in PARTS if any(scored[j] for j, s in enumerate(SITES) if s.part == part)]
     for split, rows in (("train", cohort.train), ("test", cohort.test)):
-        source = outputs.sources(stacked, rows)
+        source = outputs.sources(stacked, rows)[:, scored]
         parts = [f"{(source == 'none').sum()} of {source.size} sites filled", f"{(source == 'template').sum()} by template boxes"]
         if films is not None:
-            present = films[films.patient_id.isin(cohort.patients[rows])].groupby(["patient_id", "part"]).ngroups
-            parts.insert(0, f"{len(PARTS) * len(rows) - present} of {len(PARTS) * len(rows)} films missing")
+            own = films[films.patient_id.isin(cohort.patients[rows]) & films.part.isin(parts_scored)]
+            wanted, present = len(parts_scored) * len(rows), own.groupby(["patient_id", "part"]).ngroups
+            parts.insert(0, f"{wanted - present} of {wanted} films missing")
         said.append(f"{split}: {', '.join(parts)}")
     return "; ".join(said)

@@ -4,6 +4,7 @@
 
 sc1 is the total, sc2 narrowing, sc3 erosion; sc2_total and sc3_total are the SC1 formula on Overall_narrowing and
 Overall_erosion. A score that the challenge would not give is null; the reason goes to standard error and the exit code is 1.
+Columns that GOLD lacks are not scored; without totals its patients are weighed by the sum of their grades.
 With --bootstrap: the challenge's tie test between PRED and OTHER, and the difference with its 95 % interval over patients.
 """
 
@@ -23,7 +24,7 @@ from stage3_stack.submission import read_numbers
 def compare(pred: pd.DataFrame, other: pd.DataFrame, gold: pd.DataFrame) -> dict[str, dict[str, object]]:
     """Tie test and paired bootstrap over patients of the three ranked scores; difference = score(PRED) - score(OTHER)."""
     out = {}
-    for name in ("sc1", "sc2", "sc3"):
+    for name in (name for name in ("sc1", "sc2", "sc3") if name in metrics.scored(gold)):
         difference, low, high = metrics.paired_bootstrap(pred, other, gold, name)
         out[name] = metrics.tie_test(pred, other, gold, name) | {"difference": difference, "low": low, "high": high}
     return out
@@ -37,7 +38,7 @@ def run() -> None:
     args = p.parse_args()
     pred, gold = read_numbers(args.pred), read_numbers(args.gold)
     reasons = metrics.refusals(pred, gold)
-    scores = {name: None if name in reasons else metric.fn(pred, gold) for name, metric in metrics.RA2.items()}
+    scores = {name: None if name in reasons else metrics.RA2[name].fn(pred, gold) for name in metrics.scored(gold)}
     if args.bootstrap:
         other = read_numbers(args.bootstrap)
         refused = reasons | metrics.refusals(other, gold)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ra.anatomy import FINDINGS, MAX_TOTAL, SITES
+from ra.anatomy import MAX_TOTAL, SITES
 from ra.metrics import log_score, unlog_score
 from stage3_stack.cohort import FINDING_SITES, MAX_GRADES, TARGETS, Cohort
 from stage3_stack.features import site_features, total_features
@@ -41,24 +41,29 @@ def _nan_pair(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Stack:
-    """Fitted on the training patients `rows`; no target of any other patient is read."""
+    """Fitted on the training patients `rows`; no target of any other patient is read.
+
+    A site or a total that the set does not score has no learner and is predicted by NaN; totals are sums of what is scored.
+    """
 
     def __init__(self, cohort: Cohort, recipe: Recipe):
-        self.cohort, self.recipe = cohort, recipe
+        self.cohort, self.recipe, self.scored = cohort, recipe, cohort.scored
+        self.own = {f: own[self.scored[own]] for f, own in FINDING_SITES.items() if self.scored[own].any()}
+        self.targets = [t for t, known in zip(TARGETS, ~np.isnan(cohort.totals).all(axis=0), strict=True) if known]
         self.cube, self.names = site_features(cohort, recipe.features)
 
     def fit(self, rows: np.ndarray) -> Stack:
         c, recipe = self.cohort, self.recipe
         fold = inner_folds(c.person[rows], c.totals[rows, 0], recipe)
         self.sites, self.totals = {}, {}
-        grades = np.empty((len(rows), len(SITES)))
-        for finding in FINDINGS:
-            own = FINDING_SITES[finding]
+        grades = np.zeros((len(rows), len(SITES)))
+        for finding, own in self.own.items():
             layer = Layer(recipe.site_learners, recipe, log_score(MAX_GRADES[own]), recipe.zero_below)
             y = log_score(c.grades[rows][:, own])
             self.sites[finding] = layer.fit(self.cube[rows][:, own], y, c.weight[rows], fold, self.names)
             grades[:, own] = unlog_score(layer.inner)
-        for i, target in enumerate(TARGETS):
+        for target in self.targets:
+            i = TARGETS.index(target)
             x, names = total_features(c, rows, grades, target)
             layer = Layer(recipe.total_learners, recipe, log_score(np.array([MAX_TOTAL[target]], dtype=float)))
             y = log_score(c.totals[rows, i : i + 1])
@@ -71,14 +76,16 @@ class Stack:
         if not len(rows):
             return out  # a set without test patients
         for finding, layer in self.sites.items():
-            own = FINDING_SITES[finding]
+            own = self.own[finding]
             x = self.cube[rows][:, own]
             out.grades[:, own] = unlog_score(layer.predict(x))
             for name, each in zip(layer.candidates, unlog_score(layer.each(x)), strict=True):
                 if name in out.learners:
                     out.learners[name][0][:, own] = each
-        for i, (target, layer) in enumerate(self.totals.items()):
-            x = total_features(self.cohort, rows, out.grades, target)[0][:, None, :]
+        grades = np.where(self.scored, out.grades, 0.0)
+        for target, layer in self.totals.items():
+            i = TARGETS.index(target)
+            x = total_features(self.cohort, rows, grades, target)[0][:, None, :]
             out.totals[:, i] = unlog_score(layer.predict(x))[:, 0]
             for name, each in zip(layer.candidates, unlog_score(layer.each(x)), strict=True):
                 if name in out.learners:

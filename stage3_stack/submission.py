@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra.anatomy import COLUMNS_A, ID, SITES
+from ra.anatomy import COLUMNS_A, COLUMNS_B, ID, OVERALL, SITES
 from ra.config import UserError
 
 
@@ -42,6 +42,14 @@ def frame(patients: pd.Index, grades: np.ndarray, totals: np.ndarray) -> pd.Data
     """Submission of grades (n, 86, anatomy.SITES order) and totals (n, 3: total, erosion, narrowing), indexed by patient."""
     values = np.concatenate([totals, grades], axis=1)
     return pd.DataFrame(values, index=pd.Index(patients, name=ID), columns=list(COLUMNS_A[1:]))
+
+
+def columns(table: pd.DataFrame) -> list[str]:
+    """A template's columns where none came with the set: the challenge's, or of a set that scores some sites those, without
+    the Overall columns, which would mean another total under the same name."""
+    known = [c for c in COLUMNS_B if c in table and table[c].notna().any()]
+    whole = len(known) == len(COLUMNS_B) - 1
+    return [ID, *(c for c in known if whole or c not in OVERALL.values())]
 
 
 def split(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

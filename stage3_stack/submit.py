@@ -3,8 +3,8 @@
     python -m stage3_stack.submit --data SET [--name NAME]
 
 The template is the one that came with the set (data/work/SET/template.csv); without one, the challenge's final column order and
-the set's test patients. The Overall columns come from the totals' own learners, not from sums of joints. One line is added to
-submissions/ledger.csv.
+the set's test patients. Its columns decide what is submitted: a set that scores some sites has fewer. The Overall columns come
+from the totals' own learners, not from sums of joints. One line is added to submissions/ledger.csv.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 
 from ra import config, manifest, paths
-from ra.anatomy import COLUMNS_B, ID
+from ra.anatomy import ID
 from ra.config import UserError
 from stage3_stack import ledger
 from stage3_stack import recipe as recipes
@@ -68,10 +68,17 @@ def _write(folder: Path, template_path: Path, out: Path) -> tuple[int, int]:
     if template_path.is_file():
         template = submission.read_text(template_path)
     else:
-        template = pd.DataFrame({ID: table.index}).reindex(columns=list(COLUMNS_B))
+        template = pd.DataFrame({ID: table.index}).reindex(columns=submission.columns(table))
     unknown = template[ID][~template[ID].isin(table.index)]
     if len(unknown):
         raise UserError(f"{template_path}: patient {unknown.iloc[0]} has no prediction in {folder}; prepare the set again")
+    unscored = [c for c in template.columns if c != ID and (c not in table or table[c].isna().all())]
+    if unscored:
+        more = f" and {len(unscored) - 1} more" if len(unscored) > 1 else ""
+        raise UserError(
+            f"{template_path} asks for {unscored[0]}{more}, which no training patient of the set has a score for; "
+            "delete the column, or train on a set that scores it"
+        )
     temporary = submission.write(table, template, out)
     found = check.faults(submission.read_text(temporary), template)
     if found:

@@ -17,7 +17,7 @@ import pandas as pd
 from data import films as film_files
 from data.boxes import coco, labelme, yolo
 from data.boxes.joints import joint_of
-from data.boxes.mark import Mark, Picture
+from data.boxes.mark import Mark, Picture, original
 from data.report import Report
 from ra import anatomy, film, paths
 from ra.config import UserError
@@ -55,8 +55,9 @@ def read(files: tuple[Path, ...], films: pd.DataFrame, report: Report) -> pd.Dat
     """
     by_name = defaultdict(list)
     for row in films.itertuples():
-        for name in {Path(row.path).name, Path(row.path).stem}:
-            by_name[name].append(row)
+        name = Path(original(Path(row.path).name))
+        for key in (name.name, name.stem):
+            by_name[key].append(row)
     rows: dict[tuple[str, str], dict] = {}
     for path, picture in _pictures(files):
         own = by_name.get(picture.name) or by_name.get(Path(picture.name).stem, [])

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.boxes.mark import Mark, Picture, load_json, numbers
+from data.boxes.mark import Mark, Picture, load_json, numbers, original
 from ra.config import UserError
 
 NEEDED = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id", "bbox"), "categories": ("id", "name")}
-RENAMED = re.compile(r"_(bmp|jpe?g|png|tiff?)\.rf\.\w+\.\w+$", re.IGNORECASE)  # Roboflow: a_bmp.rf.<hash>.jpg was a.bmp
 
 
 def pictures(path: Path) -> Iterator[Picture]:
@@ -25,7 +23,7 @@ def pictures(path: Path) -> Iterator[Picture]:
         sides = (w, h) if w > 0 and h > 0 else (-1.0, -1.0)  # NaN would make it a point
         marks[str(note["image_id"])].append(Mark(joint, x + w / 2, y + h / 2, *sides))
     for image in coco["images"]:
-        name = RENAMED.sub(r".\1", Path(str(image["file_name"])).name)
+        name = original(Path(str(image["file_name"])).name)
         claimed = (image.get("width"), image.get("height"))
         yield Picture(name, path.name, tuple(marks[str(image["id"])]), claimed)
 

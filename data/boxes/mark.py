@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ra.config import UserError
+
+RENAMED = re.compile(r"_(bmp|jpe?g|png|tiff?)\.rf\.\w+\.\w+$", re.IGNORECASE)  # by Roboflow: a_bmp.rf.<hash>.jpg was a.bmp
 
 
 @dataclass(frozen=True)
@@ -51,3 +54,8 @@ def numbers(values: Any, count: int) -> list[float]:
     except (TypeError, ValueError, OverflowError):
         out = []
     return out if len(out) == count else [float("nan")] * count
+
+
+def original(name: str) -> str:
+    """A file's name before an annotation service renamed it."""
+    return RENAMED.sub(r".\1", name)

@@ -60,7 +60,7 @@ def read(root: Path, report: Report) -> Raw:
         report.warn("person in train and test", person)
 
     empty = [dict.fromkeys(BOUNDS, np.nan) for _ in ids["test"]]
-    tables = {"sites.parquet": (SITES, pd.DataFrame(_sites(patients["train"], grades) + _sites(patients["test"], empty)))}
+    tables = {"sites.parquet": (SITES, pd.DataFrame(site_rows(patients["train"], grades) + site_rows(patients["test"], empty)))}
     if (root / "train" / RATINGEN_CSV).is_file():
         percents = _percents(root / "train" / RATINGEN_CSV, ids["train"], report)
         tables["ratingen.parquet"] = (RATINGEN, _ratingen(patients["train"] + patients["test"], percents))
@@ -103,7 +103,7 @@ def _people(folder: Path, ids: list[str], split: str, report: Report) -> list[di
     return out
 
 
-def _sites(patients: list[dict], grades: list[dict[str, float]]) -> list[dict]:
+def site_rows(patients: list[dict], grades: list[dict[str, float]]) -> list[dict]:
     """89 rows of the sites table per patient: 86 sites and the three totals."""
     out = []
     for patient, row in zip(patients, grades, strict=True):
