@@ -22,6 +22,7 @@ from ra.tables import PROBABILITIES
 
 KEY = ["patient_id", "part", "joint"]
 FOLDERS = {"oof": "train", "test": "gold"}  # where the raw folder keeps the readers of a split
+OWN = {"oof": ("train", paths.ratingen), "test": ("test", paths.ratingen_gold)}  # where the set itself keeps its reader
 CDF = [f"c{k}" for k in range(agreement.N_PERCENT)]
 PER_GRADE = 51  # joints of each grade in the re-scoring set: the paper's 308 joints of 6 grades
 
@@ -67,15 +68,16 @@ class Readings:
 
 
 def readings(data: str, root: Path | None) -> dict[str, Readings]:
-    """Per split what the readers saw; out of fold reader 1 is the set's own table. Empty for a set without Ratingen scores."""
+    """Per split what the readers saw; reader 1 is the set's own table where it has one. Empty for a set without any scores."""
     out = {}
     for split, folder in FOLDERS.items():
         first, second, truth = (
             read_csv(root / folder / f"ratingen{who}.csv") if root else None for who in ("", "_reader2", "_truth")
         )
-        if split == "oof" and paths.ratingen(data).is_file():
-            table = tables.RATINGEN.read(paths.ratingen(data))
-            first = _reading(table[table.split == "train"].set_index(KEY).percent)
+        of, path = OWN[split]
+        if path(data).is_file():
+            table = tables.RATINGEN.read(path(data))
+            first = _reading(table[table.split == of].set_index(KEY).percent)
         if first is not None:
             out[split] = Readings(first.dropna(subset="grade"), second, truth)
     return out
@@ -94,9 +96,10 @@ class Prediction:
     cdf: np.ndarray | None = None
 
 
-def predict(data: str, run: str, split: str, index: pd.MultiIndex) -> Prediction:
-    """A run's answers in the index's order; those of several fold models are averaged first."""
-    table = tables.SCORES.read(paths.scores(data, 2, run, split))
+def predict(data: str, run: str | tuple[str, ...], split: str, index: pd.MultiIndex) -> Prediction:
+    """A run's answers in the index's order; those of several fold models, and of several runs, are averaged first."""
+    runs = (run,) if isinstance(run, str) else run
+    table = pd.concat([tables.SCORES.read(paths.scores(data, 2, name, split)) for name in runs])
     found = {prefix: _by_joint(table, prefix).reindex(index) for prefix in (RATINGEN, PERCENT, MEDIAN)}
     p = found[RATINGEN][list(PROBABILITIES[: agreement.N_GRADES])].to_numpy()
     mean, median = found[PERCENT].pred.to_numpy(), found[MEDIAN].pred.to_numpy()
@@ -104,8 +107,9 @@ def predict(data: str, run: str, split: str, index: pd.MultiIndex) -> Prediction
     likeliest = np.where(np.isnan(p).any(axis=1), of_percent, np.nan_to_num(p).argmax(axis=1))
     if np.isnan(mean).all():
         return Prediction(likeliest)
-    path = paths.run_dir(data, 2, run) / f"cdf_{split}.parquet"
-    cdf = pd.read_parquet(path).groupby(KEY)[CDF].mean().reindex(index).to_numpy(float) if path.is_file() else point(mean)
+    files = [paths.run_dir(data, 2, name) / f"cdf_{split}.parquet" for name in runs]
+    found = [pd.read_parquet(path) for path in files if path.is_file()]
+    cdf = pd.concat(found).groupby(KEY)[CDF].mean().reindex(index).to_numpy(float) if found else point(mean)
     return Prediction(likeliest, np.where(np.isnan(median), mean, median), mean, cdf)
 
 
