@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from ra import paths
-from ra.config import UserError
+from ra import dicom, greys, paths
+from ra.greys import FilmError
+
+T = TypeVar("T")
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".dcm")
-MIN_SIDE_PX, MAX_PIXELS = 16, 120_000_000
 JOINT_VIEW = "joint"  # the view of a film that is one joint's crop
 SWAPPED = (5, 6, 7, 8)  # EXIF orientations whose width is the upright picture's height
 
@@ -27,11 +29,6 @@ LOOK_PX = 128  # long side of the picture from which inversion is judged
 TEXTURE_WEIGHT, SURE = 0.2, 0.03  # of texture beside depth; the least contrast that counts
 
 JPEG_END = b"\xff\xd9"
-DEPTHS = (8, 10, 12, 14, 16)  # bits that detectors use; a 16-bit file holds any of them
-
-
-class FilmError(UserError):
-    """A file that is no readable film: names the file and the cure."""
 
 
 @dataclass(frozen=True)
@@ -94,38 +91,42 @@ def load(row: Any) -> np.ndarray:
 def read(path: str | Path, whole: bool = True) -> np.ndarray:
     """uint8 (H, W) of a JPG, PNG, BMP, TIFF or DICOM file: grey, EXIF turn applied, bones bright.
 
-    The content decides the format, not the name. 16-bit greys are scaled by their bit depth, DICOM by its LUTs and then
-    to the picture's own range. FilmError when the file is missing, empty, truncated or not such a picture.
-    whole: a whole limb, from which inversion can be judged; one joint's crop cannot tell, and is taken as it is.
+    The content decides the format, not the name. 16-bit greys are scaled by their bit depth, DICOM by its LUTs.
+    FilmError when the file is missing, empty, truncated or not such a picture.
+    whole: a whole limb, from which inversion can be judged; one joint's crop cannot tell, and is taken as it is. What
+    declares its greys (DICOM) is taken at its word.
     """
     data = _bytes(path)
-    decode = _decode_dicom if _is_dicom(data) else _decode_jpeg if data[:2] == b"\xff\xd8" else _decode_pillow
-    try:
-        grey = decode(data)
-    except FilmError as error:
-        raise FilmError(f"{path}: {error}") from None
-    except Exception as error:  # decoders raise anything at all on a damaged file
-        raise FilmError(f"{path} is damaged or not a picture ({_brief(error)}); export or download it again") from None
-    return np.ascontiguousarray(255 - grey if whole and is_inverted(grey) else grey)
+    declared = dicom.is_dicom(data)
+    decode = dicom.decode if declared else _decode_jpeg if data[:2] == b"\xff\xd8" else _decode_pillow
+    grey = _or_film_error(decode, data, path)
+    return np.ascontiguousarray(255 - grey if whole and not declared and looks_inverted(grey) else grey)
 
 
 def size(path: str | Path) -> tuple[int, int]:
     """(width_px, height_px) of the upright picture, from the header alone. FilmError as in `read`."""
     data = _bytes(path)
+    return _or_film_error(dicom.size if dicom.is_dicom(data) else _size_pillow, data, path)
+
+
+def declares_greys(path: str | Path) -> bool:
+    """Whether the file says which greys are bright, so that `read` never judges it from the picture: a DICOM file does."""
+    with Path(path).open("rb") as file:
+        return dicom.is_dicom(file.read(132))
+
+
+def _or_film_error(decode: Callable[[bytes], T], data: bytes, path: str | Path) -> T:
     try:
-        if _is_dicom(data):
-            import pydicom
-
-            header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
-            return int(header.Columns), int(header.Rows)
-        picture = Image.open(io.BytesIO(data))
-        swapped = picture.getexif().get(0x0112) in SWAPPED
-        return picture.size[::-1] if swapped else picture.size
-    except Exception as error:
-        raise FilmError(f"{path} is damaged or not a picture ({_brief(error)}); export or download it again") from None
+        return decode(data)
+    except FilmError as error:
+        raise FilmError(f"{path}: {error}") from None
+    except Exception as error:  # decoders raise anything at all on a damaged file
+        # a parser of DICOM may quote the patient, so only the others' words are told
+        why = "" if dicom.is_dicom(data) else f" ({_brief(error)})"
+        raise FilmError(f"{path} is damaged or not a picture{why}; export or download it again") from None
 
 
-def is_inverted(grey: np.ndarray) -> bool:
+def looks_inverted(grey: np.ndarray) -> bool:
     """True when the bones are dark: seen from the picture alone, whatever its collimation border.
 
     A limb lies in the middle of the exposed field and air at its rim, and bone has more texture than air; so on a film with
@@ -133,6 +134,9 @@ def is_inverted(grey: np.ndarray) -> bool:
     touch the edge (collimation, padding) are no part of the field. In doubt False: few films are inverted.
     """
     return bone_brightness(grey) < -SURE
+
+
+is_inverted = looks_inverted
 
 
 def bone_brightness(grey: np.ndarray) -> float:
@@ -236,17 +240,10 @@ def _brief(error: Exception) -> str:
     return " ".join(text.split())[:120]
 
 
-def _check_size(width: int, height: int) -> None:
-    if min(width, height) < MIN_SIDE_PX:
-        raise FilmError(f"{width} x {height} px is too small for a film; export it at full size")
-    if width * height > MAX_PIXELS:
-        raise FilmError(f"{width} x {height} px is more than any film has; export it again")
-
-
 def _decode_jpeg(data: bytes) -> np.ndarray:
     """OpenCV is fast, but some versions fill with grey what a file lacks: the end marker tells, or Pillow, which is strict."""
     picture = Image.open(io.BytesIO(data))
-    _check_size(*picture.size)
+    greys.check_size(*picture.size)
     if not data.rstrip(b"\0\r\n").endswith(JPEG_END):
         if JPEG_END not in data or data.endswith(bytes(64)):  # an unfinished download may be padded with zeros
             raise FilmError("the file is truncated; export or download it again")
@@ -257,52 +254,19 @@ def _decode_jpeg(data: bytes) -> np.ndarray:
     return _decode_pillow(data) if grey is None else grey
 
 
+def _size_pillow(data: bytes) -> tuple[int, int]:
+    picture = Image.open(io.BytesIO(data))
+    greys.check_size(*picture.size)
+    swapped = picture.getexif().get(0x0112) in SWAPPED
+    return picture.size[::-1] if swapped else picture.size
+
+
 def _decode_pillow(data: bytes) -> np.ndarray:
     picture = Image.open(io.BytesIO(data))
     if f".{picture.format.lower()}" not in (*SUFFIXES, ".mpo"):
         raise FilmError(f"{picture.format} is not a format of films; export it as JPG, PNG, BMP, TIFF or DICOM")
-    _check_size(*picture.size)
+    greys.check_size(*picture.size)
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith(("I", "F")):
-        return _scale_depth(np.asarray(picture))
+        return greys.by_depth(np.asarray(picture))
     return np.asarray(picture.convert("L"))
-
-
-def _scale_depth(values: np.ndarray) -> np.ndarray:
-    """uint8 of greys of more than 8 bits: by the least usual bit depth that holds them, or by range when none does."""
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite([low, high]).all():
-        raise FilmError("the picture holds values that are no numbers; export it again")
-    if values.dtype.kind in "iu" and low >= 0:
-        low, high = 0.0, float(next((2**bits - 1 for bits in DEPTHS if high < 2**bits), high))
-    return _to_uint8(values, low, high)
-
-
-def _to_uint8(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    scaled = (values.astype(np.float32) - low) * np.float32(255 / max(high - low, 1e-9))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-
-
-def _is_dicom(data: bytes) -> bool:
-    return data[128:132] == b"DICM"
-
-
-def _decode_dicom(data: bytes) -> np.ndarray:
-    """Modality LUT, then VOI LUT, then the picture's range without padding to 0..255, then MONOCHROME1 turned (PS3.3 C.11)."""
-    import pydicom
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
-
-    film = pydicom.dcmread(io.BytesIO(data))
-    if "PixelData" not in film:
-        raise FilmError("the DICOM file holds no picture; export the image, not a report or a directory")
-    if int(film.get("NumberOfFrames") or 1) > 1:
-        raise FilmError("the DICOM file holds several frames; export one film per file")
-    _check_size(int(film.Columns), int(film.Rows))
-    stored = pixel_array(film)
-    if stored.ndim == 3:
-        return cv2.cvtColor(_scale_depth(stored), cv2.COLOR_RGB2GRAY)
-    values = apply_voi_lut(apply_modality_lut(stored, film), film)
-    padding = film.get("PixelPaddingValue")
-    shown = values[stored != padding] if padding is not None and (stored != padding).any() else values
-    grey = _to_uint8(values, float(shown.min()), float(shown.max()))
-    return 255 - grey if film.PhotometricInterpretation == "MONOCHROME1" else grey

@@ -1,0 +1,77 @@
+"""What every picture file shares: how large a film may be, and how stored values become uint8 greys."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ra.config import UserError
+
+MIN_SIDE_PX, MAX_PIXELS = 16, 60_000_000  # the largest real films have 6000 x 8000 pixels
+DEPTHS = (8, 10, 12, 14, 16)  # bits that detectors use; a 16-bit file holds any of them
+MAX_BYTES = 300_000_000  # of a film's file
+BLOCK = 1 << 22  # pixels converted at a time: no copy of a whole film in a wider type
+
+
+class FilmError(UserError):
+    """A file that is no readable film: names the file and the cure."""
+
+
+def check_size(width: int, height: int) -> None:
+    """FilmError unless a film may have this many pixels."""
+    if min(width, height) < MIN_SIDE_PX:
+        raise FilmError(f"{width} x {height} px is too small for a film; export it at full size")
+    if width * height > MAX_PIXELS:
+        raise FilmError(f"{width} x {height} px is more than any film has; export it again")
+
+
+def depth(low: int, high: int, most: int = 16) -> int:
+    """The least usual bit depth, at most `most`, that holds stored values low..high; negative ones take half its range."""
+    return min(most, next((bits for bits in DEPTHS if floor(low, bits) <= low and high < floor(low, bits) + (1 << bits)), most))
+
+
+def floor(low: int, bits: int) -> int:
+    """The least value that `bits` hold when the least one used is low: 0, or below it when there are negative ones."""
+    return -(1 << (bits - 1)) if low < 0 else 0
+
+
+def share(values: np.ndarray, low: int, high: int, most: int = 16) -> np.ndarray:
+    """float64 0..1 of stored values whose used ones are low..high: their place in the range of the depth that holds them."""
+    bits = depth(low, high, most)
+    return (values - floor(low, bits)) / float((1 << bits) - 1)
+
+
+def to_uint8(shares: np.ndarray) -> np.ndarray:
+    """uint8 of 0..1, clipped."""
+    return np.rint(np.clip(shares, 0, 1) * 255).astype(np.uint8)
+
+
+def look_up(table: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """table[words], block by block: numpy would widen all the indices to 64 bits at once."""
+    out = np.empty(words.shape, table.dtype)
+    flat, into = words.reshape(-1), out.reshape(-1)
+    for start in range(0, flat.size, BLOCK):
+        np.take(table, flat[start : start + BLOCK], out=into[start : start + BLOCK])
+    return out
+
+
+def counts(words: np.ndarray, n: int) -> np.ndarray:
+    """int64 (n,): how often each stored word occurs."""
+    flat, total = words.reshape(-1), np.zeros(n, np.int64)
+    for start in range(0, flat.size, BLOCK):
+        total += np.bincount(flat[start : start + BLOCK], minlength=n)
+    return total
+
+
+def by_depth(values: np.ndarray) -> np.ndarray:
+    """uint8 of greys of more than 8 bits: by the least usual depth that holds them, or by range when none does."""
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise FilmError("the picture holds values that are no numbers; export it again")
+    if values.dtype.kind in "iu" and low >= 0 and high < 1 << DEPTHS[-1]:
+        low, high = 0.0, float((1 << depth(0, int(high))) - 1)
+    out = np.empty(values.shape, np.uint8)
+    step = max(1, BLOCK // values.shape[1])
+    for top in range(0, len(values), step):
+        rows = values[top : top + step].astype(np.float64)
+        out[top : top + step] = to_uint8((rows - low) / max(high - low, 1e-9))
+    return out
