@@ -28,6 +28,8 @@ def make(patients: pd.DataFrame, n_folds: int, seed: int) -> pd.DataFrame:
     if persons < n_folds:
         raise UserError(f"{persons} training persons cannot make {n_folds} folds; use --folds {max(2, persons)} or add patients")
     stratum = pd.cut(patients.total, [-np.inf, *STRATA, np.inf]).cat.codes.to_numpy()
+    if np.bincount(stratum + 1).max() < n_folds:  # a handful of patients, nothing to spread
+        stratum = np.zeros_like(stratum)
     ordered = patients.assign(stratum=stratum).sort_values("patient_id", ignore_index=True)
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     fold = np.empty(len(ordered), dtype=int)

@@ -76,9 +76,7 @@ def read(root: Path, report: Report, columns: dict[str, str]) -> Raw:
     _count_people(tables[0], rows, report)
     shown = _films_of_rows(tables[0], rows, films(root), root, report)
     if not any(shown):
-        raise UserError(
-            f"{tables[0]}: no row names a film of a hand below {root}; the first names {sheet.shown(rows[0]['file'])!r}"
-        )
+        raise UserError(f"{tables[0]}: no row names a film of a hand, the first names {sheet.shown(rows[0]['file'])}; correct them")
     patients = _patients(tables[0], rows, totals, shown, root)
     for person in sorted(_persons(patients, "train") & _persons(patients, "test")):
         report.warn("person in train and test", person)
@@ -189,7 +187,7 @@ def _patients(path: Path, rows: list[sheet.Row], totals: list[dict], shown: list
         given = row.get("patient", "") if row.get("patient", "").lower() not in sheet.EMPTY else None
         named = film_files.NAMED.fullmatch(patient_id)
         persons.append(given or (tags and tags.person) or (named["patient"] if named else patient_id))
-        days.append(_day(path, row) or (date.fromisoformat(tags.date) if tags and tags.date else None))
+        days.append(_day(path, row, tags))
     return [
         {"patient_id": i, "person_id": person, "visit": visit, "split": _split(path, row, of[anatomy.TOTAL])}
         for i, person, visit, row, of in zip(ids, persons, _visits(persons, days), rows, totals, strict=True)
@@ -228,20 +226,23 @@ def _headers(shown: list[Shown]) -> list[Tags | None]:
     return [found.get(path) for path in firsts]
 
 
-def _day(path: Path, row: sheet.Row) -> date | None:
+def _day(path: Path, row: sheet.Row, tags: Tags | None) -> date:
+    """The day that the row gives, else the header; the last of all days where neither does."""
     try:
-        return sheet.day(row.get("date", ""))
+        return sheet.day(row.get("date", "")) or sheet.day(tags.date or "" if tags else "") or date.max
     except ValueError:
         cell = row["date"][:80]
-        raise UserError(f"{path}: {sheet.shown(row['file'])} date is {cell!r}; write it as 2012-04-03 (year-month-day)") from None
+        raise UserError(
+            f"{path}: {sheet.shown(row['file'])} date is {cell!r}; write it as 2012-04-03 or 3.4.2012 (day.month.year)"
+        ) from None
 
 
-def _visits(persons: list[str], days: list[date | None]) -> list[int]:
-    """1, 2 .. by a person's dates, the same on the same day; films without a date come after those with one."""
+def _visits(persons: list[str], days: list[date]) -> list[int]:
+    """1, 2 .. by a person's days, the same on the same day; films without a date come last."""
     of: dict[str, set[date]] = {}
     for person, taken in zip(persons, days, strict=True):
-        of.setdefault(person, set()).add(taken or date.max)
-    return [sorted(of[person]).index(taken or date.max) + 1 for person, taken in zip(persons, days, strict=True)]
+        of.setdefault(person, set()).add(taken)
+    return [sorted(of[person]).index(taken) + 1 for person, taken in zip(persons, days, strict=True)]
 
 
 def _split(path: Path, row: sheet.Row, total: float) -> str:
