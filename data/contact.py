@@ -49,9 +49,9 @@ def burdens(films: pd.DataFrame, sites: pd.DataFrame | None) -> pd.Series:
 
 def chosen(films: pd.DataFrame, burden: pd.Series) -> list:
     """Index labels of twenty films (or all): every part and split in turn, of each the healthy, the worst and those between."""
-    shuffled = films.sample(frac=1, random_state=0)
+    shuffled = films.sample(frac=1, random_state=0).sort_values(["split", "part"], ascending=[False, True], kind="stable")
     queues = []
-    for _, group in shuffled.groupby(["split", "part"], sort=True):
+    for _, group in shuffled.groupby(["split", "part"], sort=False):
         labels = list(burden[group.index].sort_values(kind="stable", na_position="last").index)
         spread = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), COLUMNS * ROWS)).round().astype(int))
         queues.append([labels[k] for k in (*spread[::-2], *spread[-2::-2])])  # the worst first, then down, then those left out
