@@ -70,9 +70,15 @@ def _check_header(path: Path, header: list[str], required: list[str], strict: bo
 def by_role(path: Path, names: dict[str, str], usual: dict[str, str], needed: Iterable[str]) -> list[Row]:
     """Rows by role. names, usual: role -> column, as given and by default; other columns are not read.
 
-    UserError when a role that is needed, or that got a name of its own, has no column; any other one may be absent.
+    UserError when a role that is needed, or that got a name of its own, has no column; any other one may be absent, unless a
+    column that is not read has almost its name.
     """
     rows = read(path, (), strict=False)
+    for role, name in names.items():
+        unread = {column.lower(): column for column in rows[0] if column not in names.values()} if name not in rows[0] else {}
+        if near := difflib.get_close_matches(name.lower(), unread, n=1, cutoff=0.8):
+            column = unread[near[0]]
+            raise UserError(f"{path} has no column {name!r}, but {column!r}; --column {role}={column!r} reads it, else rename it")
     for role, name in names.items():
         if name not in rows[0] and (role in needed or name != usual[role]):
             by_lower = {column.lower(): column for column in rows[0]}
