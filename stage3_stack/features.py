@@ -176,7 +176,7 @@ def total_features(cohort: Cohort, rows: np.ndarray, grades: np.ndarray, target:
             out |= {f"{prefix}:{'own' if name == target else name}": log_score(value) for name, value in own.items()}
         out |= _patient_features(m, rows, grades, target, cohort.scored)
     seen = opinion([m for m in cohort.members if m.moments is not None])[rows]
-    out["count"] = np.log2(1 + np.nansum(seen[..., ANY], axis=1))
+    out["count"] = np.log2(1 + np.nansum(np.where(cohort.scored, seen[..., ANY], np.nan), axis=1))
     out["worst"] = log_score(grades.max(axis=1))
     out["half_grade"] = np.log2(1 + (grades > 0.5).sum(axis=1))
     return np.stack(list(out.values()), axis=-1), list(out)

@@ -198,7 +198,7 @@ class Report:
         for split, gold in self.gold.items():
             for score in RANKED:
                 best = self.best_member(score)
-                if best is None:
+                if best is None or score not in metrics.scored(gold):
                     continue
                 pair = (self.rows["blend", self._blend][split], self.rows["member", best][split])
                 out.append(f"{split} {score.upper()}: blend - {best} = {difference_text(*pair, gold, score)}")

@@ -1,0 +1,102 @@
+"""Stage 3 on a set that scores some sites alone: nothing is learned, written or scored where nobody looked."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import stage3_world
+
+from ra import config, manifest, paths, tables
+from ra.anatomy import BY_COLUMN, COLUMNS_B, OVERALL, SITES
+from ra.config import UserError
+from stage3_stack import check, outputs, score, submission, submit, train
+from stage3_stack import cohort as cohorts
+from stage3_stack.features import total_features
+from stage3_stack.recipe import Recipe
+
+HANDS = [c for c in COLUMNS_B if c in BY_COLUMN and c[1] == "H"]
+MEMBERS = ["m0", "m1", "film", "total0", "eroded"]
+RECIPE = {
+    "members": MEMBERS,
+    "inner_folds": 2,
+    "bags": 2,
+    "site_learners": [{"name": "mean"}, {"name": "ridge"}],
+    "total_learners": [{"name": "mean"}, {"name": "ridge"}],
+}
+
+
+def stack(data: str, keep) -> pd.DataFrame:
+    """Train on the sites whose rows `keep` marks, members unchanged; the out-of-fold predictions as a submission."""
+    sites = tables.SITES.read(paths.sites(data))
+    tables.SITES.write(sites.assign(target=sites.target.where(keep(sites))), paths.sites(data))
+    recipe = config.build(Recipe, RECIPE, "test")
+    made = manifest.Run(paths.run_dir(data, 3, "blend"), recipe, [paths.sites(data)], True)
+    made.begin()
+    train.fit(data, recipe, made)
+    return outputs.read_scores(made.folder / "oof.parquet")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A world whose members see feet, and whose readers scored hands and gave no totals."""
+    folder = tmp_path_factory.mktemp("hands")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RA_DATA", str(folder))
+        patch.setenv("RA_SUBMISSIONS", str(folder / "submissions"))
+        made = stage3_world.make("s", n_train=40, n_test=12, noise=(0.9, 1.0))
+        yield made | {"oof": stack("s", lambda sites: sites.part.isin(["LH", "RH"]))}
+
+
+def test_feet_that_nobody_scored_are_not_predicted(world):
+    oof = world["oof"]
+    feet = [c for c in BY_COLUMN if c[1] == "F"]
+    assert oof[feet].isna().all(axis=None) and oof[HANDS].notna().all(axis=None)
+    learners = outputs.read_learners(paths.run_dir("s", 3, "blend") / "learners.parquet")
+    assert all(table[feet].isna().all(axis=None) for table in learners.values())
+
+
+@pytest.mark.usefixtures("world")
+def test_totals_do_not_depend_on_what_members_see_in_feet():
+    cohort = cohorts.load("s", tuple(MEMBERS))
+    grades = np.where(cohort.scored, np.random.default_rng(0).uniform(0, 3, (cohort.n_train, len(SITES))), 0.0)
+    before = {target: total_features(cohort, cohort.train, grades, target)[0] for target in cohorts.TARGETS}
+    for member in cohort.members:
+        for values in (member.moments, member.ratingen):
+            if values is not None:
+                values[:, ~cohort.scored] = 4.0
+        if member.films is not None:
+            member.films[:, 4:] = 50.0
+    for target, features in before.items():
+        np.testing.assert_array_equal(total_features(cohort, cohort.train, grades, target)[0], features)
+    sums = pd.DataFrame(cohort.grades).sum(axis=1)
+    np.testing.assert_array_equal(cohort.totals[:, 0], sums)
+
+
+def test_a_submission_has_the_columns_that_are_scored(world, capsys, tmp_path, monkeypatch):
+    submit.submit("s", "blend", "s")
+    made = submission.read_text(paths.submission("s"))
+    assert list(made.columns) == ["Patient_ID", *HANDS] and (made != "").all(axis=None)
+    assert check.faults(made, made) == [] and len(check.faults(made.drop(columns=HANDS[0]), made)) == 1
+    gold = tmp_path / "gold.csv"
+    one_hand = world["gold"][HANDS].copy()
+    one_hand.loc[one_hand.index[0], [c for c in HANDS if c[0] == "R"]] = np.nan
+    one_hand.to_csv(gold)
+    monkeypatch.setattr(sys, "argv", ["score", str(paths.submission("s")), str(gold)])
+    capsys.readouterr()
+    score.run()
+    scores = json.loads(capsys.readouterr().out)
+    assert list(scores) == ["sc2", "sc2_hand", "sc3", "sc3_hand"] and all(0 < v < 2 for v in scores.values())
+    wanted = world["gold"].reset_index().assign(**dict.fromkeys(world["gold"], ""))
+    wanted[["Patient_ID", "RF_mtp_J__2", "LH_pip_E__2"]].to_csv(paths.work("s") / "template.csv", index=False)
+    with pytest.raises(UserError, match="asks for RF_mtp_J__2, which no training patient"):
+        submit.submit("s", "blend", "s")
+
+
+@pytest.mark.usefixtures("world")
+def test_one_finding_of_one_hand():
+    oof = stack("s", lambda sites: (sites.part == "LH") & (sites.finding == "erosion"))
+    scored = [c for c in BY_COLUMN if c.startswith("LH") and "_E__" in c]
+    assert oof[scored].notna().all(axis=None) and oof.drop(columns=[*scored, *OVERALL.values()]).isna().all(axis=None)
+    assert oof[OVERALL["erosion"]].notna().all() and oof[OVERALL["narrowing"]].isna().all()
