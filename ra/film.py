@@ -5,8 +5,8 @@ Pixel coordinates: x to the right, y down, (0, 0) the centre of the first pixel.
 
 from __future__ import annotations
 
-import io
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +14,17 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
 
-from ra import dicom, greys, paths
-from ra.greys import FilmError
+from ra import dicom, paths, raster
+from ra.greys import MAX_BYTES, FilmError
 
 T = TypeVar("T")
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".dcm")
 JOINT_VIEW = "joint"  # the view of a film that is one joint's crop
-SWAPPED = (5, 6, 7, 8)  # EXIF orientations whose width is the upright picture's height
 
 LOOK_PX = 128  # long side of the picture from which inversion is judged
 TEXTURE_WEIGHT, SURE = 0.2, 0.03  # of texture beside depth; the least contrast that counts
-
-JPEG_END = b"\xff\xd9"
 
 
 @dataclass(frozen=True)
@@ -98,21 +94,19 @@ def read(path: str | Path, whole: bool = True) -> np.ndarray:
     """
     data = _bytes(path)
     declared = dicom.is_dicom(data)
-    decode = dicom.decode if declared else _decode_jpeg if data[:2] == b"\xff\xd8" else _decode_pillow
-    grey = _or_film_error(decode, data, path)
+    grey = _or_film_error(dicom.decode if declared else raster.decode, data, path)
     return np.ascontiguousarray(255 - grey if whole and not declared and looks_inverted(grey) else grey)
 
 
 def size(path: str | Path) -> tuple[int, int]:
     """(width_px, height_px) of the upright picture, from the header alone. FilmError as in `read`."""
     data = _bytes(path)
-    return _or_film_error(dicom.size if dicom.is_dicom(data) else _size_pillow, data, path)
+    return _or_film_error(dicom.size if dicom.is_dicom(data) else raster.size, data, path)
 
 
 def declares_greys(path: str | Path) -> bool:
     """Whether the file says which greys are bright, so that `read` never judges it from the picture: a DICOM file does."""
-    with Path(path).open("rb") as file:
-        return dicom.is_dicom(file.read(132))
+    return dicom.is_dicom(_bytes(path, 132))
 
 
 def _or_film_error(decode: Callable[[bytes], T], data: bytes, path: str | Path) -> T:
@@ -144,7 +138,8 @@ def bone_brightness(grey: np.ndarray) -> float:
     stride = max(1, max(grey.shape) // (4 * LOOK_PX))
     small = np.ascontiguousarray(grey[::stride, ::stride])  # averaging all pixels would cost as much as decoding them
     scale = LOOK_PX / max(small.shape)
-    small = cv2.resize(small, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else small
+    if scale < 1:
+        small = cv2.resize(small, [max(1, round(scale * n)) for n in small.shape[::-1]], interpolation=cv2.INTER_AREA)
     small = small.astype(np.float32)
     field = _exposed_field(small)
     low, high = np.percentile(small[field], (1, 99))
@@ -223,13 +218,21 @@ def mirror_x(x_px: np.ndarray | float, width_px: int) -> np.ndarray | float:
     return width_px - 1 - x_px
 
 
-def _bytes(path: str | Path) -> bytes:
+def _bytes(path: str | Path, most: int = -1) -> bytes:
+    """What the file holds, or its first bytes; FilmError when that cannot be or could not be a film."""
     try:
-        data = Path(path).read_bytes()
+        about = Path(path).stat()  # before it is opened: a pipe would wait for ever
+        if not stat.S_ISREG(about.st_mode):
+            raise FilmError(f"{path} cannot be read (it is a folder or a device); give a readable picture file")
+        if about.st_size > MAX_BYTES:
+            raise FilmError(f"{path} has {about.st_size / 1e6:.0f} MB, more than any film; export it again")
+        with Path(path).open("rb") as file:
+            data = file.read(most)
     except FileNotFoundError:
         raise FilmError(f"{path} does not exist; check the folder and the name") from None
-    except (IsADirectoryError, PermissionError) as error:
-        raise FilmError(f"{path} cannot be read ({error.strerror}); give a readable picture file") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        why = getattr(error, "strerror", None) or "no name of a file"
+        raise FilmError(f"{path} cannot be read ({why}); give a readable picture file") from None
     if not data:
         raise FilmError(f"{path} is empty (0 bytes); export or download it again")
     return data
@@ -238,35 +241,3 @@ def _bytes(path: str | Path) -> bytes:
 def _brief(error: Exception) -> str:
     text = re.sub(r"<_io\.BytesIO[^>]*>", "the file", str(error) or type(error).__name__)
     return " ".join(text.split())[:120]
-
-
-def _decode_jpeg(data: bytes) -> np.ndarray:
-    """OpenCV is fast, but some versions fill with grey what a file lacks: the end marker tells, or Pillow, which is strict."""
-    picture = Image.open(io.BytesIO(data))
-    greys.check_size(*picture.size)
-    if not data.rstrip(b"\0\r\n").endswith(JPEG_END):
-        if JPEG_END not in data or data.endswith(bytes(64)):  # an unfinished download may be padded with zeros
-            raise FilmError("the file is truncated; export or download it again")
-        return _decode_pillow(data)
-    if picture.mode == "CMYK":
-        return _decode_pillow(data)
-    grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    return _decode_pillow(data) if grey is None else grey
-
-
-def _size_pillow(data: bytes) -> tuple[int, int]:
-    picture = Image.open(io.BytesIO(data))
-    greys.check_size(*picture.size)
-    swapped = picture.getexif().get(0x0112) in SWAPPED
-    return picture.size[::-1] if swapped else picture.size
-
-
-def _decode_pillow(data: bytes) -> np.ndarray:
-    picture = Image.open(io.BytesIO(data))
-    if f".{picture.format.lower()}" not in (*SUFFIXES, ".mpo"):
-        raise FilmError(f"{picture.format} is not a format of films; export it as JPG, PNG, BMP, TIFF or DICOM")
-    greys.check_size(*picture.size)
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith(("I", "F")):
-        return greys.by_depth(np.asarray(picture))
-    return np.asarray(picture.convert("L"))

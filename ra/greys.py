@@ -60,18 +60,3 @@ def counts(words: np.ndarray, n: int) -> np.ndarray:
     for start in range(0, flat.size, BLOCK):
         total += np.bincount(flat[start : start + BLOCK], minlength=n)
     return total
-
-
-def by_depth(values: np.ndarray) -> np.ndarray:
-    """uint8 of greys of more than 8 bits: by the least usual depth that holds them, or by range when none does."""
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite([low, high]).all():
-        raise FilmError("the picture holds values that are no numbers; export it again")
-    if values.dtype.kind in "iu" and low >= 0 and high < 1 << DEPTHS[-1]:
-        low, high = 0.0, float((1 << depth(0, int(high))) - 1)
-    out = np.empty(values.shape, np.uint8)
-    step = max(1, BLOCK // values.shape[1])
-    for top in range(0, len(values), step):
-        rows = values[top : top + step].astype(np.float64)
-        out[top : top + step] = to_uint8((rows - low) / max(high - low, 1e-9))
-    return out

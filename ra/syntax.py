@@ -187,6 +187,8 @@ def _jpeg_2000(frame: bytes, layout: Layout) -> tuple[np.ndarray, Layout]:
 
 def _frame_bits(frame: bytes, layout: Layout) -> int:
     """Precision that a JPEG stream's frame header declares; FilmError when it is not the dataset's picture."""
+    if not frame.rstrip(b"\0").endswith(b"\xff\xd9"):  # decoders fill with grey what a stream lacks
+        raise FilmError(DAMAGED)
     at = 2
     while at + 10 <= len(frame) and frame[at] == 0xFF:
         marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")

@@ -11,7 +11,7 @@ from ra.paths import ROOT
 PACKAGES = ("ra", "data", "stage1_detect", "stage2_score", "stage3_stack")
 ORDER = (  # imports go left
     "anatomy", "paths", "config", "gate", "tables", "folds", "manifest",
-    "greys", "syntax", "pixels", "dicom", "film", "metrics", "agreement", "track",
+    "greys", "syntax", "pixels", "dicom", "raster", "film", "metrics", "agreement", "track",
 )  # fmt: skip
 LEARNERS = {"torch", "torchvision", "timm", "ultralytics", "albumentations", "lightgbm"}  # seconds to import
 TORCH = {"torch", "torchvision", "timm", "ultralytics", "albumentations"}
