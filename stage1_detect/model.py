@@ -14,17 +14,43 @@ from ultralytics.utils import SETTINGS
 from ra.anatomy import ALL_JOINTS
 from ra.config import UserError
 from stage1_detect import template
+from stage1_detect.experiment import SHIPPED
 
 TRACKERS = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "wandb", "tensorboard")
 SETTINGS.update({key: False for key in TRACKERS if key in SETTINGS})
 
-SHIPPED = Path(__file__).parent / "weights" / "joints.safetensors"
+
+class Unmarked:
+    """The classification loss without what the boxes' file does not tell: a joint without a box is no background there.
+
+    known: (B, 28) float, 0 for the classes of joints that may lie on a film unmarked.
+    """
+
+    def __init__(self) -> None:
+        self.known: torch.Tensor | None = None
+
+    def __call__(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(scores, targets, reduction="none")
+        return loss if self.known is None else loss * self.known[:, None].to(loss)
 
 
 class JointModel(DetectionModel):
     """ultralytics' network whose passes run in bfloat16 on processors that multiply it natively; losses stay in float32."""
 
     half_on_cpu = False
+    marked: dict[str, list[float]] | None = None  # picture -> 1 per class, 0 where the class may be there unmarked
+
+    def loss(self, batch, preds=None):
+        """As DetectionModel.loss, without the classes that are not `marked`."""
+        if not self.marked:
+            return super().loss(batch, preds)
+        if getattr(self, "criterion", None) is None:
+            self.criterion = self.init_criterion()
+        bce = Unmarked()
+        bce.known = torch.tensor([self.marked[Path(name).name] for name in batch["im_file"]], device=batch["img"].device)
+        for head in ("one2many", "one2one"):  # networks with two heads have a loss for each
+            getattr(self.criterion, head, self.criterion).bce = bce
+        return super().loss(batch, preds)
 
     def predict(self, x, *args, **kwargs):
         """As DetectionModel.predict, with float32 results."""
@@ -55,20 +81,28 @@ def build(architecture: str) -> JointModel:
     return model
 
 
-def save(model: torch.nn.Module, path: Path, architecture: str, imgsz: int) -> None:
-    """Weights as half-precision safetensors, with what is needed to build the network again."""
+def save(
+    model: torch.nn.Module, path: Path, architecture: str, imgsz: int, shapes: dict[str, template.Shape] | None = None
+) -> None:
+    """Weights as half-precision safetensors, with what is needed to build the network again and the shapes that go with it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
         k: v.detach().cpu().half().contiguous() if v.is_floating_point() else v.cpu() for k, v in model.state_dict().items()
     }
     temporary = path.with_suffix(".tmp")
-    save_file(tensors, temporary, metadata={"architecture": architecture, "imgsz": str(imgsz), "joints": " ".join(ALL_JOINTS)})
+    metadata = {"architecture": architecture, "imgsz": str(imgsz), "joints": " ".join(ALL_JOINTS)}
+    save_file(tensors, temporary, metadata=metadata | ({"shapes": template.dumps(shapes)} if shapes else {}))
     temporary.replace(path)
 
 
 def load(path: Path, device: str = "cpu") -> tuple[JointModel, int]:
     """The network of a safetensors file, ready to predict, and the input size it was trained at."""
+    return detector(path, device)[:2]
+
+
+def detector(path: Path, device: str = "cpu") -> tuple[JointModel, int, dict[str, template.Shape]]:
+    """Network, input size and shapes of a safetensors file; the shapes that ship where it has none of a limb."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -81,12 +115,13 @@ def load(path: Path, device: str = "cpu") -> tuple[JointModel, int]:
         raise UserError(f"detector weights {path} are for other joints; give a .safetensors file that stage 1 wrote")
     model = build(metadata["architecture"])
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
-    return model.eval().to(device), int(metadata["imgsz"])
+    shapes = template.load() | template.loads(metadata.get("shapes", "{}"))
+    return model.eval().to(device), int(metadata["imgsz"]), shapes
 
 
 def shipped(device: str = "cpu") -> tuple[JointModel, int, dict[str, template.Shape]]:
     """The detector that comes with the project: network, input size, shapes."""
-    return *load(SHIPPED, device), template.load()
+    return detector(SHIPPED, device)
 
 
 def device_of(flag: str) -> str:

@@ -49,10 +49,10 @@ def run() -> None:
     if not films:
         raise UserError(f"--films {args.films} holds no films; wanted files ending in {' '.join(FILMS)}")
 
-    from stage1_detect import model, template
+    from stage1_detect import model
     from stage1_detect.read import read_all, rows
 
-    detector = *model.load(args.weights or model.SHIPPED, model.device_of(args.device)), template.load()
+    detector = model.detector(args.weights or model.SHIPPED, model.device_of(args.device))
     found, quality, faults = [], [], 0
     jobs = [(partial(film.read, path), part_of(path)) for path in films]
     for path, reading in zip(films, read_all(detector, jobs, "films"), strict=True):

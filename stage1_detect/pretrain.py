@@ -23,15 +23,17 @@ def run() -> None:
     args = parser.parse_args()
     settings = config.load(Detector, args.config, args.sets)
     films, boxes = FILMS.read(paths.films(args.data)), BOXES.read(paths.truth_boxes(args.data))
-    template.save(template.from_boxes(films, boxes), args.out / "template.json")
+    shapes = template.from_boxes(films, boxes)
+    template.save(shapes, args.out / "template.json")
 
     from stage1_detect import data, engine, model
 
     pictures = list(data.export(films, boxes, settings.imgsz, paths.work(args.data) / "pictures").values())
     yaml_file = data.write_yaml(paths.work(args.data) / "pretrain", pictures, pictures[:8])
     log = track.Log(paths.work(args.data) / "pretrain" / "log.csv", args.wandb, "pretrain")
-    start = None if settings.start == "scratch" else model.load(model.SHIPPED)[0]
-    loss = engine.train(settings, yaml_file, start, args.out / "joints.safetensors", model.device_of(args.device), log.row)
+    start = None if settings.start == "scratch" else model.load(settings.weights())[0]
+    target, device = args.out / "joints.safetensors", model.device_of(args.device)
+    loss = engine.train(settings, yaml_file, start, target, device, log.row, shapes=shapes)
     log.close()
     print(f"{len(pictures)} films, {settings.epochs} epochs, loss {loss:.3f} -> {args.out / 'joints.safetensors'}")
 

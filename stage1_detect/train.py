@@ -2,7 +2,8 @@
 
     python -m stage1_detect.train --data phantom-demo --config stage1_detect/configs/demo/yolo.yaml
 
-A set without joint boxes is read by the shipped weights as they are; they have seen none of its films.
+A set without joint boxes is read by the starting weights as they are; they have seen none of its films. Those that ship, or
+another set's: --set start=data/work/SET/stage1/yolo/fold_0/best.safetensors
 """
 
 from __future__ import annotations
@@ -15,9 +16,6 @@ import pandas as pd
 from ra import config, folds, manifest, paths, track
 from ra.tables import BOXES, FILMS, box_error_frac
 from stage1_detect.experiment import Detector
-from stage1_detect.template import FILE
-
-SHIPPED = FILE.with_name("joints.safetensors")
 
 
 def run() -> None:
@@ -25,7 +23,7 @@ def run() -> None:
     args = parser.parse_args()
     settings = config.load(Detector, args.config, args.sets)
     name = Path(args.config).stem
-    inputs = [paths.films(args.data), paths.folds(args.data), SHIPPED]
+    inputs = [paths.films(args.data), paths.folds(args.data), settings.weights()]
     inputs += [paths.truth_boxes(args.data)] if paths.truth_boxes(args.data).is_file() else []
     this = manifest.Run(paths.run_dir(args.data, 1, name), settings, inputs, args.force)
     if not this.begin():
@@ -63,16 +61,16 @@ def null_boxes(films: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFram
 
 def detected_boxes(films: pd.DataFrame, settings: Detector, args, name: str) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     """Boxes of the fold models: a training film by the model that never saw it, a test film by the median of all."""
-    from stage1_detect import finetune, model
+    from stage1_detect import adapt, model
 
     training = films[films.split == "train"]
     if not paths.truth_boxes(args.data).is_file() or settings.epochs == 0:
-        detectors = {-1: model.shipped(model.device_of(args.device))}
+        detectors = {-1: model.detector(settings.weights(), model.device_of(args.device))}
     else:
         boxes = BOXES.read(paths.truth_boxes(args.data))
         folder = paths.run_dir(args.data, 1, name)
         log = track.Log(folder / "log.csv", args.wandb, f"stage1-{name}", config.as_dict(settings))
-        detectors = finetune.fold_detectors(training, boxes, settings, folder, args.fold, args.device, log)
+        detectors = adapt.fold_detectors(training, boxes, settings, folder, args.fold, args.device, log)
         log.close()
     oof = [read_table(training[training.fold == k] if k >= 0 else training, detector, k) for k, detector in detectors.items()]
     test = [read_table(films[films.split == "test"], detector, k) for k, detector in detectors.items()]
