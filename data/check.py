@@ -24,8 +24,8 @@ from ra.tables import BOXES, FILMS, GATE, SITES
 if TYPE_CHECKING:
     from ra.dicom import Tags
 
-# A film that was scaled by 0.3 to 1.4, saved at quality 40 or lit otherwise differs from itself by 22 of 256 bits at most, and its
-# fine structure correlates by 0.96 at least; that of 300 generated films with one another by 0.84 at most.
+# A film that was scaled by 0.3 to 1.4, saved at quality 40 or lit otherwise differs from itself by 22 of 256 bits at most, and
+# its fine structure correlates by 0.96 at least; that of 300 generated films with one another by 0.84 at most.
 NEAR_BITS = 24
 THUMB_PX, COARSE_PX, ALIKE = 64, 2.5, 0.93
 BLOCK = 2048  # hashes compared at a time

@@ -144,10 +144,10 @@ def _odd_grades(given: dict[tuple[str, str], np.ndarray]) -> list[str]:
         published = np.pad(np.array(GRADE_COUNTS[place], float), (0, top + 1 - len(GRADE_COUNTS[place])))
         name, above_0 = " ".join(place), found[1:].sum()
         tail = published / published[1:].sum() * above_0  # as many as there would be of each grade above 0
-        if place == ("foot", "erosion") and found[6:].sum() == 0 and tail[6:].sum() >= EXPECTED:
-            faults.append(f"{name} never exceeds 5; feet are scored 0 to 10, both sides of a joint summed")
-        elif found[2:].sum() == 0 and tail[2:].sum() >= EXPECTED:
+        if found[2:].sum() == 0 and tail[2:].sum() >= EXPECTED:
             faults.append(f"{name} is only 0 or 1 in {found.sum()} cells; grades go to {top}")
+        elif place == ("foot", "erosion") and found[6:].sum() == 0 and tail[6:].sum() >= EXPECTED:
+            faults.append(f"{name} never exceeds 5; feet are scored 0 to 10, both sides of a joint summed")
         elif not above_0 and published[1:].sum() / published.sum() * found.sum() >= EXPECTED:
             faults.append(f"{name} is 0 in all of {found.sum()} cells; where a joint was not scored the cell must be empty")
     return faults

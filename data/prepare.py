@@ -141,23 +141,29 @@ def replacing(target: Path) -> Iterator[Path]:
     Runs made from an older set stay: their own manifests tell that they are outdated. Killed at any point, the set is the old
     one, the new one, or, for the moment between two renames, away until the next call puts it back.
     """
-    temporary, old = (target.with_name(f".{target.name}.{kind}") for kind in (f"{os.getpid()}.tmp", "old"))
-    _restore(old, target)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    _finish_replacing(target)
     for stale in target.parent.glob(f".{target.name}.[0-9]*.tmp"):  # of a killed call
         shutil.rmtree(stale)
     temporary.mkdir(parents=True)
     try:
         yield temporary
         if target.exists():
-            target.replace(old)
+            target.replace(_old(target))
         temporary.replace(target)
-        _restore(old, target)
+        _finish_replacing(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _restore(old: Path, target: Path) -> None:
+def _old(target: Path) -> Path:
+    """Where a set waits while it is replaced."""
+    return target.with_name(f".{target.name}.old")
+
+
+def _finish_replacing(target: Path) -> None:
     """Give the runs of a replaced set to the one in its place, or the place back to it, and clear it away."""
+    old = _old(target)
     if old.exists() and not target.exists():
         old.replace(target)
     if old.exists():
@@ -185,7 +191,8 @@ def digest(layout: ModuleType, root: Path, settings: list) -> str:
 
 
 def made_of(target: Path) -> str | None:
-    """The digest that a finished set was made of."""
+    """The digest that a finished set was made of; puts a set in place whose replacing was killed."""
+    _finish_replacing(target)
     record = target / RUN
     return json.loads(record.read_text())["inputs"] if record.is_file() else None
 
