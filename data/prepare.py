@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 VERSION = 3  # raised when the same input would be prepared differently
 RUN, REPORT = "run.json", "report.json"
-OPTIONAL = ("boxes.parquet", "ratingen.parquet", "ratingen_gold.parquet", "gate.parquet", "activity.parquet", "template.csv")
+OPTIONAL = (
+    "boxes.parquet", "ratingen.parquet", "ratingen_gold.parquet", "gate.parquet", "activity.parquet", "template.csv", "gold.csv",
+    "official_split.csv",
+)  # fmt: skip
 
 
 def run() -> None:
