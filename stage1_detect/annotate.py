@@ -13,11 +13,9 @@ import threading
 import webbrowser
 from pathlib import Path
 
-from ra import config, film
+from ra import config
 from ra.config import UserError
 from stage1_detect.experiment import SHIPPED
-
-LEAST_ROOM_PX = 32  # beside a limb, for another
 
 
 def run() -> None:
@@ -36,15 +34,15 @@ def run() -> None:
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.absolute().parent} does not exist; make it first")
 
-    from stage1_detect import model, page
-    from stage1_detect.corrections import Corrections, read_waiting
+    from stage1_detect import model, page, propose
+    from stage1_detect.corrections import Corrections
 
     films = Corrections(args.films, out)
     detector = model.detector(args.weights, model.device_of(args.device))
-    server = page.serve(films, rereader(detector), args.port)
+    server = page.serve(films, propose.rereader(detector), args.port)
     confirmed = sum(entry.confirmed for entry in films.entries)
     print(f"{confirmed} of {len(films.entries)} films confirmed; boxes go to {out}\n{server.url}\nCtrl-C ends it", flush=True)
-    threading.Thread(target=read_waiting, args=(films, detector), daemon=True).start()
+    threading.Thread(target=propose.read_waiting, args=(films, detector), daemon=True).start()
     if not args.no_browser:
         webbrowser.open(server.url)
     try:
@@ -54,44 +52,6 @@ def run() -> None:
         print(f"\n{confirmed} of {len(films.entries)} films confirmed -> {out}")
     finally:
         server.server_close()
-
-
-def rereader(detector):
-    """What reads one film again (page.Reread): as another part, or within a window of it (left, top, right, bottom in px)."""
-    import copy
-
-    from stage1_detect import detect
-    from stage1_detect.corrections import NONE_FOUND, proposal
-    from stage1_detect.read import by_template
-
-    own = copy.deepcopy(detector[0]), *detector[1:]
-    lock = threading.Lock()  # the network keeps the last picture's anchors
-
-    def reread(path: Path, part: str | None, window: list[float] | None):
-        grey = film.read(path)
-        height, width = grey.shape
-        left, top, right, bottom = window_px(window, width, height)
-        grey = grey[top:bottom, left:right]
-        with lock:
-            seen = detect.read_film(own, grey, part)
-        seen = seen or by_template(part or NONE_FOUND, right - left, bottom - top)
-        return proposal(seen, width, height, left, top)
-
-    return reread
-
-
-def window_px(window: list[float] | None, width: int, height: int) -> tuple[int, int, int, int]:
-    """A window that a page sends as whole px within the film; ValueError when it is none."""
-    if window is None:
-        return 0, 0, width, height
-    try:
-        left, top, right, bottom = (int(v) for v in window)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError("a window is left, top, right, bottom in px") from None
-    left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
-    if min(right - left, bottom - top) < LEAST_ROOM_PX:
-        raise ValueError("there is no room for another limb beside the first")
-    return left, top, right, bottom
 
 
 if __name__ == "__main__":

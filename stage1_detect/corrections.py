@@ -10,21 +10,17 @@ import json
 import math
 import threading
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from ra import film
 from ra.anatomy import JOINTS, PARTS, limb
 from ra.config import UserError
 from stage1_detect import coco
-from stage1_detect.predict import part_of
 
 MOST_LIMBS = 4
-NONE_FOUND = "LH"  # the part first shown of a film of which nothing tells it
 
 
 @dataclass
@@ -84,21 +80,13 @@ class Corrections:
         """Films that nobody has read yet."""
         return [entry for entry in self.entries if entry.state == "waiting"]
 
-    def propose(self, entry: Entry, reading: Any) -> None:
-        """Note a detector's reading (Reading, None or FilmError) of a film; what a person has changed meanwhile stays."""
-        from stage1_detect.read import by_template
-
-        try:
-            width, height = film.size(entry.path)
-        except film.FilmError as error:
-            reading = error
+    def propose(self, entry: Entry, marked: coco.Film | film.FilmError, quality: float) -> None:
+        """Note what a detector makes of a film, or why it cannot be read; what a person has changed meanwhile stays."""
         with self._lock:
-            if isinstance(reading, film.FilmError):
-                entry.fault = str(reading).replace(str(entry.path), "the film")
+            if isinstance(marked, film.FilmError):
+                entry.fault = str(marked).replace(str(entry.path), "the film")
             elif entry.marked is None:
-                seen = reading or by_template(part_of(entry.path) or NONE_FOUND, width, height)
-                entry.quality = round(seen.quality, 4)
-                entry.marked = coco.Film(width, height, [proposal(seen, width, height)])
+                entry.marked, entry.quality = marked, round(float(quality), 4)
                 self._note(entry, quality=entry.quality)
 
     def correct(self, number: int, limbs: list[coco.Limb], confirmed: bool) -> None:
@@ -117,27 +105,6 @@ class Corrections:
         event = {"file": entry.path.name, "stamp": _stamp(entry.path), "film": asdict(entry.marked), **more}
         with self.journal.open("a") as file:
             file.write(json.dumps(event) + "\n")
-
-
-def read_waiting(films: Corrections, detector: Any) -> None:
-    """Let the detector read every film that waits, with progress; a name may tell the part."""
-    from stage1_detect.read import read_all
-
-    waiting = films.waiting()
-    jobs = [(partial(film.read, entry.path), part_of(entry.path)) for entry in waiting]
-    for entry, reading in zip(waiting, read_all(detector, jobs, "proposing joints"), strict=True):
-        films.propose(entry, reading)
-
-
-def proposal(reading: Any, width_px: int, height_px: int, left_px: float = 0, top_px: float = 0) -> coco.Limb:
-    """A reading as a limb whose boxes lie on the picture of that size; (left, top): of the window that was read."""
-    boxes, guessed = {}, []
-    for joint, (x, y), side, conf in zip(reading.joints, reading.points, reading.box, reading.conf, strict=True):
-        centre = np.clip([x + left_px, y + top_px], 0, [width_px - 1, height_px - 1])
-        boxes[joint] = [round(float(v), 2) for v in (*centre, *[min(side, width_px, height_px)] * 2)]
-        if np.isnan(conf):
-            guessed.append(joint)
-    return coco.Limb(reading.part, boxes, [], guessed)
 
 
 def limbs_of(value: Any, width_px: int, height_px: int) -> list[coco.Limb]:

@@ -4,6 +4,7 @@ import http.client
 import json
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,22 +12,23 @@ import numpy as np
 import pytest
 
 from data.phantom.film import draw_film
-from ra.anatomy import JOINTS
+from ra.anatomy import JOINTS, limb
 from ra.config import UserError
-from ra.film import FilmError
-from stage1_detect import annotate, coco, finetune, page, pose, shrink, template
-from stage1_detect.corrections import Corrections, proposal
+from ra.film import FilmError, Frame
+from stage1_detect import coco, finetune, page, pose, propose, shrink, template
+from stage1_detect.corrections import Corrections
 from stage1_detect.detect import Reading
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PARTS = ("LH", "RF", "RH")
 
 
-def reading_of(drawn, part: str, quality: float, shift: float = 0.0) -> Reading:
-    joints = JOINTS["hand" if part[1] == "H" else "foot"]
-    points = np.array([drawn.joints[j] for j in joints]) + shift
-    n = len(joints)
-    return Reading(part, joints, points, np.full(n, 30.0), np.full(n, 0.9), quality, np.full(n, quality))
+def marked(drawn, part: str) -> coco.Limb:
+    """The generator's own joints, as far as they lie on the film."""
+    height, width = drawn.grey.shape
+    reading = Reading(part, JOINTS[limb(part)], np.array([drawn.joints[j] for j in JOINTS[limb(part)]]), *[None] * 4)
+    reading = replace(reading, box=np.full(len(reading.points), 30.0), conf=np.full(len(reading.points), 0.9))
+    return propose.proposal(reading, Frame(0, 0, width, height), width, height)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,8 @@ def opened(folder: Path, drawn) -> Corrections:
     for entry, quality in zip(films.entries, (0.8, 0.3, 0.6), strict=True):
         part = entry.path.stem[-2:]
         if entry.state == "waiting":
-            films.propose(entry, reading_of(drawn[part], part, quality))
+            height, width = drawn[part].grey.shape
+            films.propose(entry, coco.Film(width, height, [marked(drawn[part], part)]), quality)
     return films
 
 
@@ -57,8 +60,8 @@ def opened(folder: Path, drawn) -> Corrections:
 def server(folder, drawn):
     def reread(path, part, window):
         height, width = cv2.imread(str(path), 0).shape
-        assert annotate.window_px(window, width, height)
-        return proposal(reading_of(drawn[part or "LH"], part or "LH", 0.5), width, height)
+        assert propose.window_px(window, width, height)
+        return marked(drawn[part or "LH"], part or "LH")
 
     running = page.serve(opened(folder, drawn), reread)
     threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
@@ -162,7 +165,7 @@ def test_bodies_that_are_none_of_ours(server):
 def test_no_name_of_a_dicom_file_is_on_the_page(folder):
     (folder / "DOE^JANE.dcm").write_bytes(bytes(128) + b"DICM" + bytes(40))
     films = Corrections(folder, folder / "joints.coco.json")
-    films.propose(films.entries[0], FilmError(f"{films.entries[0].path} is damaged"))
+    films.propose(films.entries[0], FilmError(f"{films.entries[0].path} is damaged"), 0.0)
     running = page.serve(films, None)
     threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
     told = [ask(running, path) for path in ("films", "film/0", "film/0.jpg")]
@@ -184,10 +187,10 @@ def test_coco_of_others_is_read_and_faults_are_named(tmp_path):
     }
     path = tmp_path / "c.json"
     path.write_text(json.dumps(value))
-    (limb,) = coco.read(path)["x.png"].limbs
-    assert limb.part == "RH" and limb.complete
-    (frame,) = pose.frames([(limb.part, limb.boxes)], 900, 900)
-    upright = frame.from_file(np.array([limb.boxes[j][:2] for j in ("pip_3", "wrist_radius", "thumb_ip", "pip_5")]))
+    (one,) = coco.read(path)["x.png"].limbs
+    assert one.part == "RH" and one.complete
+    (frame,) = pose.frames([(one.part, one.boxes)], 900, 900)
+    upright = frame.from_file(np.array([one.boxes[j][:2] for j in ("pip_3", "wrist_radius", "thumb_ip", "pip_5")]))
     assert upright[0, 1] < upright[1, 1] - 100 and upright[2, 0] < upright[3, 0]  # fingers up, a right hand's thumb to the left
     categories[0]["name"] = "thumb"
     for text, words in (
@@ -207,11 +210,11 @@ def test_two_limbs_of_a_film_are_cut_between_them(drawn, tmp_path):
     both = np.hstack([np.pad(d.grey, ((0, height - len(d.grey)), (0, 0))) for d in (right, left)])
     cv2.imwrite(str(tmp_path / "both.png"), both)
     start = right.grey.shape[1]
-    marked = [
+    both_limbs = [
         coco.Limb(part, {j: [x + shift, y, 20.0, 30.0] for j, (x, y) in one.joints.items()})
         for part, one, shift in (("LH", left, start), ("RH", right, 0))
     ]
-    coco.write({"both.png": coco.Film(both.shape[1], both.shape[0], marked)}, tmp_path / "j.json")
+    coco.write({"both.png": coco.Film(both.shape[1], both.shape[0], both_limbs)}, tmp_path / "j.json")
     films, boxes = finetune.tables(tmp_path, tmp_path / "j.json")
     assert list(films.part) == ["LH", "RH"] and films.width_px.sum() == both.shape[1] and len(boxes) == 44
     own = boxes[(boxes.film_id == films.film_id[0]) & (boxes.joint == "mcp_3")].iloc[0]
@@ -219,7 +222,7 @@ def test_two_limbs_of_a_film_are_cut_between_them(drawn, tmp_path):
         [own.x_px + films.left_px[0], own.y_px], [left.joints["mcp_3"][0] + start, left.joints["mcp_3"][1]], atol=0.01
     )
     with pytest.raises(UserError, match="boxes of 0 limbs"):
-        coco.write({"gone.png": coco.Film(9, 9, marked)}, tmp_path / "j.json")
+        coco.write({"gone.png": coco.Film(9, 9, both_limbs)}, tmp_path / "j.json")
         finetune.tables(tmp_path, tmp_path / "j.json")
 
 
