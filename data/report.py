@@ -18,6 +18,7 @@ CURES = {
     "patient without films": "kept, and filled by stage 3; add the films or delete the row",
     "film without a row": "left out; add the patient's row, or rename the file to <Patient_ID>-<LH|RH|LF|RF>.jpg",
     "row without a film": "gets no score; correct the name, add the film or delete the row",
+    "one of two hands": "its total is of both, so it is neither learned from nor given; mend the film of the other hand",
     "film of a foot": "left out; these totals are of hands",
     "total above one hand's maximum": "not learned from; the film shows one hand, so give that hand's total or a film of both",
     "duplicate film": "the first by name is used; delete the other",

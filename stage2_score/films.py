@@ -6,7 +6,8 @@ python -m stage2_score.films CONFIG.yaml --data SET writes into data/work/<set>/
     rois.parquet   its index; x0_px .. y1_px: the box in the film's own upright, un-mirrored pixels
     hands.npy  (n patients, px, px) uint8: both hands' films as on one bilateral film (Bo et al. 2025 read those): the right
                hand on the left half, both mirrored, so that the thumbs meet; a missing hand leaves its half black. Two films
-               or one of both hands give the same picture: a film is a frame of its file
+               or one of both hands give the same picture: a film is a frame of its file. Where a set gives one total of both
+               hands and only one can be seen there is no picture: half of it cannot answer for the whole
     hands.parquet  its index, part HANDS. On a set of bone ages: one film per picture, the part is the film's
 
 A film that is missing or cannot be read has no row in rois and leaves its half black; it is counted and named.
@@ -22,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from ra import config, manifest, paths, tables, track
-from ra.anatomy import BOTH_HANDS, limb
+from ra.anatomy import BOTH_HANDS, TOTAL, limb
 from ra.config import UserError
 from stage2_score import members
 from stage2_score.crops import INDEX, SHOWN
@@ -59,6 +60,13 @@ def cut_roi(grey: np.ndarray, part: str, c: Films) -> tuple[np.ndarray, tuple[fl
     x0, y0, x1, y1 = (round(v) for v in limb_box(grey))
     picture = resized(levelled(grey[y0:y1, x0:x1], c), c.roi_width_px, c.roi_height_px)
     return np.ascontiguousarray(picture[:, ::-1]) if part[0] == "R" else picture, (float(x0), float(y0), float(x1), float(y1))
+
+
+def half_pairs(films: pd.DataFrame, sites: pd.DataFrame) -> set[str]:
+    """Patients of whom one hand can be seen, while their set gives one total of both: half a picture cannot answer for it."""
+    given = sites[(sites.part == BOTH_HANDS) & (sites.site == TOTAL)].patient_id
+    seen = films[films.part.map(limb) == "hand"].groupby("patient_id").part.nunique()
+    return set(seen.index[(seen == 1) & seen.index.isin(given)])
 
 
 def _cut_row(film_row: pd.Series, c: Films, single: bool) -> tuple | str:
@@ -102,12 +110,15 @@ class _Sheet:
         return [self.folder / f"{self.name}.{kind}" for kind in kinds]
 
 
-def cut_all(films: pd.DataFrame, c: Films, folder: Path, single: bool) -> tuple[dict, list[Path]]:
-    """Cut every film into `folder`; single: one hand per picture. Returns counts and the files written."""
+def cut_all(films: pd.DataFrame, c: Films, folder: Path, single: bool, half: set[str] = frozenset()) -> tuple[dict, list[Path]]:
+    """Cut every film into `folder`; single: one hand per picture; half: patients without a picture of both hands.
+
+    Returns counts and the files written.
+    """
     import cv2
 
     cv2.setNumThreads(1)  # one thread per film, several films at a time
-    hand_films = films[films.part.map(limb) == "hand"]
+    hand_films = films[(films.part.map(limb) == "hand") & ~films.patient_id.isin(half)]
     n_hands = len(hand_films) if single else hand_films.patient_id.nunique()
     rois = _Sheet(folder, "rois", (len(films), c.roi_height_px, c.roi_width_px), ROI_INDEX)
     hands = _Sheet(folder, "hands", (n_hands, c.hands_px, c.hands_px), INDEX)
@@ -121,7 +132,7 @@ def cut_all(films: pd.DataFrame, c: Films, folder: Path, single: bool) -> tuple[
         picture, box, hand = result
         row = rois.add(**same, part=film.part, joint=limb(film.part), **dict(zip(ROI_INDEX[len(INDEX) :], box, strict=True)))
         rois.array[row] = picture
-        if hand is None:
+        if hand is None or film.patient_id in half:
             continue
         key = film.film_id if single else film.patient_id
         if key not in row_of:
@@ -144,7 +155,9 @@ def run() -> None:
         made = manifest.Run(folder, c, [paths.films(args.data)], args.force)
         if not made.begin():
             continue
-        counts, outputs = cut_all(films, c, folder, (paths.work(args.data) / "bone_age.parquet").is_file())
+        single = (paths.work(args.data) / "bone_age.parquet").is_file()
+        half = set() if single else half_pairs(films, tables.SITES.read(paths.sites(args.data)))
+        counts, outputs = cut_all(films, c, folder, single, half)
         if not counts["films"]:
             raise UserError(f"no film of {args.data} could be read; see the lines above")
         print(f"{name}: {counts['films']} films, {counts['films_left_out']} left out, {counts['hands']} pictures of hands")

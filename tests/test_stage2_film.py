@@ -41,6 +41,7 @@ def test_both_hands_face_the_reader(tmp_path):
     rows.append({"film_id": "b-LH", "patient_id": "b", "part": "LH", "split": "train"})
     cv2.imwrite(str(tmp_path / "b-LH.png"), film)
     table = pd.DataFrame(rows).assign(path=lambda t: [str(tmp_path / f"{f}.png") for f in t.film_id])
+    table = table.assign(view="PA", laterality=table.part.str[0], width_px=320, height_px=400, left_px=0, top_px=0, turns=0)
     counts, _ = films.cut_all(table, Films(64, 96, 64), tmp_path, single=False)
     hands, index = np.load(tmp_path / "hands.npy"), pd.read_parquet(tmp_path / "hands.parquet")
     assert counts == {"films": 3, "films_left_out": 0, "hands": 2} and list(index.part) == ["HANDS", "HANDS"]

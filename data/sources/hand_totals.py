@@ -30,6 +30,7 @@ from data import films as film_files
 from data import headers, sheet
 from data.report import PATIENT, Report
 from data.sources import Raw
+from data.sources.named import Named, plain
 from ra import anatomy, film
 from ra.config import UserError
 from ra.tables import SITES
@@ -75,17 +76,15 @@ def read(root: Path, report: Report, columns: dict[str, str]) -> Raw:
     totals = _totals(tables[0], rows, report)
     _count_people(tables[0], rows, report)
     shown = _films_of_rows(tables[0], rows, films(root), root, report)
-    if not any(shown):
-        raise UserError(f"{tables[0]}: no row names a film of a hand, the first names {sheet.shown(rows[0]['file'])}; correct them")
     patients = _patients(tables[0], rows, totals, shown, root)
     for person in sorted(_persons(patients, "train") & _persons(patients, "test")):
         report.warn("person in train and test", person)
     counts = Counter(patient["split"] for patient in patients)
     report.counts |= {f"{split} rows": counts[split] for split in ("train", "test")}
     known = pd.DataFrame(patients)[["patient_id", "person_id"]].assign(total=[t[anatomy.TOTAL] for t in totals])
-    made = {"sites.parquet": (SITES, partial(_sites, patients, totals, report))}
+    made = {"sites.parquet": (SITES, partial(_sites, patients, totals, shown, report))}
     if any(p["split"] == "test" and np.isfinite(t[anatomy.TOTAL]) for p, t in zip(patients, totals, strict=True)):
-        made["gold.parquet"] = (SITES, partial(_gold, patients, totals))
+        made["gold.parquet"] = (SITES, partial(_gold, patients, totals, shown))
     return Raw(
         films=[film_files.row(p, part, path) for p, own in zip(patients, shown, strict=True) for part, path in own],
         patients=known[[p["split"] == "train" for p in patients]],
@@ -127,17 +126,14 @@ Shown = list[tuple[str | None, Path]]  # (declared part, file) of the films of a
 
 def _films_of_rows(path: Path, rows: list[sheet.Row], files: list[Path], root: Path, report: Report) -> list[Shown]:
     """The films of each row. UserError for a name that means several films, and for a film of two rows."""
-    of: dict[str, list[Path]] = {}
-    for file in files:
-        for name in _names(file.relative_to(root)):
-            of.setdefault(name, []).append(file)
+    named = Named(files, root)
     out: list[Shown] = []
     row_of: dict[Path, str] = {}
     for row in rows:
         cell = sheet.shown(row["file"])
         if not cell:
             raise UserError(f"{path} has a row without a film's name; fill its cell, or delete the row")
-        found = _named(path, row["file"], of, root)
+        found = _pair(path, row["file"], named)
         for file in found:
             if file in row_of:
                 raise UserError(f"{path}: {row_of[file]} and {cell} are the same film, {file.name}; keep one row per film")
@@ -148,34 +144,20 @@ def _films_of_rows(path: Path, rows: list[sheet.Row], files: list[Path], root: P
             report.warn("row without a film", cell)
         elif not out[-1]:
             report.warn("film of a foot", cell)
+    if not any(out):
+        raise UserError(f"{path}: no row names a film of a hand, the first names {sheet.shown(rows[0]['file'])}; correct them")
     for file in files:
         if file not in row_of:
-            report.warn("film without a row", str(file.relative_to(root)))
+            report.warn("film without a row", file.relative_to(root).as_posix())
     return out
 
 
-def _names(file: Path) -> list[str]:
-    """What a cell may call a film: its name, with any of its folders, each with and without the suffix."""
-    whole = _plain(file.as_posix())
-    pieces = [whole, *(whole.split("/", i)[-1] for i in range(1, whole.count("/") + 1))]
-    return [name for piece in pieces for name in (piece, piece[: -len(file.suffix)])]
-
-
-def _plain(cell: str) -> str:
-    """A path as it may stand in a table: either slash, a suffix in capitals."""
-    cell = cell.replace("\\", "/").removeprefix("./")
-    suffix = Path(cell).suffix
-    return cell.removesuffix(suffix) + suffix.lower() if suffix.lower() in film.SUFFIXES else cell
-
-
-def _named(path: Path, cell: str, of: dict[str, list[Path]], root: Path) -> list[Path]:
+def _pair(path: Path, cell: str, named: Named) -> list[Path]:
     """The film that a cell names, else the pair <cell>-LH, <cell>-RH, else none."""
-    names = [_plain(cell)] if _plain(cell) in of else [f"{_plain(cell)}-{hand}" for hand in HANDS]
-    for name in names:
-        if len(of.get(name, ())) > 1:
-            several = " and ".join(str(p.relative_to(root)) for p in of[name][:2])
-            raise UserError(f"{path}: {sheet.shown(cell)} may be {several}; write it with its folder and suffix")
-    return [of[name][0] for name in names if name in of]
+    try:
+        return [named[name] for name in ([cell] if cell in named else [f"{cell}-{hand}" for hand in HANDS]) if name in named]
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def _patients(path: Path, rows: list[sheet.Row], totals: list[dict], shown: list[Shown], root: Path) -> list[dict]:
@@ -198,7 +180,7 @@ def _ids(path: Path, rows: list[sheet.Row], shown: list[Shown], tags_of: list[Ta
     """The name of each row's film, with its folder where another film has that name too; letters that no id has become _."""
     places = []
     for row, own in zip(rows, shown, strict=True):
-        place = own[0][1].relative_to(root) if own else Path(_plain(row["file"]))
+        place = own[0][1].relative_to(root) if own else Path(plain(row["file"]))
         place = place.with_suffix("") if own or place.suffix in film.SUFFIXES else place
         pair = film_files.NAMED.fullmatch(place.name) if len(own) == 2 else None
         places.append(place.with_name(pair["patient"]) if pair else place)
@@ -254,32 +236,46 @@ def _split(path: Path, row: sheet.Row, total: float) -> str:
     return SPLITS[row["split"].lower()]
 
 
-def _sites(patients: list[dict], totals: list[dict], report: Report, shown: pd.DataFrame) -> pd.DataFrame:
+def _sites(patients: list[dict], totals: list[dict], shown: list[Shown], report: Report, table: pd.DataFrame) -> pd.DataFrame:
     """Totals of what each row's films show (films table); those of the test rows stay open, as of any test set."""
-    for film_id in shown.film_id[~shown.part.isin(HANDS)]:
+    for film_id in table.film_id[~table.part.isin(HANDS)]:
         report.warn("film of a foot", film_id)
-    parts = _parts(patients, shown)
-    seen = set(shown.patient_id[shown.part.isin(HANDS)])
+    parts = _parts(patients, shown, table)
+    hands = table[table.part.isin(HANDS)].groupby("patient_id").size()
     for patient, part, of in zip(patients, parts, totals, strict=True):
         above = [finding for finding, value in of.items() if value > _top(part, finding)]
         if above:
             report.warn("total above one hand's maximum", f"{patient['patient_id']} {above[0]} {of[above[0]]:g}")
+        if part == anatomy.BOTH_HANDS and hands.get(patient["patient_id"]) == 1:
+            report.warn("one of two hands", patient["patient_id"])
     one = sum(part in HANDS for part in parts)
-    report.counts |= {"show both hands": len(seen) - one, "show one hand": one}
+    report.counts |= {"show both hands": int((hands == 2).sum()), "show one hand": one}
     return _rows(patients, parts, [of if p["split"] == "train" else {} for p, of in zip(patients, totals, strict=True)], totals)
 
 
-def _gold(patients: list[dict], totals: list[dict], shown: pd.DataFrame) -> pd.DataFrame:
+def _gold(patients: list[dict], totals: list[dict], shown: list[Shown], table: pd.DataFrame) -> pd.DataFrame:
     """The totals of the test rows, which nothing but the final scoring reads."""
-    table = _rows(patients, _parts(patients, shown), totals, totals)
-    return table[table.split == "test"]
+    rows = _rows(patients, _parts(patients, shown, table), totals, totals)
+    return rows[rows.split == "test"]
 
 
-def _parts(patients: list[dict], shown: pd.DataFrame) -> list[str]:
-    """LH or RH of a row whose films show that hand alone, else HANDS."""
-    hands = shown[shown.part.isin(HANDS)].groupby("patient_id").part.agg(set)
-    sets = [hands.get(patient["patient_id"], set()) for patient in patients]
-    return [min(found) if len(found) == 1 else anatomy.BOTH_HANDS for found in sets]
+def _parts(patients: list[dict], shown: list[Shown], table: pd.DataFrame) -> list[str]:
+    """LH or RH of a row whose film shows that hand alone, else HANDS: also where the other of two hands was refused."""
+    seen = dict(list(table.groupby("patient_id")))
+    return [
+        _alone(own, seen.get(patient["patient_id"], table[:0])) or anatomy.BOTH_HANDS
+        for patient, own in zip(patients, shown, strict=True)
+    ]
+
+
+def _alone(own: Shown, seen: pd.DataFrame) -> str | None:
+    """The hand that a row's one file shows and no other; a film that is a part of its file has company there."""
+    hands = seen[seen.part.isin(HANDS)]
+    if len(own) != 1 or len(hands) != 1:
+        return None
+    (declared, path), hand = own[0], next(hands.itertuples())
+    whole = declared or len(seen) > 1 or film.Frame.of(hand).window_px == film.size(path)  # its company may be a foot
+    return hand.part if whole else None
 
 
 def _top(part: str, finding: str) -> float:
