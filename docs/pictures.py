@@ -28,7 +28,7 @@ def four_films() -> np.ndarray:
     for part, seed, hurt in (("LH", 9, False), ("RH", 21, True), ("LF", 4, False), ("RF", 8, True)):
         damage = Damage(*sv.damage_maps(severity, part), drift_deg=12) if hurt else None
         grey = draw_film(part, (seed, 0), damage=damage, max_px=1300).grey
-        tiles.append(_tile(255 - grey if film.is_inverted(grey) else grey))
+        tiles.append(_tile(255 - grey if film.looks_inverted(grey) else grey))
     return cv2.hconcat(tiles)
 
 

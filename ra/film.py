@@ -23,6 +23,7 @@ T = TypeVar("T")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".dcm")
 JOINT_VIEW = "joint"  # the view of a film that is one joint's crop
 
+TURN = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}  # np.rot90, ten times as fast
 LOOK_PX = 128  # long side of the picture from which inversion is judged
 TEXTURE_WEIGHT, SURE = 0.2, 0.03  # of texture beside depth; the least contrast that counts
 
@@ -58,7 +59,7 @@ class Frame:
                 f"the picture is {grey.shape[1]} x {grey.shape[0]} px, smaller than when it was prepared; run data.prepare again"
             )
         window = grey[self.top_px : self.top_px + height, self.left_px : self.left_px + width]
-        return np.ascontiguousarray(np.rot90(window, self.turns))
+        return cv2.rotate(window, TURN[self.turns]) if self.turns else np.ascontiguousarray(window)
 
     def to_file(self, xy: np.ndarray) -> np.ndarray:
         """Points (n, 2) of the film in pixels of the file's picture."""
@@ -136,15 +137,16 @@ is_inverted = looks_inverted
 def bone_brightness(grey: np.ndarray) -> float:
     """About -1..1: above 0 when bones are bright; the same with the other sign for the inverted picture."""
     stride = max(1, max(grey.shape) // (4 * LOOK_PX))
-    small = np.ascontiguousarray(grey[::stride, ::stride])  # averaging all pixels would cost as much as decoding them
-    scale = LOOK_PX / max(small.shape)
-    if scale < 1:
-        small = cv2.resize(small, [max(1, round(scale * n)) for n in small.shape[::-1]], interpolation=cv2.INTER_AREA)
+    small = grey[::stride, ::stride]  # averaging all pixels would cost as much as decoding them
+    each = max(1, min(round(max(small.shape) / LOOK_PX), *small.shape))  # a whole number is averaged ten times as fast
+    height, width = (n // each for n in small.shape)
+    small = cv2.resize(small[: height * each, : width * each], (width, height), interpolation=cv2.INTER_AREA)
     small = small.astype(np.float32)
     field = _exposed_field(small)
-    low, high = np.percentile(small[field], (1, 99))
+    low, high = _quantiles(small[field], 0.01, 0.99)
     small = np.clip((small - low) / max(high - low, 1.0), 0, 1)
-    depth = cv2.distanceTransform(np.pad(field.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    within = cv2.copyMakeBorder(field.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    depth = cv2.distanceTransform(within, cv2.DIST_L2, 3)[1:-1, 1:-1]
     mean = cv2.blur(small, (5, 5))
     rough = cv2.blur(small * small, (5, 5)) - mean * mean
     return _contrast(small, depth, field, 0.25, 0.65) + TEXTURE_WEIGHT * _contrast(mean, rough, field, 0.3, 0.7)
@@ -153,8 +155,14 @@ def bone_brightness(grey: np.ndarray) -> float:
 def _contrast(grey: np.ndarray, by: np.ndarray, field: np.ndarray, low: float, high: float) -> float:
     """Mean grey where `by` is above its high quantile less the mean where it is below its low one."""
     grey, by = grey[field], by[field]
-    bottom, top = np.quantile(by, (low, high))
+    bottom, top = _quantiles(by, low, high)
     return float(grey[by >= top].mean() - grey[by <= bottom].mean())
+
+
+def _quantiles(values: np.ndarray, *shares: float) -> np.ndarray:
+    """The values at these places of the order: as good as numpy's quantiles here, at half their price."""
+    at = [round(share * (len(values) - 1)) for share in shares]
+    return np.partition(values, at)[at]
 
 
 def _exposed_field(small: np.ndarray) -> np.ndarray:
