@@ -80,9 +80,9 @@ def patient_weight(total: np.ndarray) -> np.ndarray:
 
 
 def gold_weight(gold: pd.DataFrame) -> np.ndarray:
-    """Weight of gold's patients, by Overall_Tol; by the sum of their grades in a gold without totals, which scores some sites."""
+    """Weight of gold's patients, by Overall_Tol; by the sum of his grades for one without, of whom some sites are scored."""
     total = gold[OVERALL["total"]]
-    return patient_weight(gold[[s.column for s in SITES]].sum(axis=1, min_count=1) if total.isna().all() else total)
+    return patient_weight(total.where(total.notna(), gold[[s.column for s in SITES]].sum(axis=1, min_count=1)))
 
 
 def root_mean_square(difference: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ra import folds, paths, tables
-from ra.anatomy import ALL_PARTS, FINDINGS, SITES
+from ra.anatomy import ALL_PARTS, FINDINGS, PARTS, SITES
 from ra.config import UserError
 from ra.metrics import patient_weight
 from stage3_stack.member import SITE_OF, Member, load_member
@@ -24,7 +24,8 @@ FINDING_SITES = {f: np.array([j for j, s in enumerate(SITES) if s.finding == f])
 @dataclass
 class Cohort:
     """n patients, of whom the first n_train have targets. person and fold are (n_train,); grades (n_train, 86) and totals
-    (n_train, 3: total, erosion, narrowing) are NaN where not scored; weight is the challenge's."""
+    (n_train, 3: total, erosion, narrowing) are NaN where not scored; weight is the challenge's, of a patient without a total by
+    the sum of the grades that he has."""
 
     patients: np.ndarray
     visit: np.ndarray
@@ -76,13 +77,14 @@ def load(data: str, members: tuple[str, ...], *, joints: bool = True) -> Cohort:
         fold=fold.loc[train].to_numpy(),
         grades=grades,
         totals=totals,
-        weight=patient_weight(np.round(totals[:, 0])),
+        weight=patient_weight(np.round(np.where(np.isnan(totals[:, 0]), _sums(grades)[:, 0], totals[:, 0]))),
         members=loaded,
     )
 
 
 def _targets(sites: pd.DataFrame, train: pd.Index) -> tuple[np.ndarray, np.ndarray]:
-    """grades and totals; a total that the reader did not give is the sum of the grades given (NaN when there is none)."""
+    """grades and totals; a total that the reader did not give is the sum of the grades given, NaN when a whole limb is without
+    any that others have: films of hands alone tell no total of hands and feet."""
     place = train.get_indexer(sites.patient_id)
     wide, given = np.full((len(train), len(SITES)), np.nan), np.full((len(train), len(TARGETS)), np.nan)
     for array, part, column in (
@@ -91,6 +93,14 @@ def _targets(sites: pd.DataFrame, train: pd.Index) -> tuple[np.ndarray, np.ndarr
     ):
         use = part.to_numpy() & (place >= 0) & (np.array(column) >= 0)
         array[place[use], np.array(column)[use]] = sites.target.to_numpy()[use]
-    sums = pd.DataFrame({f: pd.DataFrame(wide[:, s]).sum(axis=1, min_count=1) for f, s in FINDING_SITES.items()})
+    known = ~np.isnan(wide)
+    limbs = [np.array([s.part == part and s.finding == f for s in SITES]) for part in PARTS for f in FINDINGS]
+    lacking = np.any([known[:, own].any() & ~known[:, own].any(axis=1) for own in limbs], axis=0)
+    return wide, np.where(np.isnan(given), np.where(lacking[:, None], np.nan, _sums(wide)), given)
+
+
+def _sums(grades: np.ndarray) -> np.ndarray:
+    """(n, 3) total, erosion and narrowing of the grades given; NaN where there is none."""
+    sums = pd.DataFrame({f: pd.DataFrame(grades[:, own]).sum(axis=1, min_count=1) for f, own in FINDING_SITES.items()})
     sums.insert(0, "total", sums.sum(axis=1, min_count=1))
-    return wide, np.where(np.isnan(given), sums.to_numpy(), given)
+    return sums.to_numpy()

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import stage3_world
 
-from ra import config, manifest, paths, tables
+from ra import config, manifest, metrics, paths, tables
 from ra.anatomy import BY_COLUMN, COLUMNS_B, OVERALL, SITES
 from ra.config import UserError
 from stage3_stack import check, outputs, score, submission, submit, train
@@ -70,8 +70,7 @@ def test_totals_do_not_depend_on_what_members_see_in_feet():
             member.films[:, 4:] = 50.0
     for target, features in before.items():
         np.testing.assert_array_equal(total_features(cohort, cohort.train, grades, target)[0], features)
-    sums = pd.DataFrame(cohort.grades).sum(axis=1)
-    np.testing.assert_array_equal(cohort.totals[:, 0], sums)
+    np.testing.assert_array_equal(cohort.totals[:, 0], np.nansum(cohort.grades, axis=1))
 
 
 def test_a_submission_has_the_columns_that_are_scored(world, capsys, tmp_path, monkeypatch):
@@ -92,6 +91,23 @@ def test_a_submission_has_the_columns_that_are_scored(world, capsys, tmp_path, m
     wanted[["Patient_ID", "RF_mtp_J__2", "LH_pip_E__2"]].to_csv(paths.work("s") / "template.csv", index=False)
     with pytest.raises(UserError, match="asks for RF_mtp_J__2, which no training patient"):
         submit.submit("s", "blend", "s")
+
+
+def test_a_patient_without_feet_among_others_has_no_total_but_counts(tmp_path, monkeypatch):
+    monkeypatch.setenv("RA_DATA", str(tmp_path))
+    stage3_world.make("mixed", n_train=12, n_test=2, noise=(0.9,))
+    whole = cohorts.load("mixed", ("m0",))
+    sites = tables.SITES.read(paths.sites("mixed"))
+    first = sites.patient_id == whole.patients[0]
+    target = sites.target.mask(first & sites.part.isin(["LF", "RF", "ALL"]))
+    target[(sites.patient_id == whole.patients[1]) & ((sites.part == "ALL") | (sites.site == "mtp_E__1"))] = np.nan
+    tables.SITES.write(sites.assign(target=target), paths.sites("mixed"))
+    mixed = cohorts.load("mixed", ("m0",))
+    assert np.isnan(mixed.totals[0]).all() and mixed.scored.all() and (mixed.weight > 0).all()
+    assert mixed.totals[1, 0] == np.nansum(mixed.grades[1]), "a cell that is missing here and there takes no total away"
+    np.testing.assert_array_equal(mixed.totals[2:], whole.totals[2:])
+    gold = outputs.gold_of(mixed)
+    assert metrics.gold_weight(gold).tolist() == mixed.weight.tolist()
 
 
 @pytest.mark.usefixtures("world")
