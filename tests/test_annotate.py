@@ -9,13 +9,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
+from data import boxes
 from data.phantom.film import draw_film
+from data.report import Report
 from ra.anatomy import JOINTS, limb
-from ra.config import UserError
 from ra.film import FilmError, Frame
-from stage1_detect import coco, finetune, page, pose, propose, shrink, template
+from ra.tables import FILMS
+from stage1_detect import coco, page, propose
 from stage1_detect.corrections import Corrections
 from stage1_detect.detect import Reading
 
@@ -111,6 +114,52 @@ def test_only_confirmed_films_are_written_and_found_again(server, folder, drawn)
     assert not list(folder.glob("*.tmp"))
 
 
+def films_table(folder: Path, drawn) -> pd.DataFrame:
+    """The films as data.prepare would have them."""
+    rows = [
+        {"film_id": f"p-{part}", "patient_id": part, "person_id": part, "visit": 1, "part": part, "view": "-", "split": "train"}
+        | {"laterality": part[0], "path": str(folder / f"p-{part}.png"), "sha1": part}
+        | {"width_px": drawn[part].grey.shape[1], "height_px": drawn[part].grey.shape[0]}
+        for part in PARTS
+    ]
+    return FILMS.check(pd.DataFrame(rows))
+
+
+def confirmed_boxes(folder: Path, drawn, numbers: range) -> tuple[Corrections, pd.DataFrame]:
+    """Some films confirmed as they are, and the boxes that data.prepare finds in the file."""
+    films, report = opened(folder, drawn), Report()
+    for number in numbers:
+        films.correct(number, films.entries[number].marked.limbs, True)
+    found = boxes.read((folder / "joints.coco.json",), films_table(folder, drawn), report)
+    assert not report.faults.get("box outside its film")
+    return films, found
+
+
+def test_preparing_reads_what_the_page_writes(folder, drawn):
+    films, found = confirmed_boxes(folder, drawn, range(3))
+    found = found.set_index(["film_id", "joint"])[["x_px", "y_px", "w_px", "h_px"]]
+    wanted = {(e.path.stem, joint): box for e in films.entries for joint, box in e.marked.limbs[0].boxes.items()}
+    assert set(found.index) == set(wanted)
+    assert np.allclose(found, [wanted[key] for key in found.index], atol=0.02)
+
+
+def test_both_hands_of_a_film_are_proposed(tmp_path, drawn):
+    from stage1_detect import model
+
+    height = max(len(drawn[part].grey) for part in ("LH", "RH"))
+    both = np.hstack([np.pad(drawn[part].grey, ((0, height - len(drawn[part].grey)), (0, 0))) for part in ("RH", "LH")])
+    cv2.imwrite(str(tmp_path / "both.png"), both)
+    found, quality = propose.propose(model.shipped(), tmp_path / "both.png")
+    assert sorted(one.part for one in found.limbs) == ["LH", "RH"] and quality > 0.5
+    for one in found.limbs:
+        shift = drawn["RH"].grey.shape[1] if one.part == "LH" else 0
+        error = [
+            np.hypot(x - shift - drawn[one.part].joints[j][0], y - drawn[one.part].joints[j][1])
+            for j, (x, y, _, _) in one.boxes.items()
+        ]
+        assert len(error) > 18 and np.median(error) < 0.02 * height
+
+
 def test_boxes_of_films_that_lie_elsewhere_are_kept(folder, drawn):
     out = folder / "joints.coco.json"
     other = coco.Film(50, 60, [coco.Limb("LF", {"mtp_1": [20.0, 20.0, 8.0, 8.0]})])
@@ -172,116 +221,6 @@ def test_no_name_of_a_dicom_file_is_on_the_page(folder):
     running.shutdown()
     running.server_close()
     assert told[1][1]["state"] == "unreadable" and told[1][1]["name"] is None and "DOE" not in str(told)
-
-
-def test_coco_of_others_is_read_and_faults_are_named(tmp_path):
-    shape = template.load()["hand"]
-    points = (shape.mean * [-1, 1] * 100 + 300) @ np.array([[0, 1], [-1, 0]])  # a right hand that lies on its side
-    points -= points.min(0) - 50
-    categories = [{"id": 7 + i, "name": joint} for i, joint in enumerate(shape.joints)]
-    notes = [{"image_id": "a", "category_id": 7 + i, "bbox": [x - 5, y - 5, 10, 10]} for i, (x, y) in enumerate(points.tolist())]
-    value = {
-        "images": [{"id": "a", "file_name": "d/x.png", "width": 900, "height": 900}],
-        "categories": categories,
-        "annotations": notes,
-    }
-    path = tmp_path / "c.json"
-    path.write_text(json.dumps(value))
-    (one,) = coco.read(path)["x.png"].limbs
-    assert one.part == "RH" and one.complete
-    (frame,) = pose.frames([(one.part, one.boxes)], 900, 900)
-    upright = frame.from_file(np.array([one.boxes[j][:2] for j in ("pip_3", "wrist_radius", "thumb_ip", "pip_5")]))
-    assert upright[0, 1] < upright[1, 1] - 100 and upright[2, 0] < upright[3, 0]  # fingers up, a right hand's thumb to the left
-    categories[0]["name"] = "thumb"
-    for text, words in (
-        (json.dumps(value), "is no joint"),
-        ("{", "not valid JSON"),
-        ("[]", "not COCO"),
-        ('{"images":[{}]}', "not COCO"),
-    ):
-        path.write_text(text)
-        with pytest.raises(UserError, match=words):
-            coco.read(path)
-
-
-def test_two_limbs_of_a_film_are_cut_between_them(drawn, tmp_path):
-    left, right = drawn["LH"], drawn["RH"]
-    height = max(left.grey.shape[0], right.grey.shape[0])
-    both = np.hstack([np.pad(d.grey, ((0, height - len(d.grey)), (0, 0))) for d in (right, left)])
-    cv2.imwrite(str(tmp_path / "both.png"), both)
-    start = right.grey.shape[1]
-    both_limbs = [
-        coco.Limb(part, {j: [x + shift, y, 20.0, 30.0] for j, (x, y) in one.joints.items()})
-        for part, one, shift in (("LH", left, start), ("RH", right, 0))
-    ]
-    coco.write({"both.png": coco.Film(both.shape[1], both.shape[0], both_limbs)}, tmp_path / "j.json")
-    films, boxes = finetune.tables(tmp_path, tmp_path / "j.json")
-    assert list(films.part) == ["LH", "RH"] and films.width_px.sum() == both.shape[1] and len(boxes) == 44
-    own = boxes[(boxes.film_id == films.film_id[0]) & (boxes.joint == "mcp_3")].iloc[0]
-    assert np.allclose(
-        [own.x_px + films.left_px[0], own.y_px], [left.joints["mcp_3"][0] + start, left.joints["mcp_3"][1]], atol=0.01
-    )
-    with pytest.raises(UserError, match="boxes of 0 limbs"):
-        coco.write({"gone.png": coco.Film(9, 9, both_limbs)}, tmp_path / "j.json")
-        finetune.tables(tmp_path, tmp_path / "j.json")
-
-
-def breadth(shape: template.Shape) -> float:
-    """Of the row of a foot's MTP joints, in the shape's own unit."""
-    return float(np.hypot(*(shape.mean[1] - shape.mean[5])))
-
-
-def test_few_films_shrink_the_shape_and_many_make_it():
-    shipped = template.load()["foot"]
-    rng = np.random.default_rng(0)
-    wide = shipped.mean * [1.4, 1.0]
-    points = wide + rng.normal(0, 0.02, (40, *wide.shape))
-    own = template.learn(points, np.full(points.shape[:2], 0.3), "foot")
-    gaps = [abs(breadth(shrink.towards(shipped, own, n)) - breadth(own)) for n in (2, 15, 400)]
-    assert gaps[0] > 2 * gaps[1] > 4 * gaps[2] and gaps[2] < 0.01
-    few = shrink.towards(shipped, own, 15)
-    assert np.allclose(few.modes.reshape(len(few.modes), -1) @ few.modes.reshape(len(few.modes), -1).T, np.eye(len(few.modes)))
-    bent = shipped.mean + 2 * np.sqrt(shipped.variance[0]) * shipped.modes[0]  # a pose that the few films never showed
-    placed, _, _ = template.fit(few, bent, np.ones(len(bent)))
-    assert np.hypot(*(placed - bent).T).max() < 0.1
-
-
-def test_a_joint_without_a_box_is_no_background(tmp_path):
-    import torch
-
-    from stage1_detect import engine, model
-
-    (tmp_path / "images").mkdir()
-    (tmp_path / "labels").mkdir()
-    for name, classes in (("whole", range(22)), ("part", range(5))):
-        (tmp_path / "labels" / f"{name}.txt").write_text("".join(f"{c} .5 .5 .1 .1\n" for c in classes))
-    (tmp_path / "train.txt").write_text("".join(f"{tmp_path}/images/{name}.jpg\n" for name in ("whole", "part")))
-    known = engine.marked(tmp_path / "data.yaml")
-    assert sum(known["whole.jpg"]) == 28 and known["part.jpg"] == [1.0] * 5 + [0.0] * 17 + [1.0] * 6
-    loss = model.Unmarked()
-    loss.known = torch.tensor([known["whole.jpg"], known["part.jpg"]])
-    scores = torch.full((2, 3, 28), 4.0)  # sure of every joint everywhere
-    spent = loss(scores, torch.zeros_like(scores)).sum((1, 2))
-    assert torch.isclose(spent[1], spent[0] * 11 / 28)
-
-
-def test_the_start_of_an_experiment(tmp_path):
-    from stage1_detect.experiment import SHIPPED, Detector
-
-    assert Detector().weights() == SHIPPED == Detector(start="scratch").weights()
-    assert Detector(start=str(SHIPPED)).weights() == SHIPPED
-    with pytest.raises(UserError, match="is no file"):
-        Detector(start=str(tmp_path / "none.safetensors")).weights()
-
-
-def test_weights_carry_their_shapes(tmp_path):
-    from stage1_detect import model
-
-    network, imgsz, shapes = model.shipped()
-    own = shrink.towards(shapes["foot"], template.Shape(**vars(shapes["foot"]) | {"box": shapes["foot"].box * 2}), 4)
-    model.save(network, tmp_path / "w.safetensors", "yolo11n.yaml", imgsz, {"foot": own})
-    again = model.detector(tmp_path / "w.safetensors")[2]
-    assert np.allclose(again["foot"].box, own.box, atol=1e-4) and np.allclose(again["hand"].mean, shapes["hand"].mean)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
