@@ -11,13 +11,19 @@ from ra.anatomy import limb as limb_of
 from ra.film import Frame
 from stage1_detect.detect import Reading
 from stage1_detect.limbs import Limb
+from stage1_detect.metatarsals import fan
 
 VIEWS = {"hand": "PA", "foot": "AP"}
 # Quality below which it is no hand or foot. Other parts of the body reach 0.34, a routine film 0.85.
 LEAST_QUALITY = {"hand": 0.45, "foot": 0.55}
-# Width of the knuckles mcp_2..mcp_5 in lengths from wrist to mcp_3: 0.65 to 0.84 on PA films, damage and growth included. A hand
-# turned by 34 degrees shows less than 0.58, an oblique film (45 degrees) about 0.5.
-LEAST_BREADTH = 0.58
+# How broad a hand is: the mean of its knuckles, metacarpal bases and forearm bones across, in lengths from wrist to mcp_3 and as
+# shares of the usual. A PA film gives 0.94 to 0.97 however it is turned and scaled, an oblique one 0.70 to 0.79, and a PA film
+# that is squeezed across as by a turn of 37 degrees 0.78.
+ACROSS = {("mcp_2", "mcp_5"): 0.73, ("wrist_mc1", "wrist_cmc5"): 0.49, ("wrist_radius", "wrist_ulna"): 0.305}
+LEAST_BREADTH = 0.84
+# How the metatarsals fan out (stage1_detect.metatarsals.fan): above 0.39 on 99 % of generated AP films and 0.44 to 0.55 on a real
+# one however it is turned, scaled and exposed; 0.29 to 0.35 on a real oblique one.
+LEAST_FAN = 0.37
 # RMS distance in mm of an adult's joints from their middle; a film with less than a pixel per millimetre has joint spaces
 # (1 to 2 mm) of a pixel.
 RADIUS_MM = {"hand": 55.0, "foot": 27.0}
@@ -76,7 +82,9 @@ def _judge_one(grey: np.ndarray, limb: Limb) -> Verdict:
     if quality < LEAST_QUALITY[kind]:
         reasons["wrong_view"], view = f"like a {kind} on a {view} film by {quality:.2f} of 1", None
     elif kind == "hand" and (width := breadth(reading)) < LEAST_BREADTH:
-        reasons["wrong_view"], view = f"the knuckles are {width:.2f} of the palm's length wide, as on an oblique film", "oblique"
+        reasons["wrong_view"], view = f"the hand is {width:.2f} of the usual breadth, as on an oblique film", "oblique"
+    elif kind == "foot" and (spread := fan(frame.cut(grey), reading)) < LEAST_FAN:
+        reasons["wrong_view"], view = f"the metatarsals fan out by {spread:.2f}, as on an oblique film", "oblique"
     scale = spread_px(reading) / RADIUS_MM[kind]
     if scale < LEAST_PX_PER_MM:
         reasons["too_small"] = f"the {kind} has about {scale:.1f} pixels per millimetre"
@@ -90,10 +98,11 @@ def _judge_one(grey: np.ndarray, limb: Limb) -> Verdict:
 
 
 def breadth(reading: Reading) -> float:
-    """Distance of mcp_2 from mcp_5 in lengths from the wrist's middle to mcp_3."""
+    """Breadth of a hand for its length; 1 is usual, less is turned."""
     at = dict(zip(reading.joints, reading.points, strict=True))
     wrist = np.mean([at[joint] for joint in HAND_JOINTS[10:]], axis=0)
-    return float(np.hypot(*(at["mcp_2"] - at["mcp_5"])) / max(np.hypot(*(at["mcp_3"] - wrist)), 1e-6))
+    length = max(np.hypot(*(at["mcp_3"] - wrist)), 1e-6)
+    return float(np.mean([np.hypot(*(at[a] - at[b])) / length / usual for (a, b), usual in ACROSS.items()]))
 
 
 def spread_px(reading: Reading) -> float:
@@ -101,17 +110,17 @@ def spread_px(reading: Reading) -> float:
     return float(np.sqrt(((reading.points - reading.points.mean(0)) ** 2).sum(1).mean()))
 
 
-def unlit(region: np.ndarray) -> dict[str, str]:
-    """too_dark or blown_out when a region's greys (any shape) tell nothing."""
+def unlit(region: np.ndarray, clipped: float = CLIPPED) -> dict[str, str]:
+    """too_dark or blown_out when a region's greys (any shape) tell nothing, or more than a share of them is lost."""
     if region.size == 0:
         return {}
     low, middle, high = np.percentile(region, (5, 50, 95))
     black, white = float((region <= BLACK).mean()), float((region >= WHITE).mean())
-    if high - low >= LEAST_CONTRAST and max(black, white) < CLIPPED:
+    if high - low >= LEAST_CONTRAST and max(black, white) < clipped:
         return {}
     dark = middle < 128
-    share = f"{black if dark else white:.0%} of the joints' surroundings are {'black' if dark else 'white'}"
-    return {"too_dark" if dark else "blown_out": f"{share}, the rest differs by {high - low:.0f} greys"}
+    share = f"{black if dark else white:.0%} are {'black' if dark else 'white'}, the others differ by {high - low:.0f} greys"
+    return {"too_dark" if dark else "blown_out": f"of the pixels around the joints {share}"}
 
 
 def _around_joints(film: np.ndarray, reading: Reading) -> np.ndarray:

@@ -115,22 +115,23 @@ def _first_sights(detector: Detector, grey: np.ndarray, magnification: float, tu
             yield Sight(reading, seen)
 
 
-def closer(detector: Detector, grey: np.ndarray, reading: Reading, rounds: int = 2) -> Reading:
-    """The reading again, of the limb turned upright, mirrored to left and brought to its usual size; the better of the two."""
+def closer(detector: Detector, grey: np.ndarray, reading: Reading, rounds: int = 3) -> Reading:
+    """The best of the reading and of further ones, of the limb turned upright, mirrored to left and brought to its usual size."""
     model, _, shapes = detector
     limb = limb_of(reading.part)
+    best = last = reading
     for _ in range(rounds):
-        matrix, offset = upright(reading, grey.shape)
+        matrix, offset = upright(last, grey.shape)
         image = _warp(grey, matrix, offset, CANVAS[limb])
         fitted = template.settle(shapes[limb], *detect.candidates(predict(model, image[None])[0], limb))
-        if fitted is None or fitted.quality <= reading.quality:
+        if fitted is None:
             break
         points = (fitted.points - offset) @ np.linalg.inv(matrix).T
-        gain = fitted.quality - reading.quality
-        reading = detect.reading(reading.part, fitted, points, 1 / np.sqrt(abs(np.linalg.det(matrix))))
-        if gain < 0.03:
+        last, before = detect.reading(best.part, fitted, points, 1 / np.sqrt(abs(np.linalg.det(matrix)))), best
+        best = max(best, last, key=lambda r: r.quality)
+        if best.quality >= ROUTINE or last.quality < 0.5 * before.quality:
             break
-    return reading
+    return best
 
 
 def upright(reading: Reading, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -142,6 +143,13 @@ def upright(reading: Reading, shape: tuple[int, int]) -> tuple[np.ndarray, np.nd
         mirror, shift = np.diag([-1.0, 1.0]), np.array([shape[1] - 1.0, 0.0])
     matrix, offset = template.similarity(reading.points @ mirror.T + shift, usual, np.ones(len(usual)))
     return matrix @ mirror, matrix @ shift + offset
+
+
+def canvas(grey: np.ndarray, reading: Reading, zoom: float, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The limb as on a routine left film, `zoom` times the network's size, `size` (w, h) before that; its joints (J, 2) there."""
+    matrix, offset = upright(reading, grey.shape)
+    image = _warp(grey, zoom * matrix, zoom * offset, (round(zoom * size[0]), round(zoom * size[1])))
+    return image, zoom * (reading.points @ matrix.T + offset)
 
 
 def _warp(grey: np.ndarray, matrix: np.ndarray, offset: np.ndarray, size: tuple[int, int]) -> np.ndarray:
