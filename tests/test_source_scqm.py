@@ -23,6 +23,7 @@ from ra.config import UserError
 from ra.tables import ACTIVITY, BOXES, FILMS, RATINGEN, SITES
 from stage2_score import crops
 from stage2_score.members import Crops
+from stage3_stack import visits
 
 HEAD = ("file", "patient", "date", "part", "joint", "percent", "grade", "split", "swollen", "tender", "esr", "crp", "global")
 ROWS = [
@@ -210,8 +211,8 @@ def test_a_crop_keeps_its_greys_and_right_ones_are_mirrored(raw):
     y, x = np.mgrid[:60, :40]
     dark = np.clip(255 - 12 * np.hypot(30 - y, 20 - x) ** 0.5 * (x < 30), 0, 255).astype(np.uint8)
     dark = 255 - cv2.GaussianBlur(dark, (5, 5), 0)
-    assert film.is_inverted(dark) or film.is_inverted(255 - dark)
-    dark = dark if film.is_inverted(dark) else 255 - dark
+    assert film.looks_inverted(dark) or film.looks_inverted(255 - dark)
+    dark = dark if film.looks_inverted(dark) else 255 - dark
     cv2.imwrite(str(raw / "4.png"), dark)
     prepare(raw)
     films, c = FILMS.read(paths.films("s")), Crops(out_px=60, canvas_px=32, cut="box")
@@ -256,7 +257,7 @@ def percents(text: str) -> list[float]:
 
 
 def test_no_mutated_table_crashes_or_is_misread(raw):
-    rng, clock, read = np.random.default_rng(0), time.monotonic(), 0
+    rng, clock, read = np.random.default_rng(0), time.process_time(), 0
     text = (raw / "joints.csv").read_text().strip()
     for _ in range(2000):
         broken = mutated(rng, text)
@@ -270,7 +271,7 @@ def test_no_mutated_table_crashes_or_is_misread(raw):
         names = {"ratingen.parquet", "ratingen_gold.parquet"} & set(found.tables)
         tables = [RATINGEN.check(found.tables[name][1]) for name in names]
         assert sorted(pd.concat(tables).percent.dropna()) == pytest.approx(percents(broken))
-    assert read > 50 and time.monotonic() - clock < 60
+    assert read > 100 and time.process_time() - clock < 60
 
 
 def draw_set(root, n_persons: int, n_test: int):
@@ -302,13 +303,12 @@ def cut(hand) -> dict[str, np.ndarray]:
     boxes = {j: box for j, box in at.items() if not j.startswith("wrist")}
     boxes["wrist"] = np.min([low for low, _ in wrist], axis=0), np.max([high for _, high in wrist], axis=0)
     crops_of = {j: hand.grey[max(int(y0), 0) : int(y1), max(int(x0), 0) : int(x1)] for j, ((x0, y0), (x1, y1)) in boxes.items()}
-    return {j: crop for j, crop in crops_of.items() if min(crop.shape) >= film.MIN_SIDE_PX}
+    return {j: crop for j, crop in crops_of.items() if min(crop.shape) >= 16}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_test", [2, 0])
-def test_from_crops_to_the_scores_of_visits(tmp_path, n_test):
-    draw_set(tmp_path / "raw", 8, n_test)
+def test_from_crops_to_the_scores_of_visits(tmp_path, monkeypatch):
+    draw_set(tmp_path / "raw", n_persons=8, n_test=2)
     world = os.environ | {"RA_DATA": str(tmp_path / "data"), "RA_SUBMISSIONS": str(tmp_path / "out"), "OMP_NUM_THREADS": "1"}
     two, three = "stage2_score/configs/smoke", "stage3_stack/configs/smoke"
     for line in (
@@ -321,12 +321,15 @@ def test_from_crops_to_the_scores_of_visits(tmp_path, n_test):
         done = subprocess.run(command, cwd=paths.ROOT, env=world, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     table = pd.read_csv(tmp_path / "out/s.csv", dtype={"person_id": str})
-    everyone = [f"P{person}-v{visit + 1}" for person in range(8) for visit in range(1 + person % 2)]
-    assert list(table.Patient_ID) == (everyone[-3:] if n_test else everyone)
+    assert list(table.Patient_ID) == ["P6-v1", "P7-v1", "P7-v2"]
     grades = table.filter(like="_grade")
     assert grades.shape[1] == 22 and grades.notna().all().all() and table.filter(like="_percent").notna().all().all()
     assert np.allclose(table.rau, (38 * grades.sum(axis=1) / table.n_scored).round(1)) and (table.n_scored == 22).all()
     assert (table.rau_low <= table.rau + 0.1).all() and set(table.das28_esr_band) <= {"remission", "low", "moderate", "high"}
     record = json.loads((tmp_path / "out/s.json").read_text())
-    assert record["visits"] == len(table) and ("test" in record["metrics"]) == bool(n_test)
+    assert record["visits"] == 3 and set(record["metrics"]) == {"oof", "test"}
     assert "quadratic kappa" in done.stdout and "commonest grade" in done.stdout
+    monkeypatch.setenv("RA_DATA", world["RA_DATA"])
+    joints = RATINGEN.read(paths.ratingen("s"))
+    out_of_fold = visits.table("s", ("rohrbach_weighted",), "oof", joints[joints.split == "train"])
+    assert len(out_of_fold) == 9 and out_of_fold.rau.notna().all() and not len(out_of_fold.filter(like="_percent").columns)

@@ -32,15 +32,14 @@ def table(rows: pd.DataFrame, path: str, report: Report) -> pd.DataFrame:
 
     rows: number (in the file), patient_id, person_id, visit, days and the items. UserError for rows of a visit that differ.
     """
-    of_visit = rows.groupby("patient_id")
     for name in BOUNDS:
-        differ = rows[of_visit[name].transform("nunique") > 1].dropna(subset=name)
-        if len(differ):
-            one = differ.iloc[0]
-            two = differ[(differ.patient_id == one.patient_id) & (differ[name] != one[name])].iloc[0]
-            fault = f"{name} is {one[name]:g} in row {one.number} and {two[name]:g} in row {two.number}"
-            raise UserError(f"{path}: {fault}, of the same patient and date; keep one of them")
-    out = of_visit[["person_id", "visit", "days", *BOUNDS]].first().reset_index()
+        values = rows.dropna(subset=name).drop_duplicates(["patient_id", name])
+        torn = values[values.duplicated("patient_id", keep=False)]
+        if len(torn):
+            own = torn.loc[torn.patient_id == torn.patient_id.iloc[0], [name, "number"]].to_numpy()
+            one, two = (f"{value:g} in row {number:.0f}" for value, number in own[:2])
+            raise UserError(f"{path}: {name} is {one} and {two}, of the same patient and date; keep one of them")
+    out = rows.groupby("patient_id")[["person_id", "visit", "days", *BOUNDS]].first().reset_index()
     if out["global"].count() >= MANY and 0 < out["global"].max() <= CENTIMETRES:
         report.warn("global health within 10", f"{out['global'].count()} visits, the highest {out['global'].max():g}")
     both = out.tender.to_numpy(), out.swollen.to_numpy()
