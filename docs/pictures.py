@@ -2,11 +2,15 @@
 
 python -m docs.pictures films                    four generated films -> docs/films.jpg
 python -m docs.pictures joints FILM.jpg OUT.jpg  a film with the joints that the shipped detector finds
+python -m docs.pictures annotate                 the page that corrects joint boxes, on generated films -> docs/annotate.png
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
+import tempfile
+import threading
 from pathlib import Path
 
 import cv2
@@ -55,12 +59,53 @@ def with_joints(path: Path) -> np.ndarray:
     return picture
 
 
+def annotate_page(out: Path) -> None:
+    """The page of stage1_detect.annotate as Chromium shows it: one film of three confirmed, a joint of the next chosen."""
+    from playwright.sync_api import sync_playwright
+
+    from stage1_detect import corrections, model, page, propose
+
+    with tempfile.TemporaryDirectory() as folder:
+        for seed, part in ((21, "RH"), (5, "LH"), (4, "LF")):
+            grey = draw_film(part, (seed, 0), max_px=1300).grey
+            cv2.imwrite(f"{folder}/P{seed:03d}-{part}.png", 255 - grey if film.looks_inverted(grey) else grey)
+        films, detector = corrections.Corrections(Path(folder), Path(folder) / "joints.coco.json"), model.shipped()
+        propose.read_waiting(films, detector)
+        first = films.entries[0]
+        films.correct(0, first.marked.limbs, True)
+        films.entries[1].quality = 0.0  # shown first
+        server = page.serve(films, propose.rereader(detector))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with sync_playwright() as play:
+            browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            tab = browser.new_page(viewport={"width": 1180, "height": 760})
+            tab.goto(server.url)
+            tab.locator(".joint", has_text="mcp 2").or_(tab.locator(".joint", has_text="mtp 2")).click()
+            tab.wait_for_timeout(1000)
+            tab.screenshot(path=str(out))
+            browser.close()
+        server.shutdown()
+        server.server_close()
+    small = cv2.resize(cv2.imread(str(out)), None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
+    _reduced(small, out)
+
+
+def _reduced(picture: np.ndarray, out: Path, colours: int = 64) -> None:
+    """The picture as a PNG of few colours."""
+    from PIL import Image
+
+    Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)).quantize(colours, dither=Image.Dither.NONE).save(out, optimize=True)
+
+
 def run() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("films", "joints"))
+    parser.add_argument("what", choices=("films", "joints", "annotate"))
     parser.add_argument("film", nargs="?", type=Path)
     parser.add_argument("out", nargs="?", type=Path)
     args = parser.parse_args()
+    if args.what == "annotate":
+        annotate_page(Path(__file__).with_name("annotate.png"))
+        return
     if args.what == "films":
         out, picture = Path(__file__).with_name("films.jpg"), four_films()
     else:
