@@ -27,7 +27,7 @@ import pandas as pd
 from data import check, facts, headers, prepare
 from data.report import Report
 from ra import config, folds, manifest, paths
-from ra.anatomy import TOTAL
+from ra.anatomy import ALL_PARTS, TOTAL
 from ra.config import UserError
 from ra.tables import ACTIVITY, BOXES, FILMS, FOLDS, GATE, RATINGEN, SITES, Schema
 
@@ -181,10 +181,16 @@ def write(parts: list[Part], folder: Path, n_folds: int, seed: int) -> None:
 
 
 def filled(table: pd.DataFrame, patients: pd.DataFrame, places: list[str]) -> pd.DataFrame:
-    """The table with a row for each patient and place that any patient has; what was not scored is NaN."""
-    every = patients[PATIENT].merge(table[places].drop_duplicates(), how="cross")
+    """The table with a row for each patient and place that any patient has; what was not scored is NaN.
+
+    But a total of hands as a whole is its patient's alone: that it is there tells what the patient's film shows.
+    """
+    alone = (table.site == TOTAL) & (table.part != ALL_PARTS) if "site" in table else pd.Series(False, table.index)
+    scored = table[~alone]
+    every = patients[PATIENT].merge(scored[places].drop_duplicates(), how="cross")
     value = [column for column in table.columns if column not in (*PATIENT, *places)]
-    return every.merge(table[["patient_id", *places, *value]], on=["patient_id", *places], how="left", validate="one_to_one")
+    rows = every.merge(scored[["patient_id", *places, *value]], on=["patient_id", *places], how="left", validate="one_to_one")
+    return pd.concat([rows, table[alone]], ignore_index=True)
 
 
 def totals(parts: list[Part]) -> pd.Series:

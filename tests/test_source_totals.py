@@ -14,7 +14,7 @@ import pytest
 from test_prepare import picture
 from test_stage3_stack import call
 
-from data import looks, sources
+from data import combine, looks, sources
 from data import prepare as verb
 from data.films import VIEWS
 from data.phantom.damage import Damage
@@ -32,6 +32,7 @@ from stage3_stack import hands, totals
 
 ROLES = {"file": "image", "total": "SHS"}
 NAMES = ROLES | {"erosion": "ero", "narrowing": "jsn", "patient": "case", "date": "taken", "age": "years"}
+PLACES = combine.SCORED["sites.parquet"]
 BOTH = ["ward a/IMG 1.png", "ward a/IMG 2.PNG", "IMG 3.png", "b/IMG 4.png", "b/c/IMG 5.png"]
 SINGLE = ["IMG 6-LH.png", "7-LH.png", "7-RH.png"]
 HEADER = "image,SHS,ero,jsn,case,taken,years,sex,remark"
@@ -126,6 +127,22 @@ def test_a_total_of_two_hands_is_not_taken_for_one(root, monkeypatch):
     call(film_cuts, str(paths.ROOT / "stage2_score/configs/smoke/films.yaml"), "--data", "s")
     index = pd.read_parquet(paths.run_dir("s", 2, "films") / "hands.parquet")
     assert sorted(index.patient_id) == ["IMG 2", "IMG 3", "IMG 4", "IMG 5", "IMG 6-LH"]
+
+
+@pytest.mark.usefixtures("told")
+def test_totals_beside_grades_of_sites(root):
+    """Two sets as one: whose film shows what stays told, and nobody gets a total that was not given."""
+    prepare(root)
+    graded = [
+        {"patient_id": "p", "person_id": "p", "visit": 1, "split": "train", "target": 1.0, **{k: getattr(s, k) for k in PLACES}}
+        for s in SITES
+    ]
+    both = pd.concat([SITES_TABLE.read(paths.sites("s")), pd.DataFrame(graded)], ignore_index=True)
+    both = SITES_TABLE.check(combine.filled(both, both.drop_duplicates("patient_id"), PLACES))
+    found = scores.hands_totals(both).set_index("patient_id").target
+    assert found["p"] == 62 and found["IMG 1"] == 12.5 and found["IMG 6-LH"] == 70 and np.isnan(found["7"]) and len(found) == 8
+    lone = pd.DataFrame([{"patient_id": patient, "part": "LH"} for patient in ("p", "IMG 1", "IMG 6-LH")])
+    assert film_cuts.half_pairs(lone, both) == {"IMG 1"}
 
 
 @pytest.mark.usefixtures("told")
