@@ -10,6 +10,7 @@ import re
 import cv2
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 from test_prepare import picture
 from test_stage3_stack import call
@@ -230,6 +231,37 @@ def test_films_of_one_name_take_their_folder_along(root):
     swap("c/IMG 5", "c/IMG 4")(root)
     raw, _ = read(root)
     assert [f["patient_id"] for f in raw.films][3:5] == ["b_IMG 4", "b_c_IMG 4"]
+
+
+def write_dicom(path, grey: np.ndarray, **tags) -> None:
+    header = pydicom.Dataset()
+    header.file_meta = pydicom.dataset.FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    header.SOPClassUID, header.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1", pydicom.uid.generate_uid()
+    header.Rows, header.Columns = grey.shape
+    header.SamplesPerPixel, header.PhotometricInterpretation, header.PixelRepresentation = 1, "MONOCHROME2", 0
+    header.BitsAllocated = header.BitsStored = 8
+    header.HighBit, header.PixelData = 7, grey.tobytes()
+    for name, value in tags.items():
+        setattr(header, name, value)
+    header.save_as(path, enforce_file_format=True)
+
+
+@pytest.mark.usefixtures("told")
+def test_a_header_tells_person_and_date_and_nobody_reads_who_it_is(root, capsys):
+    own = {"PatientName": "Doe^Jane", "PatientID": "KH4711", "PatientBirthDate": "19610203"}
+    for day, name in (("20120403", "KH4711 b"), ("20100403", "jane_doe a")):
+        write_dicom(root / f"{name}.dcm", np.hstack([picture(1), picture(2)]), StudyDate=day, **own)
+    write_dicom(root / "scan 9.dcm", np.hstack([picture(3)] * 2), StudyDate="20120403", PatientID="KH0815", PatientName="Roe^X")
+    (root / "totals 2024.csv").write_text(TABLE + "KH4711 b,10,,,,,,,\njane_doe a,20,,,,,,,\nscan 9,30,,,zoe,,,,\n")
+    prepare(root)
+    films = FILMS.read(paths.films("s"))
+    first, second, other = (films[films.path.str.contains(name)].iloc[0] for name in ("jane_doe", "KH4711", "scan"))
+    assert first.person_id == second.person_id != other.person_id == "zoe" and (first.visit, second.visit) == (1, 2)
+    assert first.patient_id != second.patient_id and second.patient_id == f"{second.person_id} b"
+    told = capsys.readouterr().out + films.drop(columns="path").to_string() + SITES_TABLE.read(paths.sites("s")).to_string()
+    told += (paths.work("s") / "report.json").read_text()
+    assert not re.search("4711|doe|jane|1961", told, re.IGNORECASE)
 
 
 def mutate(text: bytes, rng: np.random.Generator) -> bytes:
