@@ -40,7 +40,10 @@ def size(data: bytes) -> tuple[int, int]:
 
 def _opened(data: bytes) -> Image.Image:
     """The picture, its pixels not yet read; FilmError when it is none of a film, or its sizes contradict each other."""
-    picture = Image.open(io.BytesIO(data))
+    try:
+        picture = Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError:
+        raise FilmError("the file claims more pixels than any film has; export it again") from None
     if picture.format not in FORMATS:
         raise FilmError(f"{picture.format} is not a format of films; export it as JPG, PNG, BMP, TIFF or DICOM")
     greys.check_size(*picture.size)

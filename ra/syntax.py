@@ -143,7 +143,7 @@ def _rle(frame: bytes, layout: Layout) -> tuple[np.ndarray, Layout]:
 
 
 def _unpacked(packed: bytes, n: int) -> bytes:
-    """n bytes of PackBits; FilmError when there are fewer."""
+    """n bytes of PackBits; FilmError when there are fewer or more."""
     out, at = bytearray(), 0
     while len(out) < n and at + 1 < len(packed):
         run = packed[at]
@@ -153,17 +153,17 @@ def _unpacked(packed: bytes, n: int) -> bytes:
         else:
             out += packed[at + 1 : at + 2] * (257 - run if run > 128 else 0)
             at += 2 if run > 128 else 1
-    if len(out) < n:
+    if len(out) != n or packed[at:].strip(b"\0"):  # segments may be padded
         raise FilmError(DAMAGED)
-    return bytes(out[:n])
+    return bytes(out)
 
 
 def _jpeg(frame: bytes, layout: Layout) -> tuple[np.ndarray, Layout]:
     from imagecodecs import jpeg8_decode
 
     bits = _frame_bits(frame, layout)
-    colour = {"colorspace": "RGB" if layout.photometric == "RGB" else None} if layout.samples == 3 else {}
-    return _decoded(jpeg8_decode(frame, **colour), bits, layout)
+    tells = layout.samples == 1 or b"JFIF" in frame[:32] or b"Adobe" in frame[:1024]  # the stream knows its own colours best
+    return _decoded(jpeg8_decode(frame, colorspace=None if tells or layout.photometric != "RGB" else "RGB"), bits, layout)
 
 
 def _jpeg_ls(frame: bytes, layout: Layout) -> tuple[np.ndarray, Layout]:
@@ -206,11 +206,15 @@ def _agree(width: int, height: int, samples: int, layout: Layout) -> None:
 
 
 def _decoded(pixels: np.ndarray, bits: int, layout: Layout) -> tuple[np.ndarray, Layout]:
-    """A decoder's picture as words, and their layout: their lowest bits, whatever the dataset said of its own."""
+    """A decoder's picture as words, and their layout: the stream knows its bits and signs; of signed ones the fewer bits count."""
     if pixels.shape[:2] != (layout.rows, layout.columns) or pixels.dtype.itemsize > 2 or not 2 <= bits <= 16:
         raise FilmError(CONTRADICTS)
     words = _luma(pixels, replace(layout, photometric="RGB"))
-    return words.view(f"u{words.itemsize}"), replace(layout, allocated=8 * words.itemsize, bits=bits, high=bits - 1)
+    signed = layout.signed or words.dtype.kind == "i"
+    bits = min(bits, layout.bits) if signed else bits  # a sign may have been spread over more bits than are stored
+    return words.view(f"u{words.itemsize}"), replace(
+        layout, allocated=8 * words.itemsize, bits=bits, high=bits - 1, signed=signed
+    )
 
 
 DECODERS = ((JPEG, _jpeg), (JPEG_LS, _jpeg_ls), (JPEG_2000, _jpeg_2000))
