@@ -78,7 +78,7 @@ def annotate_page(out: Path) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with sync_playwright() as play:
             browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            tab = browser.new_page(viewport={"width": 1180, "height": 760})
+            tab = browser.new_page(viewport={"width": 1280, "height": 800})
             tab.goto(server.url)
             tab.locator(".joint", has_text="mcp 2").or_(tab.locator(".joint", has_text="mtp 2")).click()
             tab.wait_for_timeout(1000)
@@ -86,11 +86,11 @@ def annotate_page(out: Path) -> None:
             browser.close()
         server.shutdown()
         server.server_close()
-    small = cv2.resize(cv2.imread(str(out)), None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(cv2.imread(str(out)), None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
     _reduced(small, out)
 
 
-def _reduced(picture: np.ndarray, out: Path, colours: int = 64) -> None:
+def _reduced(picture: np.ndarray, out: Path, colours: int = 200) -> None:
     """The picture as a PNG of few colours."""
     from PIL import Image
 

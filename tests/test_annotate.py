@@ -141,6 +141,13 @@ def test_preparing_reads_what_the_page_writes(folder, drawn):
     wanted = {(e.path.stem, joint): box for e in films.entries for joint, box in e.marked.limbs[0].boxes.items()}
     assert set(found.index) == set(wanted)
     assert np.allclose(found, [wanted[key] for key in found.index], atol=0.02)
+    hand = films.entries[0].marked.limbs[0]
+    del hand.boxes["pip_5"]
+    for outside, warned in ((["pip_5"], 0), ([], 1)):  # known to be off the film, or not looked at
+        hand.outside, report = outside, Report()
+        films.correct(0, [hand], True)
+        assert len(boxes.read((folder / "joints.coco.json",), films_table(folder, drawn), report)) == len(wanted) - 1
+        assert len(report.faults.get("film with too few boxes", [])) == warned
 
 
 def test_both_hands_of_a_film_are_proposed(tmp_path, drawn):

@@ -59,11 +59,13 @@ def read(files: tuple[Path, ...], films: pd.DataFrame, report: Report) -> pd.Dat
         for key in (name.name, name.stem):
             by_name[key].append(row)
     rows: dict[tuple[str, str], dict] = {}
+    outside: set[tuple[str, str]] = set()
     for path, picture in _pictures(files):
         own = by_name.get(picture.name) or by_name.get(Path(picture.name).stem, [])
         if not own:
             report.warn("box of an unknown film", f"{picture.where} names {picture.name}")
             continue
+        outside |= {(row.film_id, joint) for row in own for part, joint in picture.outside if len(own) == 1 or row.part == part}
         for mark in _in_pixels(picture, own[0], report):
             row = _box(own, mark, report)
             known = rows.get((row["film_id"], row["joint"])) if row else None
@@ -72,7 +74,7 @@ def read(files: tuple[Path, ...], films: pd.DataFrame, report: Report) -> pd.Dat
             elif row and not known:
                 rows[row["film_id"], row["joint"]] = row | {"file": path}
     _give_points_sides(rows, films)
-    _report_incomplete(rows, films, report)
+    _report_incomplete({*rows, *outside}, films, report)
     return BOXES.check(pd.DataFrame(list(rows.values()), columns=list(BOXES.columns)))
 
 
@@ -138,8 +140,9 @@ def _give_points_sides(rows: dict[tuple[str, str], dict], films: pd.DataFrame) -
             row["w_px"] = row["h_px"] = max(side, 1.0)
 
 
-def _report_incomplete(rows: dict, films: pd.DataFrame, report: Report) -> None:
-    counts = pd.Series([film_id for film_id, _ in rows], dtype=object).value_counts()
+def _report_incomplete(known: set[tuple[str, str]], films: pd.DataFrame, report: Report) -> None:
+    """Warn of films that have joints of which nobody said where they are, or that they are outside."""
+    counts = pd.Series([film_id for film_id, _ in known], dtype=object).value_counts()
     for one in films.itertuples():
         have, want = int(counts.get(one.film_id, 0)), len(anatomy.JOINTS[anatomy.limb(one.part)])
         if have < want:

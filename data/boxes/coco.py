@@ -25,7 +25,14 @@ def pictures(path: Path) -> Iterator[Picture]:
     for image in coco["images"]:
         name = original(Path(str(image["file_name"])).name)
         claimed = (image.get("width"), image.get("height"))
-        yield Picture(name, path.name, tuple(marks[str(image["id"])]), claimed)
+        yield Picture(name, path.name, tuple(marks[str(image["id"])]), claimed, outside=_outside(image))
+
+
+def _outside(image: dict) -> tuple[tuple[str, str], ...]:
+    """What stage1_detect.annotate adds to an image: part and joint of what is not on it."""
+    listed = image.get("outside")
+    records = [r for r in listed if isinstance(r, dict)] if isinstance(listed, list) else []
+    return tuple((str(record.get("part")), str(record.get("joint"))) for record in records)
 
 
 def load(path: Path) -> dict:

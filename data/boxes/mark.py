@@ -29,7 +29,7 @@ class Picture:
     """The marks of one file of films. name: the file's, or its stem; where: the boxes' file, for faults.
 
     size_px: (width, height) that the boxes' file claims, if it does. fractions: marks are shares of the picture's width and
-    height, else pixels of the upright picture.
+    height, else pixels of the upright picture. outside: (part, joint) that a person found to lie beyond the film.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Picture:
     marks: tuple[Mark, ...]
     size_px: tuple[Any, Any] = (None, None)
     fractions: bool = False
+    outside: tuple[tuple[str, str], ...] = ()
 
 
 def load_json(path: Path) -> Any:
