@@ -345,12 +345,30 @@ def test_totals_of_sites_come_before_those_that_a_set_gives():
     assert scores.gold_totals(table).to_dict() == {"a": 62.0, "b": 8.0, "c": 7.0, "d": 6.0}
 
 
-def draw_hands(seed: int, severity: float) -> np.ndarray:
+def draw_hands(seed: int, severity: float, max_px: int = 400) -> np.ndarray:
     """Both hands on one film, left one on the left, as damaged as `severity` (0..1)."""
     damage = Damage(dict.fromkeys(HAND_JOINTS, 5 * severity), dict.fromkeys(HAND_JOINTS, 4 * severity))
-    two = [draw_film(part, (seed, i), damage=damage, max_px=400).grey for i, part in enumerate(("LH", "RH"))]
-    height, width = (min(grey.shape[axis] for grey in two) for axis in (0, 1))
-    return np.hstack([cv2.resize(grey, (width, height)) for grey in two])
+    two = [draw_film(part, (seed, i), damage=damage, max_px=max_px).grey for i, part in enumerate(("LH", "RH"))]
+    height = min(len(grey) for grey in two)
+    return np.hstack([cv2.resize(grey, (round(grey.shape[1] * height / len(grey)), height)) for grey in two])
+
+
+@pytest.mark.slow
+def test_the_picture_tells_how_many_hands_a_film_shows(tmp_path, monkeypatch):
+    """As it is, with stage 1 looking: two hands, one hand, feet."""
+    monkeypatch.setenv("RA_DATA", str(tmp_path / "data"))
+    root = tmp_path / "hospital"
+    root.mkdir()
+    pictures = {"a": draw_hands(5, 0.1, 800), "b": draw_film("RH", (7, 1), max_px=800).grey, "c": draw_hands(9, 0.0, 800)}
+    pictures["d"] = draw_film("LF", (8, 1), max_px=800).grey
+    for name, grey in pictures.items():
+        cv2.imwrite(str(root / f"{name}.png"), grey)
+    (root / "totals.csv").write_text("file,total\na,20\nb,10\nc,0\nd,3\n")
+    verb.prepare("hand_totals", root, "s", 2)
+    films, sites = FILMS.read(paths.films("s")), SITES_TABLE.read(paths.sites("s"))
+    assert sorted(films.film_id) == ["a-LH", "a-RH", "b-RH", "c-LH", "c-RH", "d-LF"]
+    assert sites.set_index("patient_id").part.to_dict() == {"a": "HANDS", "b": "RH", "c": "HANDS", "d": "HANDS"}
+    assert json.loads((paths.work("s") / "report.json").read_text())["faults"]["film of a foot"] == ["d-LF"]
 
 
 @pytest.fixture(scope="module")
