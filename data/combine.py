@@ -27,7 +27,7 @@ import pandas as pd
 from data import check, facts, headers, prepare
 from data.report import Report
 from ra import config, folds, manifest, paths
-from ra.anatomy import ALL_PARTS, TOTAL
+from ra.anatomy import ALL_PARTS, ID, TOTAL
 from ra.config import UserError
 from ra.tables import ACTIVITY, BOXES, FILMS, FOLDS, GATE, RATINGEN, SITES, Schema
 
@@ -99,7 +99,8 @@ def combine(
     if prepare.made_of(target) == inputs and not force:
         print(f"{data}: combined, skipped", flush=True)
         return
-    parts = distinct([load(name) for name in sets], same_people)
+    loaded = [load(name) for name in sets]
+    parts = distinct(loaded, same_people)
     films = pd.concat([part.tables["films.parquet"] for part in parts])
     tags = headers.read_all(str(paths.ROOT / path) for path in films.path)
     report = Report()
@@ -107,9 +108,7 @@ def combine(
     report.counts |= {f"films of {part.name}": len(part.tables["films.parquet"]) for part in parts}
     with prepare.replacing(target) as folder:
         write(parts, folder, n_folds, seed)
-        template = next((path for name in sets if (path := paths.work(name) / TEMPLATE).is_file()), None)
-        if template:
-            shutil.copyfile(template, folder / TEMPLATE)
+        copy_template(loaded, parts, folder)
         known = {path: fact for name in sets for path, fact in facts.load(facts.store(name)).items()}
         check.check(folder, known, tags, report)
         print(f"{data}: {report}", flush=True)
@@ -178,6 +177,21 @@ def write(parts: list[Part], folder: Path, n_folds: int, seed: int) -> None:
     training = pd.concat([training, pd.DataFrame({"patient_id": missing, "person_id": missing})])
     total = training.patient_id.map(totals(parts))
     FOLDS.write(folds.make(training[["patient_id", "person_id"]].assign(total=total), n_folds, seed), folder / "folds.csv")
+
+
+def copy_template(before: list[Part], after: list[Part], folder: Path) -> None:
+    """The template of the first set that has one, its patients under the ids that they have now."""
+    for old, new in zip(before, after, strict=True):
+        template = paths.work(old.name) / TEMPLATE
+        if template.is_file():
+            now = dict(zip(old.patients.patient_id, new.patients.patient_id, strict=True))
+            table = pd.read_csv(template, dtype=str, keep_default_na=False)
+            ids = [now.get(i, i) for i in table[ID]]
+            if ids == list(table[ID]):
+                shutil.copyfile(template, folder / TEMPLATE)
+            else:
+                table.assign(**{ID: ids}).to_csv(folder / TEMPLATE, index=False)
+            return
 
 
 def filled(table: pd.DataFrame, patients: pd.DataFrame, places: list[str]) -> pd.DataFrame:

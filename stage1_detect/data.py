@@ -1,4 +1,7 @@
-"""Films and boxes as the YOLO trainer wants them: canonical pictures of the network's size, one text file each."""
+"""Films and boxes as the YOLO trainer wants them: canonical pictures of the network's size, one text file each.
+
+They are written once; no epoch reads the films themselves, whatever their size.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Pictures on disk, which of them an epoch draws, and the batches they make."""
+"""Pictures on disk, which of them an epoch draws, and the batches they make.
+
+The pictures are what `crops` and `films` cut once, small and memory-mapped: no epoch reads the films themselves.
+"""
 
 from __future__ import annotations
 

@@ -133,6 +133,35 @@ def test_nobody_is_named():
         report.refuse_faults()
 
 
+def test_a_name_in_a_dicom_file_reaches_no_report(tmp_path, capsys):
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    root = ra2_root(tmp_path / "raw", {"train": [f"A{i}" for i in range(4)], "test": ["T"]}, 0)
+    grey, film, meta = picture(99), Dataset(), FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1.1", generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    film.file_meta, film.SOPClassUID, film.SOPInstanceUID = meta, meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    film.PatientName, film.PatientID, film.BodyPartExamined, film.ImageLaterality = "Muster^Erika", "4711-88", "HAND", "R"
+    film.Rows, film.Columns, film.SamplesPerPixel, film.PhotometricInterpretation = *grey.shape, 1, "MONOCHROME2"
+    film.BitsAllocated = film.BitsStored = 8
+    film.HighBit, film.PixelRepresentation, film.PixelData = 7, 0, grey.tobytes()
+    film.ImagerPixelSpacing = [0.15, 0.15]
+    (root / "train/A0-LH.jpg").unlink()
+    film.save_as(root / "train/A0-LH.dcm", enforce_file_format=True)
+    film.save_as(root / "train/erika_MUSTER_4711-88.dcm", enforce_file_format=True)
+    prepare.prepare("ra2dream", root, "s", 2, trust=True)
+    row = FILMS.read(paths.films("s")).set_index("film_id").loc["A0-LH"]
+    assert row.spacing_mm == pytest.approx(0.15) and row.laterality == "L"
+    assert GATE.read(paths.work("s") / "gate.parquet").reason.tolist() == ["side_differs"]
+    told = capsys.readouterr().out + (paths.work("s") / "report.json").read_text() + facts.store("s").read_text()
+    assert "<patient>" in told and not any(word in told.lower() for word in ("muster", "erika", "4711"))
+    (root / "train/people.csv").write_text("Patient_ID,person_id,visit\nA0,Muster,x\n")
+    with pytest.raises(UserError) as error:
+        prepare.prepare("ra2dream", root, "s", 2, trust=True)
+    assert "Muster" not in str(error.value)
+
+
 def sites_of(table: np.ndarray) -> pd.DataFrame:
     """Sites rows of (patients, 86) grades."""
     rows = [
@@ -214,6 +243,7 @@ def two_sets(tmp_path) -> None:
 
 def test_sets_together_keep_patients_apart_and_leave_what_nobody_scored_open(tmp_path, capsys):
     two_sets(tmp_path)
+    prepare.prepare("ra2dream", tmp_path / "a", "twin", trust=True)
     combine.combine(["a", "b"], "ab", 3)
     films, sites, of_fold = FILMS.read(paths.films("ab")), SITES.read(paths.sites("ab")), folds.load("ab")
     assert len(films) == 4 * 18 and {"a.A1-LH", "b.A1-LH", "A2-LH", "B2-LH"} <= set(films.film_id)
@@ -223,6 +253,8 @@ def test_sets_together_keep_patients_apart_and_leave_what_nobody_scored_open(tmp
     scored = feet.groupby("patient_id").target.apply(lambda t: t.notna().all())
     assert scored[[f"A{i}" for i in (0, *range(2, 8))]].all() and not scored[["b.A1", "B1", "B7"]].any()
     assert (paths.work("ab") / "template.csv").read_bytes() == (paths.work("a") / "template.csv").read_bytes()
+    combine.combine(["a", "b", "twin"], "all", 3)
+    assert pd.read_csv(paths.work("all") / "template.csv").Patient_ID.tolist() == ["a.Ta"], "as the patient is called now"
     combine.combine(["a", "b"], "ab", 3)
     assert "skipped" in capsys.readouterr().out
     combine.combine(["a", "b"], "ab", 3, same_people=True)

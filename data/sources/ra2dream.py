@@ -123,13 +123,15 @@ def _percents(path: Path, ids: list[str], report: Report) -> dict[tuple[str, str
         raise UserError(f"{path} lacks column percent; add it, or grade, with empty cells where nothing was scored")
     out: dict[tuple[str, str, str], float] = {}
     for number, row in enumerate(rows, 2):
-        where = f"{path} row {number} ({row[anatomy.ID]} {row['part']} {row['joint']})"
+        where = f"{path} row {number} ({' '.join(sheet.shown(row[name]) for name in (anatomy.ID, 'part', 'joint'))})"
         key = (row[anatomy.ID], row["part"], row["joint"])
         if key[1] not in anatomy.PARTS:
-            raise UserError(f"{where}: part {key[1]!r} is not one of {', '.join(anatomy.PARTS)}; correct it")
+            raise UserError(f"{where}: part {sheet.shown(key[1])!r} is not one of {', '.join(anatomy.PARTS)}; correct it")
         joints = anatomy.RATINGEN_JOINTS[anatomy.limb(key[1])]
         if key[2] not in joints:
-            raise UserError(f"{where}: joint {key[2]!r} of part {key[1]} is not one of {', '.join(joints)}; correct it")
+            raise UserError(
+                f"{where}: joint {sheet.shown(key[2])!r} of part {key[1]} is not one of {', '.join(joints)}; correct it"
+            )
         if key in out:
             raise UserError(f"{where} scores its joint a second time; keep one row per patient, part and joint")
         out[key] = _percent(row, where, report)
@@ -154,16 +156,14 @@ def _percent(row: sheet.Row, where: str, report: Report) -> float:
 
 def _number(text: str, high: int, where: str, whole: bool) -> float:
     """The cell as a number from 0 to high, NaN where empty; `where` names it in the error."""
-    if text.lower() in sheet.EMPTY:
-        return np.nan
+    kind = sheet.integer if whole else sheet.number
     try:
-        value = float(text)
+        return kind(text, 0, high)
     except ValueError:
-        value = -1.0
-    if not 0 <= value <= high or (whole and not value.is_integer()):
-        kind = "whole number" if whole else "number"
-        raise UserError(f"{where} is {text!r}, not a {kind} from 0 to {high}; correct it, or empty the cell if it was not scored")
-    return value
+        wanted = f"{sheet.KINDS[kind]} from 0 to {high}"
+        raise UserError(
+            f"{where} is {sheet.shown(text)!r}, not a {wanted}; correct it, or empty the cell if it was not scored"
+        ) from None
 
 
 def _ratingen(patients: list[dict], percents: dict[tuple[str, str, str], float]) -> pd.DataFrame:
