@@ -164,13 +164,14 @@ def plain(found: dict[str, dict[str, Figures]]) -> dict:
 
 
 def text(found: dict[str, dict[str, Figures]]) -> str:
-    """A table per split; intervals take the joints as independent, as the paper does."""
+    """A table per split."""
     from stage3_stack.grid import grid, number
 
     parts = []
     for split, rows in found.items():
         cells = [[name, *(number(own.get(f), digits) for f, digits in FIGURES.items())] for name, own in rows.items()]
-        title = f"Ratingen, {'out of fold' if split == 'oof' else 'test'}; 95 % intervals as in the paper"
+        where = "out of fold" if split == "oof" else "test"
+        title = f"Ratingen, {where}; 95 % intervals as in the paper, joints taken as independent"
         parts.append(f"{title}\n\n{grid(['run', *HEAD], cells)}")
     return "\n\n".join(parts)
 
