@@ -33,6 +33,11 @@ class Reading:
     quality: float
     agree: np.ndarray
 
+    def outside(self, width_px: int, height_px: int) -> np.ndarray:
+        """bool (J,): the joints that nobody saw and that must lie beyond the edges of a film of that size."""
+        beyond = (self.points < 0) | (self.points > np.array([width_px, height_px]) - 1)
+        return beyond.any(1) & np.isnan(self.conf)
+
 
 def reading(part: str, fitted: template.Fitted, points: np.ndarray, scale: float) -> Reading:
     """A reading of what the template settled in a view: its points (J, 2) in the film's pixels, film pixels per view pixel."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,19 +31,23 @@ LEAST_PX_PER_MM = 1.0
 LEAST_CONTRAST = 12  # greys between the 5th and the 95th percentile around the joints
 BLACK, WHITE, CLIPPED = 2, 253, 0.5  # the ends of the greys, and the share of the joints' surroundings that may be lost there
 SURE = 0.2  # difference of quality from which one side is told from the other
-MOST = 2  # hands, or feet, of one patient
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A limb of a picture, or the picture itself where none was found (part None). reasons: word -> what it rests on."""
+    """A limb of a picture, or the picture itself where none was found. reasons: word -> what it rests on."""
 
-    part: str | None
+    reading: Reading | None  # in the frame's pixels
     view: str | None
     frame: Frame
-    quality: float
+    quality: float = 0.0  # of the joints that lie on the film
     sure: bool = True  # of the side
     reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def part(self) -> str | None:
+        """Which limb it is."""
+        return self.reading.part if self.reading else None
 
 
 def judge(grey: np.ndarray, limbs: list[Limb]) -> list[Verdict]:
@@ -58,7 +62,7 @@ def judge(grey: np.ndarray, limbs: list[Limb]) -> list[Verdict]:
         ]
     verdicts = [_judge_one(grey, limb) for limb in limbs]
     crowd = _crowd([limb.reading.part for limb in limbs])
-    return [Verdict(**(vars(v) | {"reasons": v.reasons | crowd})) for v in verdicts]
+    return [replace(verdict, reasons=verdict.reasons | crowd) for verdict in verdicts]
 
 
 def quality_on_film(frame: Frame, reading: Reading) -> float:
@@ -68,9 +72,8 @@ def quality_on_film(frame: Frame, reading: Reading) -> float:
 
 
 def outside(frame: Frame, reading: Reading) -> np.ndarray:
-    """bool (J,): the joints that lie beyond the film's edges; nobody can have seen them."""
-    size = np.array([frame.width_px, frame.height_px])
-    return ((reading.points < 0) | (reading.points > size - 1)).any(1) & np.isnan(reading.conf)
+    """bool (J,): the joints that lie beyond the film's edges."""
+    return reading.outside(frame.width_px, frame.height_px)
 
 
 def _judge_one(grey: np.ndarray, limb: Limb) -> Verdict:
@@ -94,7 +97,8 @@ def _judge_one(grey: np.ndarray, limb: Limb) -> Verdict:
         reasons["cut_off"] = " ".join(missing)
     if frame.turns:
         reasons["turned"] = f"by {90 * frame.turns} degrees"
-    return Verdict(reading.part, view, frame, quality, bool(np.isnan(limb.rival) or reading.quality - limb.rival > SURE), reasons)
+    sure = bool(np.isnan(limb.rival) or reading.quality - limb.rival > SURE)
+    return Verdict(reading, view, frame, quality, sure, reasons)
 
 
 def breadth(reading: Reading) -> float:

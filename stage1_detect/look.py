@@ -12,7 +12,9 @@ import argparse
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -20,6 +22,9 @@ from ra import config, film, gate
 from ra.anatomy import PARTS
 from ra.config import UserError
 from ra.tables import LOOKS
+
+if TYPE_CHECKING:
+    from stage1_detect.gate import Verdict
 
 VERSION = 1  # raised when the same picture would be seen differently
 
@@ -87,50 +92,38 @@ def _seen(detector, jobs: list[tuple[str, str | None]]) -> Iterator[tuple[str, l
 
 
 def look(detector, path: str, part: str | None) -> list[dict]:
-    """Rows of LOOKS (without the path) for one file; one that cannot be read has one with the reason."""
+    """Rows of LOOKS (without the path) for one file. A side that is not sure is the declared one, where one is declared."""
+    rows = []
+    for verdict in verdicts(detector, path, part):
+        assert set(verdict.reasons) <= set(gate.REASONS), verdict.reasons
+        sure = verdict.sure or verdict.part is None or part is None or part[1] != verdict.part[1]
+        rows.append(
+            {
+                "limb": len(rows) if verdict.part else -1,
+                "part_seen": verdict.part if sure else part,
+                "view_seen": verdict.view,
+                **vars(verdict.frame),
+                "quality": round(min(verdict.quality, 1.0), 4),
+                "reasons": " ".join(verdict.reasons) or None,
+                "detail": "; ".join(f"{word}: {text}" for word, text in verdict.reasons.items()) or None,
+            }
+        )
+    return rows
+
+
+def verdicts(detector, path: str, part: str | None) -> list[Verdict]:
+    """What is seen in a file: a verdict per limb, or the one that says why there is none."""
     from stage1_detect import limbs
-    from stage1_detect.gate import judge
+    from stage1_detect.gate import Verdict, judge
 
     try:
         grey = film.read(path)
     except film.FilmError as error:
-        return [row(-1, None, None, film.Frame(0, 0, 0, 0), 0.0, {"unreadable": str(error)})]
-    found = limbs.find(detector, grey, part)
-    return rows_of(path, grey, judge(grey, found), part)
-
-
-def rows_of(path: str, grey, verdicts: list, part: str | None) -> list[dict]:
-    """Rows of LOOKS (without the path) of a picture's verdicts. A side that is not sure is the declared one, or not told."""
-    inverted = {"greys_differ": "bones look dark"} if _declares_greys(path) and looks_inverted(grey) else {}
-    out = []
-    for verdict in verdicts:
-        seen = verdict.part
-        if seen and not verdict.sure:
-            seen = part if part and part[1] == seen[1] else seen
-        number = len(out) if seen else -1
-        out.append(row(number, seen, verdict.view, verdict.frame, verdict.quality, verdict.reasons | inverted))
-    return out
-
-
-def row(limb: int, part: str | None, view: str | None, frame: film.Frame, quality: float, reasons: dict[str, str]) -> dict:
-    """A row of LOOKS without its path."""
-    assert set(reasons) <= set(gate.REASONS), reasons
-    return {
-        "limb": limb, "part_seen": part, "view_seen": view, **vars(frame), "quality": round(min(float(quality), 1.0), 4),
-        "reasons": " ".join(reasons) or None,
-        "detail": "; ".join(f"{word}: {text}" for word, text in reasons.items()) or None,
-    }  # fmt: skip
-
-
-def looks_inverted(grey) -> bool:
-    """Whether the bones look dark."""
-    return film.is_inverted(grey)
-
-
-def _declares_greys(path: str) -> bool:
-    """A DICOM file says itself which end of its greys is bright."""
-    with Path(path).open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+        return [Verdict(None, None, film.Frame(0, 0, 0, 0), reasons={"unreadable": str(error)})]
+    found = judge(grey, limbs.find(detector, grey, part))
+    if found[0].part and film.declares_greys(path) and film.looks_inverted(grey):
+        found = [replace(one, reasons=one.reasons | {"greys_differ": "the bones look dark"}) for one in found]
+    return found
 
 
 def _stamp(path: str) -> list[int]:

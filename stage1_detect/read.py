@@ -84,12 +84,14 @@ def by_template(part: str, width: int, height: int) -> Reading:
     return Reading(part, joints, points, shape.box * spread, np.full(len(joints), np.nan), 0.0, np.zeros(len(joints)))
 
 
-def rows(reading: Reading, film_id: str, fold: int) -> list[dict]:
-    """A reading as rows of the Boxes table."""
+def rows(reading: Reading, film_id: str, fold: int, size_px: tuple[int, int] | None = None) -> list[dict]:
+    """A reading as rows of the Boxes table. size_px: (width, height) of the film, beyond whose edges joints are `outside`."""
+    off = reading.outside(*size_px) if size_px else np.zeros(len(reading.joints), bool)
+    source = np.where(off, "outside", np.where(np.isnan(reading.conf), "template", "model"))
     return [
         {
             "film_id": film_id, "joint": joint, "fold": fold, "x_px": x, "y_px": y, "w_px": side, "h_px": side,
-            "conf": float(min(conf, 1.0)), "source": "template" if np.isnan(conf) else "model",
+            "conf": float(min(conf, 1.0)), "source": str(kind),
         }
-        for joint, (x, y), side, conf in zip(reading.joints, reading.points, reading.box, reading.conf, strict=True)
+        for joint, (x, y), side, conf, kind in zip(reading.joints, reading.points, reading.box, reading.conf, source, strict=True)
     ]  # fmt: skip

@@ -91,7 +91,7 @@ def read_table(films: pd.DataFrame, detector, fold: int) -> tuple[pd.DataFrame, 
             limb = "hand" if film.part[1] == "H" else "foot"
             print(f"{film.film_id}: no {limb} found, its joints are put where they usually lie")
             seen = by_template(film.laterality + film.part[1], film.width_px, film.height_px)
-        boxes += rows(seen, film.film_id, fold)
+        boxes += rows(seen, film.film_id, fold, (film.width_px, film.height_px))
         quality.append({"film_id": film.film_id, "quality": seen.quality, "from_template": int(np.isnan(seen.conf).sum())})
     return pd.DataFrame(boxes, columns=list(BOXES.columns)), pd.DataFrame(
         quality, columns=["film_id", "quality", "from_template"]
@@ -99,15 +99,20 @@ def read_table(films: pd.DataFrame, detector, fold: int) -> tuple[pd.DataFrame, 
 
 
 def reduce_models(tables: list[tuple[pd.DataFrame, pd.DataFrame]]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One box per film and joint from several models': the median place, the mean confidence; `model` if most saw it."""
+    """One box per film and joint from several models': the median place, the mean confidence, what most say of its source."""
     boxes = pd.concat([b for b, _ in tables])
     grouped = boxes.groupby(["film_id", "joint"], sort=False)
     out = grouped[["x_px", "y_px", "w_px", "h_px"]].median()
     out["conf"] = grouped.conf.mean()
-    out["source"] = grouped.source.agg(lambda s: "model" if (s == "model").mean() >= 0.5 else "template")
-    out.loc[out.source == "template", "conf"] = np.nan
+    out["source"] = grouped.source.agg(_source_of_most)
+    out.loc[out.source != "model", "conf"] = np.nan
     quality = pd.concat([q for _, q in tables]).groupby("film_id", as_index=False).mean()
     return out.reset_index().assign(fold=-1), quality
+
+
+def _source_of_most(sources: pd.Series) -> str:
+    """`model` if at least half saw the joint, else what most others say."""
+    return "model" if (sources == "model").mean() >= 0.5 else sources[sources != "model"].mode().iloc[-1]
 
 
 def agreement(data: str, name: str, films: pd.DataFrame) -> dict[str, float]:

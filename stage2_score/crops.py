@@ -176,6 +176,12 @@ def _cut_row(film_row: pd.Series, boxes: pd.DataFrame | None, c: Crops) -> tuple
         return f"film {film_row.film_id} cannot be used ({error}); its joints stay missing"
 
 
+def worst_of(source: pd.Series) -> str:
+    """Of the boxes' sources on a film: `template` if any joint there was placed by it."""
+    on_film = source[source != "outside"].dropna()
+    return "template" if on_film.empty or (on_film == "template").any() else on_film.iloc[0]
+
+
 def cut_all(films: pd.DataFrame, boxes: pd.DataFrame, c: Crops, folder: Path) -> tuple[dict, list[Path]]:
     """Cut every film into `folder`; returns counts and the files written."""
     import cv2
@@ -198,10 +204,12 @@ def cut_all(films: pd.DataFrame, boxes: pd.DataFrame, c: Crops, folder: Path) ->
                 faults.append(result)
                 continue
             source = of_film[row.film_id].set_index("joint").source
-            worst = "template" if (source == "template").any() else source.iloc[0]
-            source["wrist"] = "template" if "template" in set(source.reindex(WRISTS)) else source.iloc[0]
+            worst = worst_of(source)
+            source["wrist"] = "outside" if "outside" in set(source.reindex(WRISTS)) else worst_of(source.reindex(WRISTS))
             same = {"film_id": row.film_id, "patient_id": row.patient_id, "part": row.part, "split": row.split}
             for joint, picture in zip(shown_on(row.part, of_film[row.film_id], c), result[0], strict=True):
+                if source[joint] == "outside":  # a joint that is not on the film gets no score
+                    continue
                 arrays["crops"][len(index["crops"])] = picture
                 index["crops"].append({**same, "row": len(index["crops"]), "joint": joint, "box_source": source[joint]})
             if result[1] is None:
