@@ -11,6 +11,7 @@ from PIL import Image
 
 from data import boxes
 from data.report import Report
+from data.sources import ra2dream
 from ra import anatomy
 from ra.config import UserError
 from ra.film import Frame
@@ -179,3 +180,12 @@ def test_damaged_files_give_a_sentence_or_boxes_within_the_film(folder, films):
         assert 0 < refused < 150
         (folder / name).unlink()
         (folder / "data.yaml").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_ra2dream_reads_every_format_and_sees_when_it_changes(folder, kind):
+    FORMATS[kind](folder)
+    files = boxes.find(folder.rename(folder.with_name("train")))
+    assert len(files) == (2 if kind in ("yolo, data.yaml", "yolo, classes.txt") else 1)
+    assert set(files) <= set(ra2dream.texts(folder.parent))
+    folder.with_name("train").rename(folder)

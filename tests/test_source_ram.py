@@ -129,6 +129,19 @@ def test_split_folders_in_the_root_itself(copy):
     assert len(FILMS.read(paths.films("s"))) == 29 and not faults() and not paths.truth_boxes("s").exists()
 
 
+def test_regions_are_the_sites_of_the_challenge():
+    """As in the table of the data set's ROI names beside RA2-DREAM's columns, written out here a second time."""
+    erosion = "IP mcp_E__ip, MCP-T mcp_E__1, MCP-I mcp_E__2, MCP-M mcp_E__3, MCP-R mcp_E__4, MCP-S mcp_E__5, PIP-I pip_E__2, "
+    erosion += "PIP-M pip_E__3, PIP-R pip_E__4, PIP-S pip_E__5, CMC-T wrist_E__mc1, Tm wrist_E__mul, S wrist_E__nav, "
+    erosion += "L wrist_E__lunate, R wrist_E__radius, U wrist_E__ulna"
+    narrowing = "MCP-T mcp_J__1, MCP-I mcp_J__2, MCP-M mcp_J__3, MCP-R mcp_J__4, MCP-S mcp_J__5, PIP-I pip_J__2, PIP-M pip_J__3, "
+    narrowing += "PIP-R pip_J__4, PIP-S pip_J__5, CMC-M wrist_J__cmc3, CMC-R wrist_J__cmc4, CMC-S wrist_J__cmc5, "
+    narrowing += "STT wrist_J__mna, SC wrist_J__capnlun, SR wrist_J__radcar"
+    for names, finding, published in ((EROSION, "erosion", erosion), (NARROWING, "narrowing", narrowing)):
+        sites = {region: anatomy.joint2site(joint, finding) for region, joint in names.items()}
+        assert sites == dict(pair.split() for pair in published.split(", "))
+
+
 def scores_file(root):
     return root / "SvdH_Scoring" / "SvdH_BE_Scoring" / "train" / "_annotation_be_scores.json"
 
