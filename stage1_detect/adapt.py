@@ -56,7 +56,7 @@ def fit(
     if share < settings.familiar:
         found = f"{settings.start} weights find {share:.0%} of these films' joints"
         print(f"{target.parent.name}: {found}; training longer", flush=True)
-        epochs, shapes = settings.epochs_foreign, learned(films, boxes, start[2])
+        epochs, shapes = max(settings.epochs, settings.epochs_foreign), learned(films, boxes, start[2])
         shown = math.ceil(settings.steps_foreign * settings.batch / (epochs * len(chosen)))  # times an epoch: steps count
     yaml_file = data.write_yaml(target.parent / "lists", chosen * shown, chosen[:8])
     network = None if settings.start == "scratch" else start[0]
