@@ -205,7 +205,8 @@ def cut_all(films: pd.DataFrame, boxes: pd.DataFrame, c: Crops, folder: Path) ->
                 continue
             source = of_film[row.film_id].set_index("joint").source
             worst = worst_of(source)
-            source["wrist"] = "outside" if "outside" in set(source.reindex(WRISTS)) else worst_of(source.reindex(WRISTS))
+            if "wrist" not in source:  # a crop of the whole wrist has a box of its own
+                source["wrist"] = "outside" if "outside" in set(source.reindex(WRISTS)) else worst_of(source.reindex(WRISTS))
             same = {"film_id": row.film_id, "patient_id": row.patient_id, "part": row.part, "split": row.split}
             for joint, picture in zip(shown_on(row.part, of_film[row.film_id], c), result[0], strict=True):
                 if source[joint] == "outside":  # a joint that is not on the film gets no score
