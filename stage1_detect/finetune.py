@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import config, film, paths
+from ra import config, dicom, film, paths
 from ra.config import UserError
 from stage1_detect import coco, pose
 from stage1_detect.experiment import Detector
@@ -74,7 +74,7 @@ def tables(folder: Path, boxes: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     for name, one in marked.items():
         fault = _fault(folder / name, one)
         if fault:
-            print(f"{fault}; left out", flush=True)
+            print(dicom.redacted(f"{fault}; left out", dicom.tags(folder / name)), flush=True)
             continue
         limbs = [limb for limb in one.limbs if limb.boxes]
         frames = pose.frames([(limb.part, limb.boxes) for limb in limbs], one.width_px, one.height_px)
