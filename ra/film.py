@@ -115,6 +115,8 @@ def _or_film_error(decode: Callable[[bytes], T], data: bytes, path: str | Path) 
         return decode(data)
     except FilmError as error:
         raise FilmError(f"{path}: {error}") from None
+    except MemoryError:
+        raise FilmError(f"{path} needs more memory than there is; export it again, or read fewer films at once") from None
     except Exception as error:  # decoders raise anything at all on a damaged file
         # a parser of DICOM may quote the patient, so only the others' words are told
         why = "" if dicom.is_dicom(data) else f" ({_brief(error)})"

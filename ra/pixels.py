@@ -30,13 +30,13 @@ def grey(film: Dataset) -> np.ndarray:
     """uint8 (H, W); FilmError, without a word of the header, when the dataset has no such picture."""
     try:
         words, layout = syntax.stored_words(film, Layout.of(film))
-        n = 1 << layout.allocated
         if layout.samples == 3:
             return words
+        n = 1 << max(8, int(words.max()).bit_length())  # words that occur, and no table of 65536 for 12 bits
         if layout.photometric == "PALETTE COLOR":
             return greys.look_up(_palette(film, n), words)
         return greys.look_up(_curve(film, layout, greys.counts(words, n)), words)
-    except FilmError:
+    except (FilmError, MemoryError):
         raise
     except Exception:  # decoders raise anything at all on a damaged file, and may quote it
         raise FilmError(syntax.DAMAGED) from None
@@ -51,7 +51,8 @@ def _palette(film: Dataset, n: int) -> np.ndarray:
 
 def _curve(film: Dataset, layout: Layout, seen: np.ndarray) -> np.ndarray:
     """uint8 (n,): the grey of each of the n words of a layout, of which `seen` counts the pixels."""
-    stored = _values(layout, layout.high + 1 - layout.bits, layout.bits)
+    n = len(seen)
+    stored = _values(n, layout.high + 1 - layout.bits, layout.bits, layout.signed)
     padding = _padding(film, layout, stored)
     if not seen[~padding].any():
         padding[:] = False
@@ -66,10 +67,10 @@ def _curve(film: Dataset, layout: Layout, seen: np.ndarray) -> np.ndarray:
     return table
 
 
-def _values(layout: Layout, shift: int, bits: int) -> np.ndarray:
-    """int64 (n,): the value of every word, from its `bits` bits above the lowest `shift`; what else is in a word is no pixel."""
-    values = (np.arange(1 << layout.allocated) >> shift) & ((1 << bits) - 1)
-    return np.where(values >> (bits - 1), values - (1 << bits), values) if layout.signed else values
+def _values(n: int, shift: int, bits: int, signed: bool) -> np.ndarray:
+    """int64 (n,): the value of every word below n, from its `bits` bits above the lowest `shift`; the rest is no pixel."""
+    values = (np.arange(n) >> shift) & ((1 << bits) - 1)
+    return np.where(values >> (bits - 1), values - (1 << bits), values) if signed else values
 
 
 def _padding(film: Dataset, layout: Layout, stored: np.ndarray) -> np.ndarray:
@@ -79,7 +80,7 @@ def _padding(film: Dataset, layout: Layout, stored: np.ndarray) -> np.ndarray:
         return np.zeros(len(stored), bool)
     last = _number(film, "PixelPaddingRangeLimit")
     low, high = sorted((first, first if last is None else last))
-    whole = _values(layout, 0, layout.allocated)
+    whole = _values(len(stored), 0, layout.allocated, layout.signed)
     return ((low <= stored) & (stored <= high)) | ((low <= whole) & (whole <= high))
 
 

@@ -206,7 +206,7 @@ def _agree(width: int, height: int, samples: int, layout: Layout) -> None:
 
 
 def _decoded(pixels: np.ndarray, bits: int, layout: Layout) -> tuple[np.ndarray, Layout]:
-    """A decoder's picture as words, and their layout: the stream knows its bits and signs; of signed ones the fewer bits count."""
+    """A decoder's picture as words, and their layout: the stream knows its bits; of signed ones the fewer count."""
     if pixels.shape[:2] != (layout.rows, layout.columns) or pixels.dtype.itemsize > 2 or not 2 <= bits <= 16:
         raise FilmError(CONTRADICTS)
     words = _luma(pixels, replace(layout, photometric="RGB"))

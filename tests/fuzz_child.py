@@ -5,8 +5,9 @@ Prints the seed before each, and how it ended after the last; a hang ends the pr
 
 from __future__ import annotations
 
-import faulthandler
+import json
 import resource
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -51,19 +52,19 @@ def main() -> None:
     for seed in range(first, last):
         print(seed, flush=True)
         copy.write_bytes(damaged(data, seed))
-        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        signal.alarm(SECONDS)  # without a handler it ends even a decoder that never comes back
         try:
             grey = film.read(copy)
         except film.FilmError as error:
             text = str(error)
             assert str(copy) in text and "\n" not in text and len(text) < 400, text
-            assert "MemoryError" not in text and "allocat" not in text, text
+            assert "memory" not in text, text
             ends["refused"] += 1
         else:
             assert grey.ndim == 2 and grey.dtype == np.uint8 and grey.flags.c_contiguous and min(grey.shape) >= 16
             ends["same" if np.array_equal(grey, whole) else "other"] += 1
-        faulthandler.cancel_dump_traceback_later()
-    print(dict(ends))
+    signal.alarm(0)
+    print(json.dumps(ends))
 
 
 if __name__ == "__main__":
