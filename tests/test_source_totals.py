@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -22,13 +23,13 @@ from data.phantom.damage import Damage
 from data.phantom.film import draw_film
 from data.report import Report
 from data.sources import hand_totals
-from ra import film, folds, paths
+from ra import config, film, folds, paths
 from ra.anatomy import BOTH_HANDS, HAND_JOINTS, SITES, limb
 from ra.config import UserError
 from ra.tables import FILMS
 from ra.tables import SITES as SITES_TABLE
 from stage2_score import films as film_cuts
-from stage2_score import scores, train
+from stage2_score import members, scores, train
 from stage3_stack import hands, totals
 
 ROLES = {"file": "image", "total": "SHS"}
@@ -351,6 +352,18 @@ def draw_hands(seed: int, severity: float, max_px: int = 400) -> np.ndarray:
     two = [draw_film(part, (seed, i), damage=damage, max_px=max_px).grey for i, part in enumerate(("LH", "RH"))]
     height = min(len(grey) for grey in two)
     return np.hstack([cv2.resize(grey, (round(grey.shape[1] * height / len(grey)), height)) for grey in two])
+
+
+@pytest.mark.parametrize("profile", ["smoke", "demo", "full"])
+def test_every_profile_stacks_the_members_that_it_trains(profile):
+    two, three = (
+        paths.ROOT / stage / "configs" / profile / "sources/hand_totals.yaml" for stage in ("stage2_score", "stage3_stack")
+    )
+    given = SimpleNamespace(config=str(two), configs=[], run=None, sets=[])
+    trained = dict(members.load(members.Member, given))
+    (ensemble,) = config.load(hands.Ensembles, three).ensembles
+    assert set(ensemble.members) == set(trained)
+    assert all(m.kind == "hands" and m.weights[-1] == "scratch" for m in trained.values()), "runs without pretraining"
 
 
 @pytest.mark.slow
