@@ -42,7 +42,7 @@ def ratingen(data: str) -> Path:
 
 
 def ratingen_gold(data: str) -> Path:
-    """Ratingen percentages of a set's test patients, for stage3_stack.visits alone; absent when they are not known."""
+    """Ratingen percentages of a set's test patients, read by stage3_stack.ratingen alone; absent when they are not known."""
     return work(data) / "ratingen_gold.parquet"
 
 
