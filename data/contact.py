@@ -33,7 +33,7 @@ def write(
         left, top = (int(v) for v in step * [number % COLUMNS, number // COLUMNS] + GAP_PX)
         sheet.paste(panel(row, of_film.get(row.film_id), lines), (left, top))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    sheet.save(temporary, "PNG")
+    sheet.save(temporary, "PNG", compress_level=3)
     temporary.replace(path)
 
 

@@ -40,6 +40,7 @@ CURES = {
     "same film mirrored": "one of the two sides is a mirrored copy; find the true film",
     "one person under two ids": "folds may part a person; give these ids one person",
     "one id for two persons": "the headers name two persons; correct the id of one of them",
+    "visits out of order": "correct the visits, or the films' patients",
     "ids that look alike": "if they mean one person, write them alike",
     "films of an unknown kind": "all are kept as declared; look at the contact sheet, and finetune the detector on a few of them",
     "unusual grades": "compare distribution.csv; another scale has to be converted first",

@@ -113,13 +113,18 @@ def test_a_header_that_contradicts_refuses_unless_the_picture_decides(tmp_path):
 
 
 def test_people_that_headers_or_ids_bring_together():
-    people = [("a", "P1", "h1"), ("b", "P2", "h1"), ("c", "P3", "h2"), ("d", "P3", "h3"), ("e", "p-03", None), ("f", "P30", None)]
-    films = pd.DataFrame({"film_id": [p[0] for p in people], "person_id": [p[1] for p in people], "file": [p[0] for p in people]})
+    people = [
+        ("a", "P1", 1, "h1", "2001-02-03"), ("b", "P2", 1, "h1", "2001-02-03"), ("c", "P3", 1, "h2", None),
+        ("d", "P3", 2, "h3", "2001-02-03"), ("e", "p-03", 1, None, None), ("f", "P30", 1, "h4", "2004-01-02"),
+        ("g", "P30", 2, "h4", "2003-12-31"), ("h", "P2", 2, "h1", "2001-02-03"),
+    ]  # fmt: skip
+    films = pd.DataFrame([p[:3] for p in people], columns=["film_id", "person_id", "visit"]).assign(file=[p[0] for p in people])
     report = Report()
-    check.same_people(films, {name: Tags(person=person) for name, _, person in people}, report)
+    check.same_people(films, {name: Tags(person=person, date=date) for name, _, _, person, date in people}, report)
     assert report.faults["one person under two ids"] == ["P1 and P2: their DICOM headers name one person"]
     assert report.faults["one id for two persons"] == ["P3: its DICOM headers name 2 persons"]
     assert report.faults["ids that look alike"] == ["P3 and p-03"]
+    assert [text[:4] for text in report.faults["visits out of order"]] == ["P30:"]
 
 
 def test_nobody_is_named():
@@ -255,6 +260,8 @@ def test_sets_together_keep_patients_apart_and_leave_what_nobody_scored_open(tmp
     assert (paths.work("ab") / "template.csv").read_bytes() == (paths.work("a") / "template.csv").read_bytes()
     combine.combine(["a", "b", "twin"], "all", 3)
     assert pd.read_csv(paths.work("all") / "template.csv").Patient_ID.tolist() == ["a.Ta"], "as the patient is called now"
+    found = json.loads((paths.work("all") / "report.json").read_text())["faults"]
+    assert "a.A0-LH and twin.A0-LH: one film of one file" in found["same film twice"]
     combine.combine(["a", "b"], "ab", 3)
     assert "skipped" in capsys.readouterr().out
     combine.combine(["a", "b"], "ab", 3, same_people=True)
