@@ -101,10 +101,10 @@ def with_values(rows: pd.DataFrame, index: pd.DataFrame, values: dict[str, np.nd
 def site_means(train: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """The null model: each site's grade frequencies among `train` site rows, given to every one of `rows`.
 
-    pred is the column's mean. A site that no training patient has scored takes those of its finding and limb.
+    pred is the column's mean. A site that no training patient has scored takes those of its finding and limb; NaN where nobody
+    has scored any.
     """
     known = train.dropna(subset="target")
-    grade = np.arange(N_GRADES)
     by_site = known.groupby(["part", "site"]).target
     counts = {key: np.bincount(target.round().astype(int), minlength=N_GRADES) for key, target in by_site}
     pooled = {key: np.zeros(N_GRADES) for key in MAX_GRADE}
@@ -113,7 +113,7 @@ def site_means(train: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     p = np.empty((len(rows), N_GRADES))
     for i, (part, site, finding) in enumerate(zip(rows.part, rows.site, rows.finding, strict=True)):
         p[i] = counts.get((part, site), pooled[limb(part), finding])
-        p[i] = p[i] if p[i].sum() else grade == 0
+        p[i] = p[i] if p[i].sum() else np.nan
     return _expect(rows.assign(box_source="none", **{name: p[:, k] for k, name in enumerate(PROBABILITIES)}))
 
 

@@ -11,6 +11,7 @@ import stage3_world
 from ra import config, manifest, metrics, paths, tables
 from ra.anatomy import BY_COLUMN, COLUMNS_B, OVERALL, SITES
 from ra.config import UserError
+from stage2_score.scores import site_means
 from stage3_stack import check, outputs, score, submission, submit, train
 from stage3_stack import cohort as cohorts
 from stage3_stack.features import total_features
@@ -116,3 +117,10 @@ def test_one_finding_of_one_hand():
     scored = [c for c in BY_COLUMN if c.startswith("LH") and "_E__" in c]
     assert oof[scored].notna().all(axis=None) and oof.drop(columns=[*scored, *OVERALL.values()]).isna().all(axis=None)
     assert oof[OVERALL["erosion"]].notna().all() and oof[OVERALL["narrowing"]].isna().all()
+
+
+def test_the_null_member_knows_no_feet_where_nobody_scored_any():
+    rows = pd.DataFrame({"patient_id": "a", "visit": 1, "part": ["LH", "LF"], "joint": ["pip_2", "mtp_1"]}).assign(
+        site=["pip_E__2", "mtp_E__1"], finding="erosion", max_score=[5, 10], target=[2.0, np.nan]
+    )
+    assert site_means(rows, rows).pred.tolist() == pytest.approx([2.0, np.nan], nan_ok=True)
