@@ -6,7 +6,7 @@
 #   SOURCE=NAME bash run_all.sh DATA_DIR    another layout: ram_h1200, hand_totals, scqm_joints (README, your own films)
 #   PROFILE=smoke|demo|full bash run_all.sh [DATA_DIR]
 #
-# COLUMNS="total=SHS file=image" names the columns of a table whose names are yours.
+# NAMES="total=SHS file=image" tells your names of a table's columns, role=name.
 # BONEAGE_DIR names a folder in the RSNA Bone Age layout to pretrain on; by default generated growing hands serve.
 # ZOO=1 then trains every system of the papers too (stage2_score/configs/<profile>/zoo) and prints the table of all of them.
 # WANDB=1 mirrors the logs to Weights & Biases (offline unless WANDB_MODE says otherwise). What is finished is skipped.
@@ -47,50 +47,69 @@ step() {
   "$@"
 }
 
-columns=()
-for pair in ${COLUMNS:-}; do
-  columns+=(--column "$pair")
-done
-if [[ -z $data_dir ]]; then
-  set=phantom-$PROFILE root=$raw/phantom-$PROFILE
-  step "films: the synthetic cohort" python -m data.phantom.make --config data/phantom/configs/$PROFILE.yaml --only cohort
-else
-  set=$(basename "$data_dir" | tr -c 'A-Za-z0-9_.\n-' _)-$PROFILE root=$data_dir
-fi
-if [[ -z $boneage_dir ]]; then
-  ages=boneage-$PROFILE boneage_dir=$raw/boneage-$PROFILE
-  step "films: growing hands to pretrain on" python -m data.phantom.make --config data/phantom/configs/$PROFILE.yaml --only boneage
-else
-  ages=$(basename "$boneage_dir" | tr -c 'A-Za-z0-9_.\n-' _)-ages
-fi
+films() { # the set's own films, or the generated cohort
+  if [[ -z $data_dir ]]; then
+    set=phantom-$PROFILE root=$raw/phantom-$PROFILE
+    step "films: the synthetic cohort" python -m data.phantom.make --config data/phantom/configs/$PROFILE.yaml --only cohort
+  else
+    set=$(basename "$data_dir" | tr -c 'A-Za-z0-9_.\n-' _)-$PROFILE root=$data_dir
+  fi
+  local columns=() name
+  for name in ${NAMES:-}; do columns+=(--column "$name"); done
+  step "prepare $set" python -m data.prepare --source $SOURCE --root "$root" --data "$set" --folds "$folds" "${columns[@]}"
+}
 
-step "prepare $set" python -m data.prepare --source $SOURCE --root "$root" --data "$set" --folds "$folds" "${columns[@]}"
-step "prepare $ages" python -m data.prepare --source rsna_boneage --root "$boneage_dir" --data "$ages"
+growing_hands() { # what the backbones pretrain on
+  if [[ -z $boneage_dir ]]; then
+    ages=boneage-$PROFILE boneage_dir=$raw/boneage-$PROFILE
+    step "films: growing hands to pretrain on" python -m data.phantom.make --config data/phantom/configs/$PROFILE.yaml --only boneage
+  else
+    ages=$(basename "$boneage_dir" | tr -c 'A-Za-z0-9_.\n-' _)-ages
+  fi
+  step "prepare $ages" python -m data.prepare --source rsna_boneage --root "$boneage_dir" --data "$ages"
+}
 
-one=stage1_detect/configs/$PROFILE two=stage2_score/configs/$PROFILE three=stage3_stack/configs/$PROFILE
-step "stage 1: joints" python -m stage1_detect.train --data "$set" --config $one/yolo.yaml "${flags[@]}"
-if [[ ! -f $work/$ages/boxes.parquet ]]; then
-  step "stage 1: joints of the growing hands" python -m stage1_detect.train --data "$ages" --config $one/yolo.yaml "${flags[@]}"
-fi
-step "stage 2: crops" python -m stage2_score.crops $two/crops.yaml --data "$set" --boxes yolo
-step "stage 2: crops of the growing hands" python -m stage2_score.crops $two/crops.yaml --data "$ages" --boxes yolo
-step "stage 2: pretraining" python -m stage2_score.pretrain $two/age_*.yaml --data "$ages" "${flags[@]}"
-members=$(ls $two/*.yaml | grep -v -e /crops -e /films -e /age_)
-step "stage 2: members" python -m stage2_score.train $members --data "$set" --bone-age "$ages" "${flags[@]}"
-step "stage 3: the stack" python -m stage3_stack.train --data "$set" --config $three/blend.yaml
-step "stage 3: submission" python -m stage3_stack.submit --data "$set" --config $three/blend.yaml
+from_joints() { # films -> boxes -> joint scores -> the challenge's submission
+  step "stage 1: joints" python -m stage1_detect.train --data "$set" --config $one/yolo.yaml "${flags[@]}"
+  if [[ ! -f $work/$ages/boxes.parquet ]]; then
+    step "stage 1: joints of the growing hands" python -m stage1_detect.train --data "$ages" --config $one/yolo.yaml "${flags[@]}"
+  fi
+  step "stage 2: crops" python -m stage2_score.crops $two/crops.yaml --data "$set" --boxes yolo
+  step "stage 2: crops of the growing hands" python -m stage2_score.crops $two/crops.yaml --data "$ages" --boxes yolo
+  step "stage 2: pretraining" python -m stage2_score.pretrain $two/age_*.yaml --data "$ages" "${flags[@]}"
+  local members gold=()
+  members=$(ls $two/*.yaml | grep -v -e /crops -e /films -e /age_)
+  step "stage 2: members" python -m stage2_score.train $members --data "$set" --bone-age "$ages" "${flags[@]}"
+  step "stage 3: the stack" python -m stage3_stack.train --data "$set" --config $three/blend.yaml
+  step "stage 3: submission" python -m stage3_stack.submit --data "$set" --config $three/blend.yaml
+  if [[ -f $root/gold/gold.csv ]]; then
+    gold=(--gold "$root/gold/gold.csv" --truth "$root/gold/truth.csv" --train-truth "$root/train/truth.csv")
+  fi
+  step "results" python -m stage3_stack.results --data "$set" --config $three/blend.yaml "${gold[@]}"
+}
 
-gold=()
-if [[ -f $root/gold/gold.csv ]]; then
-  gold=(--gold "$root/gold/gold.csv" --truth "$root/gold/truth.csv" --train-truth "$root/train/truth.csv")
-fi
-step "results" python -m stage3_stack.results --data "$set" --config $three/blend.yaml "${gold[@]}"
-if [[ -n ${ZOO:-} ]]; then
+from_hand_totals() { # both hands at once -> their total (Bo et al. 2024)
+  step "stage 2: both hands" python -m stage2_score.films $two/films.yaml --data "$set"
+  step "stage 2: growing hands" python -m stage2_score.films $two/films.yaml --data "$ages"
+  step "stage 2: pretraining" python -m stage2_score.pretrain $two/zoo/ages.yaml --data "$ages" "${flags[@]}"
+  step "stage 2: members" python -m stage2_score.train $two/sources/hand_totals.yaml --data "$set" --bone-age "$ages" "${flags[@]}"
+  step "stage 3: the ensemble" python -m stage3_stack.hands --data "$set" --config $three/sources/hand_totals.yaml
+  step "stage 3: submission" python -m stage3_stack.totals --data "$set" --config $three/sources/hand_totals.yaml
+}
+
+from_joint_crops() { # crops -> Ratingen grades, Rau score, DAS28 (Rohrbach et al. 2019)
+  step "stage 2: crops" python -m stage2_score.crops $two/crops_box.yaml --data "$set" --boxes truth
+  step "stage 2: members" python -m stage2_score.train $two/sources/scqm_joints.yaml --data "$set" "${flags[@]}"
+  step "stage 3: submission" python -m stage3_stack.visits --data "$set" --config $three/sources/scqm_joints.yaml
+}
+
+zoo() { # every system of the papers, on the same films and folds
   step "zoo: whole films" python -m stage2_score.films $two/films.yaml --data "$set"
   step "zoo: whole films of the growing hands" python -m stage2_score.films $two/films.yaml --data "$ages"
   step "zoo: joint boxes" python -m stage2_score.crops $two/crops_box.yaml --data "$set" --boxes yolo
   step "zoo: joint boxes of the growing hands" python -m stage2_score.crops $two/crops_box.yaml --data "$ages" --boxes yolo
   step "zoo: pretraining" python -m stage2_score.pretrain $two/zoo/ages*.yaml --data "$ages" "${flags[@]}"
+  local systems stack
   systems=$(ls $two/zoo/*.yaml | grep -v /ages)
   if [[ ! -f $work/$set/ratingen.parquet ]]; then
     echo "$set has no Ratingen scores (train/ratingen.csv): the systems that learn them are left out"
@@ -102,5 +121,20 @@ if [[ -n ${ZOO:-} ]]; then
     step "zoo: stack $stack" python -m stage3_stack.train --data "$set" --config "$stack"
   done
   step "zoo: every system" python -m stage3_stack.systems --data "$set" --config stage3_stack/configs/systems.yaml --root "$root"
-fi
+}
+
+one=stage1_detect/configs/$PROFILE two=stage2_score/configs/$PROFILE three=stage3_stack/configs/$PROFILE
+films
+case "$SOURCE" in
+  scqm_joints) from_joint_crops ;;
+  hand_totals)
+    growing_hands
+    from_hand_totals
+    ;;
+  *)
+    growing_hands
+    from_joints
+    if [[ -n ${ZOO:-} ]]; then zoo; fi
+    ;;
+esac
 printf '\nfinished in %d s: submissions/%s.csv\n' $((SECONDS - start)) "$set"
