@@ -133,9 +133,6 @@ def looks_inverted(grey: np.ndarray) -> bool:
     return bone_brightness(grey) < -SURE
 
 
-is_inverted = looks_inverted
-
-
 def bone_brightness(grey: np.ndarray) -> float:
     """About -1..1: above 0 when bones are bright; the same with the other sign for the inverted picture."""
     stride = max(1, max(grey.shape) // (4 * LOOK_PX))
