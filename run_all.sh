@@ -84,6 +84,8 @@ from_joints() { # films -> boxes -> joint scores -> the challenge's submission
   step "stage 3: submission" python -m stage3_stack.submit --data "$set" --config $three/blend.yaml
   if [[ -f $root/gold/gold.csv ]]; then
     gold=(--gold "$root/gold/gold.csv" --truth "$root/gold/truth.csv" --train-truth "$root/train/truth.csv")
+  elif [[ -f $work/$set/gold.csv ]]; then
+    gold=(--gold "$work/$set/gold.csv")
   fi
   step "results" python -m stage3_stack.results --data "$set" --config $three/blend.yaml "${gold[@]}"
 }
