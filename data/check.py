@@ -76,6 +76,8 @@ def same_films(films: pd.DataFrame, known: dict[str, Fact], report: Report) -> N
         for first, second in itertools.pairwise(files):
             _tell_same(by_file[first], by_file[second], "the same file", report)
     files = [files[0] for files in of_content if files[0] in known]
+    if len(files) < len(of_content):
+        report.notes.append(f"{len(of_content) - len(files)} films are compared by their files alone; prepare their set again")
     hashes = facts.bits(known[file].picture for file in files)
     for mirrored in (False, True):
         for i, j in same_pictures(files, hashes, mirrored, report):
@@ -104,9 +106,11 @@ def same_pictures(files: list[str], hashes: np.ndarray, mirrored: bool, report: 
 def near(hashes: np.ndarray, mirrored: bool = False) -> Iterator[tuple[int, int]]:
     """Pairs i < j of hashes (n, 16, 16) that differ by NEAR_BITS at most, the second mirrored if so asked."""
     n = len(hashes)
+    if n < 2:
+        return
     signs = hashes.reshape(n, -1).astype(np.float32) * 2 - 1
     others = hashes[:, :, ::-1].reshape(n, -1).astype(np.float32) * 2 - 1 if mirrored else signs
-    least = signs.shape[1] - 2 * NEAR_BITS if n else 0  # the product of two hashes is 256 less twice the bits that differ
+    least = signs.shape[1] - 2 * NEAR_BITS  # the product of two hashes is 256 less twice the bits that differ
     for start, begin in itertools.product(range(0, n, BLOCK), range(0, n, BLOCK)):
         if begin >= start:
             found = np.argwhere(signs[start : start + BLOCK] @ others[begin : begin + BLOCK].T >= least)

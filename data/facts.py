@@ -1,7 +1,7 @@
 """What each film's file holds: its hash, its size and a hash of its picture, found by decoding it once.
 
-data/work/.facts/SET.films.jsonl keeps a line per file, written as it is found: a killed call goes on where it stopped, and a later
-one decodes only what changed. Nothing of a DICOM header is kept.
+data/work/.facts/SET.films.jsonl keeps a line per file, written as it is found: a killed call goes on where it stopped, and a
+later one decodes only what changed. Nothing of a DICOM header is kept.
 """
 
 from __future__ import annotations
