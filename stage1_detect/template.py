@@ -26,6 +26,7 @@ ROWS = {
     "foot": (("mtp_1", "mtp_2", "mtp_3", "mtp_4", "mtp_5"),),
 }
 
+LEAST_RADIUS_PX = 4.0  # RMS distance of the joints from their middle; less is a point, not a limb
 
 # Where joints lie on RA2-DREAM's films of the left side, as fractions of width and height (mean over 736 hands and 736 feet,
 # sd .03 to .07; the wrist's sites spread around its published centre as on our template): the null model.
@@ -190,6 +191,13 @@ class Fitted:
 
 def settle(shape: Shape, places: np.ndarray, sides: np.ndarray, scores: np.ndarray, rounds: int = 5) -> Fitted | None:
     """Names for candidates: places (M, 2), sides (M,), scores (M, J). None when too little was seen to place the template."""
+    try:
+        return _settle(shape, places, sides, scores, rounds)
+    except np.linalg.LinAlgError:  # every candidate at one place
+        return None
+
+
+def _settle(shape: Shape, places: np.ndarray, sides: np.ndarray, scores: np.ndarray, rounds: int) -> Fitted | None:
     n = len(shape.joints)
     if len(places) < 3:
         return None
@@ -216,6 +224,8 @@ def settle(shape: Shape, places: np.ndarray, sides: np.ndarray, scores: np.ndarr
         points = np.where(found[:, None], places[np.minimum(chosen, len(places) - 1)], guess)
         conf = np.where(found, scores[np.minimum(chosen, len(places) - 1)].max(1), 0.0)
         guess, spread, scale = fit(shape, points, conf)
+    if scale < LEAST_RADIUS_PX:
+        return None
     gap = np.hypot(*(points - guess).T) / spread
     box = np.where(found, sides[np.minimum(chosen, len(places) - 1)], shape.box * scale)
     own = np.where(found, scores[np.minimum(chosen, len(places) - 1), np.arange(n)], 0.0)
