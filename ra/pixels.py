@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 LUMA = np.array([0.299, 0.587, 0.114])
-MIN_WITHIN, MIN_SPREAD = (
-    0.01,
-    16,
-)  # share of pixels inside a window, greys it shows: with less it was left over from another picture
+# A window with fewer pixels inside, or fewer greys to show, was left over from the picture that this one was captured from.
+MIN_WITHIN, MIN_SPREAD = 0.01, 16  # share of the pixels; greys of 255
 
 
 def grey(film: Dataset) -> np.ndarray:

@@ -117,6 +117,17 @@ def test_a_window_does_what_it_says(tmp_path):
             assert np.abs(got[0] - 255 * (expected if photometric == "MONOCHROME2" else 1 - expected)).max() <= 0.51
 
 
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_lut_sequence_does_what_it_says(tmp_path, photometric):
+    """PS3.3 C.11.2.1.1: before a window, on values after rescaling, here from -1000 (64536 as a word without a sign)."""
+    stored = np.tile(np.arange(0, 4096, 16, dtype=np.uint16), (40, 1))
+    curve = np.rint(65535 * (RAMP / 4095) ** 2).astype(int)
+    tags = {"RescaleIntercept": "-1000", "VOILUTSequence": lut(curve, 65536 - 1000), **SPANS}
+    got = film.read(dicom(tmp_path / "a.dcm", stored, PhotometricInterpretation=photometric, **tags))
+    expected = 255 * (stored[0] / 4095) ** 2
+    assert np.abs(got[0] - (expected if photometric == "MONOCHROME2" else 255 - expected)).max() <= 1
+
+
 def test_padding_is_black_and_does_not_set_the_range(tmp_path, grey):
     for photometric, padding, limit in (("MONOCHROME2", 63536, None), ("MONOCHROME1", 4095, None), ("MONOCHROME2", 4000, 4095)):
         stored = deep(grey // 2, 10)
@@ -304,6 +315,10 @@ def test_no_identity_is_told(tmp_path, grey, monkeypatch, caplog, capfd):
     assert not any(word in text.lower() for text in told for word in secrets), told
     assert headers.redacted("a film", headers.tags(path)) == "a film" and headers.redacted("x.png", None) == "x.png"
     data = path.read_bytes()
+    number = b"DS\x02\x0012"  # the window's centre
+    assert number in data
+    (tmp_path / "a.dcm").write_bytes(data.replace(number, b"DS\x0a\x00Meier4711 "))
+    assert np.array_equal(film.read(tmp_path / "a.dcm"), film.read(dicom(tmp_path / "b.dcm", deep(grey, 12))))
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         for seed, before in enumerate((b"Meier", b"4711-007", b"19510319", b"12") * 6):
