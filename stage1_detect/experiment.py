@@ -22,7 +22,7 @@ class Detector:
     start: str = "shipped"  # starting weights: shipped, scratch, or a .safetensors of another set (relative to the checkout)
     epochs: int = 2  # of finetuning per fold where the starting weights already read the set's films; 0: no finetuning at all
     epochs_foreign: int = 10  # where they do not: films of another kind
-    steps_foreign: int = 240  # and at least so many steps of the optimizer, however few the films
+    steps_foreign: int = 120  # and at least so many steps of the optimizer, however few the films
     familiar: float = 0.97  # share of joints within 2 % of the long side from which a set is not foreign
     max_films: int = 0  # films per epoch at most, 0 all: finetuning saturates early
     batch: int = 16
