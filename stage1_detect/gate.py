@@ -9,6 +9,7 @@ import numpy as np
 from ra.anatomy import HAND_JOINTS
 from ra.anatomy import limb as limb_of
 from ra.film import Frame
+from ra.gate import refused
 from stage1_detect.detect import Reading
 from stage1_detect.limbs import Limb
 from stage1_detect.metatarsals import fan
@@ -64,7 +65,9 @@ def judge(grey: np.ndarray, limbs: list[Limb]) -> list[Verdict]:
             )
         ]
     verdicts = [_judge_one(grey, limb) for limb in limbs]
-    crowd = _crowd([limb.reading.part for limb in limbs])
+    crowd = _crowd(
+        [one.part for one in verdicts if not refused(" ".join(one.reasons))]
+    )  # an oblique film beside is no other limb
     return [replace(verdict, reasons=verdict.reasons | crowd) for verdict in verdicts]
 
 

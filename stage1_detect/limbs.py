@@ -22,7 +22,7 @@ CANVAS = {"hand": (238, 320), "foot": (220, 320)}  # width, height in px of a ro
 OFF_FILM = 114  # grey beyond the picture, as the network was trained
 ROUTINE = 0.82  # quality of a routine film; from there nothing else is tried
 HINT, TRIED = 0.12, 3  # least quality at first sight that is worth a second; how many get one
-FURTHER, MOST = 0.6, 6  # least quality of a limb beside the first; how many are looked for
+FURTHER, MOST = 0.5, 6  # least quality of a limb beside the first; how many are looked for
 STRAY, STRAYS = 0.3, 4  # score of a detection beside the limbs found; how many make it worth to look for another limb
 # (magnification, quarter turns) of the first looks. A limb that is small on its film wants a larger picture.
 LOOKS = ((1.0, 0), (1.8, 0), (1.0, 1), (1.0, 3), (1.0, 2), (1.8, 1), (1.8, 3), (1.8, 2))

@@ -16,6 +16,7 @@ ZOOM, SIZE = 2.0, (220, 340)  # the canvas on which shafts are followed: times t
 START, END = 0.15, 0.7  # along the shaft, below the joints, as shares of the row's width (mtp_1 to mtp_5)
 LEAN = (-0.15, -0.07, 0.0, 0.05, 0.15)  # usual drift of the shafts of an upright left foot: across per along, 1 to 5
 OFF, TURN = 0.06, 0.22  # how far a shaft may start off its joint (share of the row's width) and lean off its usual drift
+APART = 0.06  # least distance of two shafts, of the row's width: a bright shaft is not followed twice
 WIDTH = (0.17, 0.10, 0.10, 0.10, 0.10)  # of the shafts, as shares of the row's width
 
 
@@ -31,7 +32,9 @@ def fan(film: np.ndarray, reading: Reading) -> float:
     if not np.isfinite(width) or width < 20 or end >= image.shape[0] - 1:
         return float("nan")
     contrast = _levelled(image, width)
-    foot = [_shaft(contrast, joint, end, width, k) for k, joint in enumerate(joints)]
+    foot: list[float] = []
+    for k, joint in enumerate(joints):
+        foot.append(_shaft(contrast, joint, end, width, k, foot[-1] - APART * width if foot else np.inf))
     gaps, heads = -np.diff(foot), -np.diff(joints[:, 0])
     off = gaps[0] / max(gaps.sum(), 1e-6)
     spread = gaps[1:3].sum() / max(heads[1:3].sum(), 1e-6)
@@ -47,8 +50,8 @@ def _levelled(image: np.ndarray, width: float) -> np.ndarray:
     return (image - mean) / (spread + 4)
 
 
-def _shaft(contrast: np.ndarray, joint: np.ndarray, end: float, width: float, k: int) -> float:
-    """Where the k-th shaft, a straight bright band that starts below its joint, crosses the line y = end."""
+def _shaft(contrast: np.ndarray, joint: np.ndarray, end: float, width: float, k: int, most: float) -> float:
+    """Where the k-th shaft, a straight bright band that starts below its joint, crosses the line y = end, at x <= most."""
     band = WIDTH[k] * width
     mean = cv2.blur(contrast, (max(3, int(0.6 * band) | 1), 3))
     reach = round(band)
@@ -59,6 +62,6 @@ def _shaft(contrast: np.ndarray, joint: np.ndarray, end: float, width: float, k:
     x = starts[:, None, None] + leans[None, :, None] * (y - y[0])
     rows = np.clip(np.round(y).astype(int), 0, ridge.shape[0] - 1)
     columns = np.clip(np.round(x).astype(int), 0, ridge.shape[1] - 1)
-    score = ridge[rows, columns].mean(-1)
+    score = np.where(x[..., -1] <= most, ridge[rows, columns].mean(-1), -np.inf)
     i, j = np.unravel_index(score.argmax(), score.shape)
     return float(x[i, j, -1])
