@@ -1,6 +1,6 @@
 """Prepare a set: raw films and scores -> data/work/SET/{films,sites,boxes}.parquet, folds.csv, report.json.
 
-  python -m data.prepare --source ra2dream --root DIR --data SET [--folds 5]
+  python -m data.prepare --source ra2dream --root DIR [--data SET] [--folds 5]
 
 Nothing is copied but test/template.csv; the films stay where they are. A second call with the same input is skipped, a killed one
 goes on where it stopped, and the set on disk is either whole or as it was before. Where names are the user's own, --column
@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -38,10 +39,6 @@ if TYPE_CHECKING:
 
 VERSION = 3  # raised when the same input would be prepared differently
 RUN, REPORT = "run.json", "report.json"
-OPTIONAL = (
-    "boxes.parquet", "ratingen.parquet", "ratingen_gold.parquet", "gate.parquet", "activity.parquet", "template.csv", "gold.csv",
-    "official_split.csv",
-)  # fmt: skip
 
 
 def run() -> None:
@@ -51,7 +48,7 @@ def run() -> None:
         fetch(args.source, args.root)
     columns = dict(_pair(item) for item in args.columns)
     options = {"columns": columns, "trust": args.trust, "strict": args.strict, "force": args.force}
-    prepare(args.source, args.root, args.data, args.folds, args.seed, **options)
+    prepare(args.source, args.root, args.data or named_after(args.root), args.folds, args.seed, **options)
 
 
 def parse() -> argparse.Namespace:
@@ -64,7 +61,7 @@ def parse() -> argparse.Namespace:
     )
     p.add_argument("--source", required=True, choices=sorted(sources.MODULES), help="the layout of DIR")
     p.add_argument("--root", required=True, type=Path, metavar="DIR", help="the folder as downloaded or generated")
-    p.add_argument("--data", required=True, metavar="SET", help="name of the prepared set: data/work/SET")
+    p.add_argument("--data", metavar="SET", help="name of the prepared set: data/work/SET (default: DIR's name)")
     p.add_argument("--folds", type=int, default=3, metavar="N", help="patient folds (default %(default)s)")
     p.add_argument("--seed", type=int, default=0, help="of the folds (default %(default)s)")
     p.add_argument("--column", dest="columns", action="append", default=[], metavar="ROLE=NAME", help="your name of a column")
@@ -73,6 +70,11 @@ def parse() -> argparse.Namespace:
     p.add_argument("--strict", action="store_true", help="take warnings for errors")
     p.add_argument("--force", action="store_true", help="make again what is already finished")
     return p.parse_args()
+
+
+def named_after(root: Path) -> str:
+    """A set's name from its folder's."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", root.resolve().name) or "set"
 
 
 def _pair(item: str) -> tuple[str, str]:
