@@ -19,6 +19,7 @@ from stage1_detect.detect import Detector, Reading
 from stage1_detect.model import predict
 
 CANVAS = {"hand": (238, 320), "foot": (220, 320)}  # width, height in px of a routine film at the network's size (RA2-DREAM)
+LEAST_GREYS = 4  # a picture with fewer shows nothing
 OFF_FILM = 114  # grey beyond the picture, as the network was trained
 ROUTINE = 0.82  # quality of a routine film; from there nothing else is tried
 HINT, TRIED = 0.12, 3  # least quality at first sight that is worth a second; how many get one
@@ -52,6 +53,8 @@ def find(detector: Detector, grey: np.ndarray, part: str | None = None) -> list[
 
     The first is whatever is most like a limb: the gate says whether it is one.
     """
+    if np.ptp(grey[::8, ::8]) < LEAST_GREYS:
+        return []
     grey = rest = stretched(grey)
     found: list[tuple[Reading, float]] = []
     while len(found) < MOST:
@@ -72,7 +75,7 @@ def find(detector: Detector, grey: np.ndarray, part: str | None = None) -> list[
 def stretched(grey: np.ndarray) -> np.ndarray:
     """The picture with its greys spread to 0..255 when they fill less than half of that: dark films are read as others are."""
     low, high = np.percentile(grey[::8, ::8], (0.5, 99.5))
-    if high - low >= 128 or high - low < 4:
+    if high - low >= 128 or high - low < LEAST_GREYS:
         return grey
     return np.clip((np.arange(256) - low) * 255 / (high - low), 0, 255).astype(np.uint8)[grey]
 
