@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets up like run_all.sh, then runs the tests: bash run_tests.sh [pytest arguments]
+# Sets up like run_all.sh, then runs the tests, two files at a time: bash run_tests.sh [pytest arguments]
 set -euo pipefail
 cd "$(dirname "$0")"
 source setup.sh
-exec python -m pytest "$@"
+exec python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
