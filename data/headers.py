@@ -23,10 +23,8 @@ SCORED_VIEWS = (None, "PA", "AP")  # a header seldom tells these two apart right
 
 def read_all(files: Iterable[str]) -> dict[str, Tags]:
     """The tags of those files that are DICOM, by path; headers alone are read."""
-    try:
-        from ra import dicom
-    except ImportError:
-        return {}
+    from ra import dicom
+
     files = list(dict.fromkeys(files))
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         return {path: tags for path, tags in zip(files, pool.map(dicom.tags, files), strict=True) if tags}

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ra import config, folds, manifest, paths, track
+from ra.film import JOINT_VIEW
 from ra.tables import BOXES, FILMS, box_error_frac
 from stage1_detect.experiment import Detector
 
@@ -29,6 +30,7 @@ def run() -> None:
     if not this.begin():
         return
     films = FILMS.read(paths.films(args.data))
+    films = films[films.view != JOINT_VIEW].reset_index(drop=True)  # a joint's crop holds no joint to be found
     fold_of = folds.load(args.data)
     films["fold"] = films.patient_id.map(fold_of).fillna(-1).astype(int)
     tables = null_boxes(films) if settings.kind == "template" else detected_boxes(films, settings, args, name)

@@ -2,7 +2,7 @@
 
 python -m stage2_score.films CONFIG.yaml --data SET writes into data/work/<set>/stage2/<run>/
 
-    rois.npy   (n films, H, W) uint8: the limb's box, resized plainly, right parts mirrored to left, greys levelled
+    rois.npy   (n films, H, W) uint8: the limb's box, resized plainly, right limbs mirrored to left, greys levelled
     rois.parquet   its index; x0_px .. y1_px: the box in the film's own upright, un-mirrored pixels
     hands.npy  (n patients, px, px) uint8: both hands' films as on one bilateral film (Bo et al. 2025 read those): the right
                hand on the left half, both mirrored, so that the thumbs meet; a missing hand leaves its half black. Two films
@@ -29,7 +29,8 @@ from stage2_score import members
 from stage2_score.crops import INDEX, SHOWN
 from stage2_score.members import Films
 
-ROI_INDEX = [*INDEX, "x0_px", "y0_px", "x1_px", "y1_px"]
+ROI = ["x0_px", "y0_px", "x1_px", "y1_px"]
+ROI_INDEX = [*INDEX, "laterality", *ROI]
 HALF = {"RH": 0, "LH": 1}  # which half of a bilateral film, as one sees it who faces the patient
 
 
@@ -53,13 +54,13 @@ def resized(pixels: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
     return cv2.resize(pixels, (width_px, height_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def cut_roi(grey: np.ndarray, part: str, c: Films) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+def cut_roi(grey: np.ndarray, laterality: str, c: Films) -> tuple[np.ndarray, tuple[float, float, float, float]]:
     """The limb's canonical picture (H, W) of a film (h, w), and its box in the film's pixels (whole ones)."""
     from stage2_score.roi import limb_box
 
     x0, y0, x1, y1 = (round(v) for v in limb_box(grey))
     picture = resized(levelled(grey[y0:y1, x0:x1], c), c.roi_width_px, c.roi_height_px)
-    return np.ascontiguousarray(picture[:, ::-1]) if part[0] == "R" else picture, (float(x0), float(y0), float(x1), float(y1))
+    return np.ascontiguousarray(picture[:, ::-1]) if laterality == "R" else picture, (float(x0), float(y0), float(x1), float(y1))
 
 
 def half_pairs(films: pd.DataFrame, sites: pd.DataFrame) -> set[str]:
@@ -79,7 +80,7 @@ def _cut_row(film_row: pd.Series, c: Films, single: bool) -> tuple | str:
         return f"film {film_row.film_id} cannot be used ({error}); its sites stay missing"
     width = c.hands_px if single else c.hands_px // 2
     hand = resized(levelled(grey, c), width, c.hands_px) if limb(film_row.part) == "hand" else None
-    return *cut_roi(grey, film_row.part, c), hand
+    return *cut_roi(grey, film_row.laterality, c), hand
 
 
 def _cut(films: pd.DataFrame, c: Films, single: bool) -> Iterator[tuple[pd.Series, tuple | str]]:
@@ -130,7 +131,8 @@ def cut_all(films: pd.DataFrame, c: Films, folder: Path, single: bool, half: set
             continue
         same = {"film_id": film.film_id, "patient_id": film.patient_id, "split": film.split}
         picture, box, hand = result
-        row = rois.add(**same, part=film.part, joint=limb(film.part), **dict(zip(ROI_INDEX[len(INDEX) :], box, strict=True)))
+        place = {"part": film.part, "laterality": film.laterality} | dict(zip(ROI, box, strict=True))
+        row = rois.add(**same, **place, joint=limb(film.part))
         rois.array[row] = picture
         if hand is None or film.patient_id in half:
             continue

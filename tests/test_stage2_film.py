@@ -157,7 +157,11 @@ def test_a_joint_without_pixels_takes_soft_weights():
 
 def test_points_go_to_the_roi_and_back():
     index = pd.DataFrame(
-        {"part": ["LH", "RH"], **dict(zip(ROI, [[10.0] * 2, [20.0] * 2, [110.0] * 2, [220.0] * 2], strict=True))}
+        {
+            "part": ["LH", "LH"],
+            "laterality": ["L", "R"],
+            **dict(zip(ROI, [[10.0] * 2, [20.0] * 2, [110.0] * 2, [220.0] * 2], strict=True)),
+        }
     )
     first = np.array([[10.0, 20.0], [10.0, 20.0]])  # the first pixel inside the box
     roi_xy = to_roi(first, index, (400, 200))  # twice as large
@@ -191,7 +195,7 @@ def toy(n: int = 8) -> data.Pictures:
         {"row": np.arange(n), "film_id": [f"p{i}-LH" for i in range(n)], "patient_id": [f"p{i}" for i in range(n)]}
     )
     index = index.assign(
-        part="LH", joint="hand", box_source="none", **dict.fromkeys(ROI[:2], 0.0), **dict.fromkeys(ROI[2:], 64.0)
+        part="LH", laterality="L", joint="hand", box_source="none", **dict.fromkeys(ROI[:2], 0.0), **dict.fromkeys(ROI[2:], 64.0)
     )
     return data.Pictures(array, index, np.full(n, model.kind_of("hand"), np.int64), fields_)
 

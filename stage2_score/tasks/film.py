@@ -17,7 +17,7 @@ from ra import paths, tables
 from ra.anatomy import FINDINGS, JOINTS, MAX_GRADE, N_GRADES, limb
 from ra.config import UserError
 from stage2_score import data, scores
-from stage2_score.films import centre_file
+from stage2_score.films import ROI, centre_file
 from stage2_score.loss import grade_targets, log_grades
 from stage2_score.masks import INNER, N_TYPES, TYPE
 from stage2_score.members import Member
@@ -25,7 +25,6 @@ from stage2_score.tasks.base import PictureTask, Predict, target_fields
 from stage2_score.tasks.joints import Joints, rms
 from stage2_score.unet import CLASSES
 
-ROI = ["x0_px", "y0_px", "x1_px", "y1_px"]
 HALVED = {limb: MAX_GRADE[limb, "erosion"] // 5 for limb in JOINTS}  # a foot's erosion 0..10 is read as 0, 0.5 .. 5
 
 
@@ -45,7 +44,7 @@ def from_roi(xy: np.ndarray, index: pd.DataFrame, shape: tuple[int, int]) -> np.
 
 
 def _mirrored(index: pd.DataFrame) -> np.ndarray:
-    return (index.part.str[0] == "R").to_numpy()[:, None]
+    return (index.laterality == "R").to_numpy()[:, None]
 
 
 def per_joint(index: pd.DataFrame) -> pd.DataFrame:
