@@ -119,7 +119,8 @@ def _or_film_error(decode: Callable[[bytes], T], data: bytes, path: str | Path) 
         raise FilmError(f"{path} needs more memory than there is; export it again, or read fewer films at once") from None
     except Exception as error:  # decoders raise anything at all on a damaged file
         # a parser of DICOM may quote the patient, so only the others' words are told
-        why = "" if dicom.is_dicom(data) else f" ({_brief(error)})"
+        told = not dicom.is_dicom(data) and not isinstance(error, ImportError)  # a plugin that is not there tells nothing
+        why = f" ({_brief(error)})" if told else ""
         raise FilmError(f"{path} is damaged or not a picture{why}; export or download it again") from None
 
 

@@ -14,6 +14,7 @@ from stage1_detect.model import JointModel, predict
 from stage1_detect.template import CLASS
 
 GOOD = 0.62  # quality from which nothing else is tried
+UNSURE, CUT = 0.3, 0.4  # of a joint at the film's edge: how it agrees, and how near the edge is in sides of its box
 # Other ways to look at a film, in order: (magnification, quarter turns). A limb that is small on its film wants a larger picture.
 LOOKS = ((1.0, 0), (1.0, 1), (1.0, 3), (1.0, 2), (1.8, 0), (1.8, 1), (1.8, 3), (1.8, 2))
 
@@ -34,9 +35,13 @@ class Reading:
     agree: np.ndarray
 
     def outside(self, width_px: int, height_px: int) -> np.ndarray:
-        """bool (J,): the joints that nobody saw and that must lie beyond the edges of a film of that size."""
-        beyond = (self.points < 0) | (self.points > np.array([width_px, height_px]) - 1)
-        return beyond.any(1) & np.isnan(self.conf)
+        """bool (J,): the joints that lie beyond the edges of a film of that size.
+
+        So do those that are hardly seen in a box that an edge cuts: the network takes a finger's cut end for its joint.
+        """
+        edge = np.minimum(self.points, np.array([width_px, height_px]) - 1 - self.points).min(1)  # px from the nearest one
+        unsure = (self.agree < UNSURE) & (self.quality > 0)
+        return (edge < 0) | (unsure & (edge < CUT * self.box))
 
 
 def reading(part: str, fitted: template.Fitted, points: np.ndarray, scale: float) -> Reading:

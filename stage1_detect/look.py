@@ -26,7 +26,7 @@ from ra.tables import LOOKS
 if TYPE_CHECKING:
     from stage1_detect.gate import Verdict
 
-VERSION = 1  # raised when the same picture would be seen differently
+VERSION = 2  # raised when the same picture would be seen differently
 
 
 def run() -> None:
@@ -121,8 +121,10 @@ def verdicts(detector, path: str, part: str | None) -> list[Verdict]:
     except film.FilmError as error:
         return [Verdict(None, None, film.Frame(0, 0, 0, 0), reasons={"unreadable": str(error)})]
     found = judge(grey, limbs.find(detector, grey, part))
-    if found[0].part and film.declares_greys(path) and film.looks_inverted(grey):
-        found = [replace(one, reasons=one.reasons | {"greys_differ": "the bones look dark"}) for one in found]
+    if film.declares_greys(path) and film.looks_inverted(grey):  # other parts of the body often look so: a limb tells
+        limb_seen = found[0].part or judge(255 - grey, limbs.find(detector, 255 - grey, part))[0].part
+        dark = {"greys_differ": "the bones look dark"} if limb_seen else {}
+        found = [replace(one, reasons=one.reasons | dark) for one in found]
     return found
 
 

@@ -145,6 +145,16 @@ def test_real_films_of_the_right_view_pass(detector, name, part):
 
 
 @real
+@pytest.mark.parametrize("top", [560, 600, 700])
+def test_no_joint_of_a_cut_finger_is_guessed(detector, top):
+    """The network takes the end of a cut finger for its joint; what lies beyond the edge is outside all the same."""
+    marked = json.loads((REAL / "joints.json").read_text())["normal-hand-pa.jpg"]["joints"]
+    verdict = seen(detector, film.read(REAL / "normal-hand-pa.jpg")[top:], "LH")[0]
+    beyond = {joint for joint, (_, y) in marked.items() if y < top}
+    assert len(beyond) >= 2 and beyond <= set(verdict.reasons["cut_off"].split())
+
+
+@real
 @pytest.mark.parametrize("name", ["normal-hand-oblique", "normal-foot-oblique", "normal-hand-lateral", "normal-foot-lateral"])
 def test_real_films_of_other_views_are_refused(detector, name):
     (verdict,) = seen(detector, film.read(REAL / f"{name}.jpg"))
