@@ -169,7 +169,7 @@ def quadratic_kappa(target: np.ndarray, pred: np.ndarray, n_classes: int = N_GRA
     table = confusion(target, pred, n_classes)
     if len(np.union1d(*map(np.unique, np.nonzero(table)))) < 2:  # nothing to disagree about by chance
         return _UNDEFINED
-    with np.errstate(invalid="ignore"):  # a rater who never varies leaves a variance of just below 0
+    with np.errstate(invalid="ignore", divide="ignore"):  # a rater who never varies leaves a variance of 0 or just below
         found = cohens_kappa(table, wt="quadratic")
     return _wald(found.kappa, max(found.var_kappa, 0.0), -1.0)
 

@@ -1,5 +1,7 @@
 """Configs are strict: what is unknown or mistyped is an error that says what was meant; verbs end with one sentence."""
 
+import importlib.util
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -123,3 +125,15 @@ def test_a_run_is_skipped_made_anew_or_refused(tmp_path, capsys):
     assert manifest.Run(folder, Toy(epochs=9), [source]).begin() and not (folder / "out.txt").exists()
     with pytest.raises(UserError, match="run the step that writes it first"):
         manifest.Run(folder, Toy(), [tmp_path / "none"])
+
+
+@pytest.mark.parametrize("profile", ["smoke", "demo", "full"])
+def test_every_verb_and_config_that_run_all_names_is_there(profile):
+    script = (paths.ROOT / "run_all.sh").read_text()
+    verbs = set(re.findall(r"python -m ([\w.]+)", script))
+    assert len(verbs) >= 15 and all(importlib.util.find_spec(verb) for verb in verbs)
+    rooms = {"$one": "stage1_detect", "$two": "stage2_score", "$three": "stage3_stack"}
+    named = re.findall(r"(\$(?:one|two|three))(/[\w/*.]+\.yaml)", script)
+    assert {"/sources/hand_totals.yaml", "/sources/scqm_joints.yaml", "/yolo.yaml"} <= {name for _, name in named}
+    for room, name in named:
+        assert list(paths.ROOT.glob(f"{rooms[room]}/configs/{profile}{name}")), (room, name)
