@@ -31,7 +31,7 @@ def read(path: Path, required: Iterable[str], strict: bool = True) -> list[Row]:
     strict: an unknown column is an error too.
     """
     if not path.is_file():
-        raise UserError(f"{path} does not exist; give the folder that holds it (README, layout of a data folder)")
+        raise UserError(f"{path} does not exist; give the folder that holds it (README, your own films)")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:

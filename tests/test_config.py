@@ -131,7 +131,7 @@ def test_a_run_is_skipped_made_anew_or_refused(tmp_path, capsys):
 def test_every_verb_and_config_that_run_all_names_is_there(profile):
     script = (paths.ROOT / "run_all.sh").read_text()
     verbs = set(re.findall(r"python -m ([\w.]+)", script))
-    assert len(verbs) >= 15 and all(importlib.util.find_spec(verb) for verb in verbs)
+    assert len(verbs) > 10 and all(importlib.util.find_spec(verb) for verb in verbs)
     rooms = {"$one": "stage1_detect", "$two": "stage2_score", "$three": "stage3_stack"}
     named = re.findall(r"(\$(?:one|two|three))(/[\w/*.]+\.yaml)", script)
     assert {"/sources/hand_totals.yaml", "/sources/scqm_joints.yaml", "/yolo.yaml"} <= {name for _, name in named}
