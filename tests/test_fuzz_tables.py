@@ -1,4 +1,4 @@
-"""2,000 damaged copies of every table that RA2-DREAM and RSNA Bone Age bring: refused in one sentence, or read as written."""
+"""2,000 damaged copies of every table that RA2-DREAM, RAM-H1200 and RSNA Bone Age bring: refused in one sentence, or read as written."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ import pytest
 
 from data import boxes
 from data.report import Report
-from data.sources import ra2dream, rsna_boneage
+from data.sources import ra2dream, ram_h1200, rsna_boneage
 from ra import anatomy
 from ra.config import UserError
 from ra.tables import FILMS
@@ -229,3 +229,22 @@ def test_joints_coco_json(tmp_path):
         )
 
     fuzz(path, lambda: boxes.read((path,), films, Report()), same, comma=" ")
+
+
+def test_ram_h1200_scores(tmp_path):
+    """The one JSON of grades: no grade is read that the file does not hold."""
+    cases = [f"JP_A_P000{n}_20120103_58_{side}" for n in (1, 2) for side in "LR"]
+    regions = ("MCP-T", "MCP-I", "PIP-I", "R", "S")
+    scores = {f"{case}.bmp": {f"BE_{region}": (i + k) % 6 for k, region in enumerate(regions)} for i, case in enumerate(cases)}
+    folder = tmp_path / "train"
+    folder.mkdir()
+    for i, case in enumerate(cases):
+        cv2.imwrite(str(folder / f"{case}.bmp"), picture(i))
+    (folder / "_annotation_be_scores.json").write_text(json.dumps(scores, indent=0))
+
+    def same(raw, text: str) -> bool:
+        told = [str(grade) for own in json.loads(text).values() for grade in own.values()]
+        found = raw.tables["sites.parquet"][1].target.dropna()
+        return len(found) <= len(told) and set(found) <= {value(grade) for grade in told}
+
+    fuzz(folder / "_annotation_be_scores.json", lambda: ram_h1200.read(tmp_path, Report()), same)
