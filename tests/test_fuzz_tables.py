@@ -1,4 +1,4 @@
-"""2,000 damaged copies of every table that RA2-DREAM, RAM-H1200 and RSNA Bone Age bring: refused in one sentence, or read as written."""
+"""2,000 damaged copies of every table of RA2-DREAM, RAM-H1200 and RSNA Bone Age: refused in a sentence, or read as written."""
 
 import csv
 import io
