@@ -168,9 +168,8 @@ def test_real_films_of_other_parts_are_refused(detector):
     others = [path for path in sorted([*REAL.glob("*.jpg"), *REAL.glob("dicom/*.dcm")]) if not path.stem.startswith(OWN)]
     assert len(others) >= 15
     for path in others:
-        assert [(row["limb"], row["reasons"]) for row in look.look(detector, str(path), None)] == [(-1, "not_hand_or_foot")], (
-            path.name
-        )
+        (row,) = look.look(detector, str(path), None)
+        assert (row["limb"], row["reasons"]) == (-1, "not_hand_or_foot"), path.name
 
 
 def test_the_fan_of_generated_feet_is_not_oblique(detector):
