@@ -33,6 +33,9 @@ DOUBTFUL = (
     "side_differs",
 )  # the words that the detector alone answers for
 FOREIGN = "films of an unknown kind"
+# A film declared a hand, on which a hand is seen though not surely, is a hand: the worst joints are the least like those that the
+# detector knows, and their patients must not be the ones left out.
+UNSURE = ("not_hand_or_foot",)
 
 
 Reasons = dict[str, str]  # word of ra.gate -> what it rests on
@@ -45,6 +48,12 @@ class Settled:
     row: dict
     reasons: Reasons
     before: dict
+
+    @property
+    def as_declared(self) -> bool:
+        """Whether the limb that was declared is seen."""
+        declared, seen = self.before["part"], self.row.get("part_seen")
+        return bool(declared and seen and limb(declared) == limb(seen))
 
     @property
     def film(self) -> str:
@@ -66,7 +75,8 @@ def settle(rows: list[dict], gate: Path, report: Report) -> list[dict]:
     reasons: list[dict] = []
     for one in found:
         trusted = foreign and one.before["part"] is not None
-        refused = {word for word in one.reasons if REASONS[word].refuses and not (trusted and word in DOUBTFUL)}
+        spared = DOUBTFUL if trusted else UNSURE if one.as_declared else ()
+        refused = {word for word in one.reasons if REASONS[word].refuses and word not in spared}
         for word, detail in one.reasons.items():
             no = int(word in refused)
             reasons.append(

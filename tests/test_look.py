@@ -213,6 +213,16 @@ def test_a_set_is_settled_against_its_pictures(tmp_path, monkeypatch):
     assert reasons.refused.to_dict() == {"b-RH": 0, "c-LH": 1, "f.png": 1}
 
 
+def test_a_declared_hand_that_is_hardly_like_one_is_kept_and_doubted(tmp_path, monkeypatch):
+    rows = [row(patient("a"), "LH", tmp_path / "a.png"), row(patient("b"), None, tmp_path / "b.png")]
+    odd = {"limb": 0, "part_seen": "LH", "view_seen": None, **vars(film.Frame(0, 0, 9, 9)), "quality": 0.55}
+    odd |= {"reasons": "not_hand_or_foot", "detail": "not_hand_or_foot: like a hand by 0.55 of 1"}
+    monkeypatch.setattr(looks, "look", lambda _: LOOKS.check(pd.DataFrame([{"path": r["path"], **odd} for r in rows])))
+    report = Report()
+    assert [one["film_id"] for one in looks.settle(rows, tmp_path / "gate.parquet", report)] == ["a-LH"]
+    assert set(report.faults) == {"doubted: not_hand_or_foot", "refused: not_hand_or_foot"}
+
+
 def test_a_curated_set_of_a_kind_that_the_detector_does_not_know_is_kept_as_declared(tmp_path, monkeypatch):
     rows = [row(patient(f"p{i}"), "LH", tmp_path / f"{i}.png") for i in range(10)]
     rows.append(row(patient("q"), None, tmp_path / "q.png"))
