@@ -29,7 +29,7 @@ CURES = {
     "unknown patient in ratingen.csv": "left out; correct the id",
     "Ratingen grade differs from its percent": "the percent is used; correct the row if it is a slip",
     "global health within 10": "kept as given; DAS28 wants it within 0..100, so multiply it if its scale ends at 10",
-    "box of an unknown film": "left out; correct file_name",
+    "box of an unknown film": "left out; correct file_name, unless the film was refused or is unreadable",
     "box of an unknown joint": "left out; name categories as in ra/anatomy.py",
     "box outside its film": "left out; boxes are x, y, width, height in the upright picture's own pixels",
     "duplicate box": "the first is used; delete the other",
