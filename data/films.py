@@ -20,7 +20,7 @@ def listing(folder: Path) -> list[Path]:
     """Files of the folder with a film's suffix, by name, without hidden ones. UserError when there are none."""
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist; give the folder that holds it (README, your own films)")
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in film.SUFFIXES and not p.name.startswith("."))
+    found = sorted(p for p in folder.iterdir() if film.is_named_film(p))
     if not found:
         raise UserError(f"{folder} holds no film; it must hold <Patient_ID>-LH.jpg and so on ({' '.join(film.SUFFIXES)})")
     return found

@@ -105,6 +105,19 @@ def size(path: str | Path) -> tuple[int, int]:
     return _or_film_error(dicom.size if dicom.is_dicom(data) else raster.size, data, path)
 
 
+def is_named_film(path: Path) -> bool:
+    """Whether a file goes for a film by its suffix, or, without any, as a hospital's archive exports DICOM, by how it begins."""
+    if path.name.startswith(".") or path.name == "DICOMDIR":
+        return False
+    if path.suffix or not path.is_file():
+        return path.suffix.lower() in SUFFIXES
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
 def declares_greys(path: str | Path) -> bool:
     """Whether the file says which greys are bright, so that `read` never judges it from the picture: a DICOM file does."""
     return dicom.is_dicom(_bytes(path, 132))

@@ -51,7 +51,7 @@ class Corrections:
     def __init__(self, folder: Path, out: Path):
         self.out, self.journal = out, out.with_name(f".{out.name}.journal")
         paths = sorted(folder.iterdir()) if folder.is_dir() else []
-        paths = [p for p in paths if p.suffix.lower() in film.SUFFIXES and not p.name.startswith(".")]
+        paths = [p for p in paths if film.is_named_film(p)]
         if not paths:
             raise UserError(f"--films {folder} holds no films; wanted a folder of files ending in {' '.join(film.SUFFIXES)}")
         self.entries = [Entry(path) for path in paths]

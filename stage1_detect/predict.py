@@ -88,7 +88,7 @@ def listing(films: Path) -> list[Path]:
     if not films.exists():
         raise UserError(f"--films {films} does not exist; give a folder of films")
     found = [films] if films.is_file() else sorted(films.iterdir())
-    found = [path for path in found if path.suffix.lower() in film.SUFFIXES and not path.name.startswith(".")]
+    found = [path for path in found if film.is_named_film(path)]
     if not found:
         raise UserError(f"--films {films} holds no films; wanted files ending in {' '.join(film.SUFFIXES)}")
     return found

@@ -292,3 +292,19 @@ def test_a_frame_and_its_points_go_both_ways(grey, turns):
     assert np.array_equal(frame.from_file(there), points)
     with pytest.raises(film.FilmError, match="smaller than when it was prepared"):
         frame.cut(grey[:150])
+
+
+def test_a_dicom_file_needs_no_suffix_and_nothing_else_goes_without(tmp_path):
+    dicom_head, text = bytes(128) + b"DICM", b"read me"
+    files = {
+        "IM000001": dicom_head,
+        "DICOMDIR": dicom_head,
+        ".hidden": dicom_head,
+        "README": text,
+        "a.txt": dicom_head,
+        "b.JPG": text,
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "folder").mkdir()
+    assert {p.name for p in tmp_path.iterdir() if film.is_named_film(p)} == {"IM000001", "b.JPG"}

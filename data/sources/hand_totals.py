@@ -51,7 +51,7 @@ MAX_YEARS = 120
 
 def films(root: Path) -> list[Path]:
     """Every film file below the root."""
-    found = sorted(p for p in _visible(root) if p.suffix.lower() in film.SUFFIXES)
+    found = sorted(p for p in _visible(root) if film.is_named_film(p))
     if not found:
         raise UserError(f"{root} holds no film; put the films there or in folders below it ({' '.join(film.SUFFIXES)})")
     return found
