@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ra import film, paths
+from ra import film, manifest, paths
 from ra.track import progress
 
 VERSION = 1  # raised when the same file would give other facts
@@ -44,7 +44,7 @@ def store(data: str) -> Path:
 def gather(files: Iterable[str], kept: Path) -> dict[str, Fact | film.FilmError]:
     """The fact of each file, or why it cannot be read. Files are decoded on all cores, one picture per core in memory."""
     files = list(dict.fromkeys(files))
-    stamps = {path: stamp for path in files if (stamp := _stamp(path))}
+    stamps = {path: manifest.stamp(path) for path in files}
     known: dict[str, Fact | film.FilmError] = {path: fact for path, stamp, fact in _lines(kept) if stamps.get(path) == stamp}
     _rewrite(kept, [_line(path, stamps[path], fact) for path, fact in known.items()])
     rest = [path for path in files if path not in known]
@@ -89,15 +89,6 @@ def _look(path: str) -> tuple[str, Fact | film.FilmError]:
     except OSError as error:
         return path, film.FilmError(f"{path} cannot be read ({error.strerror}); check the disk, and run this again")
     return path, Fact(sha1, grey.shape[1], grey.shape[0], picture_hash(grey))
-
-
-def _stamp(path: str) -> list[int] | None:
-    """Size and time of change; None when there is no such file."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _line(path: str, stamp: list[int], fact: Fact) -> str:

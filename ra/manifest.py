@@ -32,6 +32,15 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
+def stamp(path: str | Path) -> list[int]:
+    """Size and time of change, by which a file is taken for the same without reading it; zeros when there is none."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return [0, 0]
+    return [status.st_size, status.st_mtime_ns]
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON to a temporary name, then move it into place."""
     path = Path(path)

@@ -15,7 +15,7 @@ from typing import Any
 
 import cv2
 
-from ra import film
+from ra import film, manifest
 from ra.anatomy import JOINTS, PARTS, limb
 from ra.config import UserError
 from stage1_detect import coco
@@ -66,7 +66,7 @@ class Corrections:
             try:
                 event = json.loads(line)
                 entry = by_name[event["file"]]
-                if event["stamp"] == _stamp(entry.path):
+                if event["stamp"] == manifest.stamp(entry.path):
                     entry.marked, entry.quality = _film(event["film"]), event.get("quality", entry.quality)
             except (ValueError, KeyError, TypeError):  # a line cut short by a kill, a film that is gone
                 continue
@@ -102,7 +102,7 @@ class Corrections:
                 coco.write(self._elsewhere | own, self.out)
 
     def _note(self, entry: Entry, **more: float) -> None:
-        event = {"file": entry.path.name, "stamp": _stamp(entry.path), "film": asdict(entry.marked), **more}
+        event = {"file": entry.path.name, "stamp": manifest.stamp(entry.path), "film": asdict(entry.marked), **more}
         with self.journal.open("a") as file:
             file.write(json.dumps(event) + "\n")
 
@@ -139,11 +139,6 @@ def jpeg(path: Path) -> bytes:
     """The film's picture, upright and bones bright, as a browser shows it."""
     _, data = cv2.imencode(".jpg", film.read(path), [cv2.IMWRITE_JPEG_QUALITY, 92])
     return data.tobytes()
-
-
-def _stamp(path: Path) -> list[int]:
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _film(value: dict) -> coco.Film:

@@ -88,15 +88,15 @@ def _judge_one(grey: np.ndarray, limb: Limb) -> Verdict:
     reading, frame = limb.reading, limb.frame
     kind = limb_of(reading.part)
     quality = quality_on_film(frame, reading)
-    oblique = _oblique(frame.cut(grey), reading)
-    view = "oblique" if oblique else VIEWS[kind]
-    reasons = {"wrong_view": oblique} if oblique else _perhaps_oblique(frame.cut(grey), reading)
-    if not oblique and quality < FAIR_QUALITY[kind]:
+    film = frame.cut(grey)
+    reasons = _turned_away(film, reading)
+    view = "oblique" if "wrong_view" in reasons else VIEWS[kind]
+    if "wrong_view" not in reasons and quality < FAIR_QUALITY[kind]:
         reasons["not_hand_or_foot"], view = f"like a {kind} by {quality:.2f} of 1", None
     scale = spread_px(reading) / RADIUS_MM[kind]
     if scale < LEAST_PX_PER_MM:
         reasons["too_small"] = f"the {kind} has about {scale:.1f} pixels per millimetre"
-    reasons |= unlit(_around_joints(frame.cut(grey), reading))
+    reasons |= unlit(_around_joints(film, reading))
     missing = [joint for joint, off in zip(reading.joints, outside(frame, reading), strict=True) if off]
     if missing:
         reasons["cut_off"] = " ".join(missing)
@@ -106,20 +106,20 @@ def _judge_one(grey: np.ndarray, limb: Limb) -> Verdict:
     return Verdict(reading, view, frame, quality, sure, reasons)
 
 
-def _oblique(film: np.ndarray, reading: Reading) -> str | None:
-    """What tells that a limb lies obliquely, None when nothing does."""
+def _turned_away(film: np.ndarray, reading: Reading) -> dict[str, str]:
+    """wrong_view for a limb that lies obliquely, view_differs for a foot between an AP and an oblique view."""
     if limb_of(reading.part) == "hand":
         width = breadth(reading)
-        return f"the hand is {width:.2f} of the usual breadth, as on an oblique film" if width < LEAST_BREADTH else None
+        return (
+            {"wrong_view": f"the hand is {width:.2f} of the usual breadth, as on an oblique film"}
+            if width < LEAST_BREADTH
+            else {}
+        )
     spread = fan(film, reading)
-    return f"the metatarsals fan out by {spread:.2f}, as on an oblique film" if spread < LEAST_FAN else None
-
-
-def _perhaps_oblique(film: np.ndarray, reading: Reading) -> dict[str, str]:
-    """view_differs for a foot between an AP and an oblique view."""
-    spread = fan(film, reading) if limb_of(reading.part) == "foot" else np.nan
-    between = LEAST_FAN <= spread < FAIR_FAN
-    return {"view_differs": f"the metatarsals fan out by {spread:.2f}, hardly as on an AP film"} if between else {}
+    said = f"the metatarsals fan out by {spread:.2f}"
+    if spread < LEAST_FAN:
+        return {"wrong_view": f"{said}, as on an oblique film"}
+    return {"view_differs": f"{said}, hardly as on an AP film"} if spread < FAIR_FAN else {}
 
 
 def breadth(reading: Reading) -> float:

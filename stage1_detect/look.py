@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ra import config, film, gate
+from ra import config, film, gate, manifest
 from ra.anatomy import PARTS
 from ra.config import UserError
 from ra.tables import LOOKS
@@ -67,7 +67,7 @@ def look_all(jobs: dict[str, str | None], facts: Path, weights: Path | None = No
     from stage1_detect import model, template
 
     made_by = hashlib.sha1((weights or model.SHIPPED).read_bytes() + template.FILE.read_bytes()).hexdigest()[:12]
-    stamps = {path: [VERSION, made_by, part, *_stamp(path)] for path, part in jobs.items()}
+    stamps = {path: [VERSION, made_by, part, *manifest.stamp(path)] for path, part in jobs.items()}
     known = {path: rows for path, stamp, rows in _lines(facts) if stamps.get(path) == stamp}
     rest = [path for path in jobs if path not in known]
     if rest:
@@ -126,15 +126,6 @@ def verdicts(detector, path: str, part: str | None) -> list[Verdict]:
         dark = {"greys_differ": "the bones look dark"} if limb_seen else {}
         found = [replace(one, reasons=one.reasons | dark) for one in found]
     return found
-
-
-def _stamp(path: str) -> list[int]:
-    """Size and time of change; zeros when there is no such file."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return [0, 0]
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _lines(facts: Path) -> Iterator[tuple[str, list, list[dict]]]:
