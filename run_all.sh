@@ -77,17 +77,12 @@ from_joints() { # films -> boxes -> joint scores -> the challenge's submission
   step "stage 2: crops" python -m stage2_score.crops $two/crops.yaml --data "$set" --boxes yolo
   step "stage 2: crops of the growing hands" python -m stage2_score.crops $two/crops.yaml --data "$ages" --boxes yolo
   step "stage 2: pretraining" python -m stage2_score.pretrain $two/age_*.yaml --data "$ages" "${flags[@]}"
-  local members gold=()
+  local members
   members=$(ls $two/*.yaml | grep -v -e /crops -e /films -e /age_)
   step "stage 2: members" python -m stage2_score.train $members --data "$set" --bone-age "$ages" "${flags[@]}"
   step "stage 3: the stack" python -m stage3_stack.train --data "$set" --config $three/blend.yaml
   step "stage 3: submission" python -m stage3_stack.submit --data "$set" --config $three/blend.yaml
-  if [[ -f $root/gold/gold.csv ]]; then
-    gold=(--gold "$root/gold/gold.csv" --truth "$root/gold/truth.csv" --train-truth "$root/train/truth.csv")
-  elif [[ -f $work/$set/gold.csv ]]; then
-    gold=(--gold "$work/$set/gold.csv")
-  fi
-  step "results" python -m stage3_stack.results --data "$set" --config $three/blend.yaml "${gold[@]}"
+  step "results" python -m stage3_stack.results --data "$set" --config $three/blend.yaml
 }
 
 from_hand_totals() { # both hands at once -> their total (Bo et al. 2024)

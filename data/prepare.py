@@ -37,7 +37,7 @@ from ra.tables import BOXES, FILMS, FOLDS
 if TYPE_CHECKING:
     from ra.dicom import Tags
 
-VERSION = 3  # raised when the same input would be prepared differently
+VERSION = 4  # raised when the same input would be prepared differently
 RUN, REPORT = "run.json", "report.json"
 
 

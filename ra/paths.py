@@ -51,6 +51,15 @@ def activity(data: str) -> Path:
     return work(data) / "activity.parquet"
 
 
+def reader(data: str, name: str) -> Path:
+    """Another reading of a set's films in the challenge's columns; absent when there is none.
+
+    name: gold (the reader of the targets, of the test patients), reader2, truth (behind a synthetic reader). The evidence is
+    computed from them; nothing learns from them.
+    """
+    return work(data) / f"{name}.csv"
+
+
 def truth_boxes(data: str) -> Path:
     """Boxes that came with the set (`source=truth`); absent when the set has none."""
     return work(data) / "boxes.parquet"
@@ -76,6 +85,21 @@ def boxes(data: str, run: str, split: str) -> Path:
 def scores(data: str, stage: int, run: str, split: str) -> Path:
     """Scores table of split oof or test."""
     return run_dir(data, stage, run) / f"{split}.parquet"
+
+
+def reading(data: str, run: str, split: str) -> Path:
+    """What a run of stage 3 says of split oof or test, with its intervals; what could not be scored is NaN."""
+    return run_dir(data, 3, run) / f"reading_{split}.parquet"
+
+
+def looking(data: str, run: str) -> Path:
+    """What a member of stage 2 looked at: pictures and embeddings for the report."""
+    return run_dir(data, 2, run) / "looking"
+
+
+def report(data: str, run: str) -> Path:
+    """The report of a run of stage 3: report.html, numbers.csv, numbers.json."""
+    return run_dir(data, 3, run) / "report"
 
 
 def submission(run: str) -> Path:

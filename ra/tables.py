@@ -13,10 +13,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra.anatomy import ALL_JOINTS, ALL_PARTS, BOTH_HANDS, FINDINGS, N_GRADES, PARTS, RATINGEN_JOINTS, WRIST
+from ra.anatomy import (
+    ALL_JOINTS,
+    ALL_PARTS,
+    BOTH_HANDS,
+    BY_COLUMN,
+    FINDINGS,
+    ID,
+    MAX_TOTAL,
+    N_GRADES,
+    OVERALL,
+    PARTS,
+    RATINGEN_JOINTS,
+    WRIST,
+)
 from ra.config import UserError
 from ra.gate import REASONS
 
+LEVELS = (80, 95)  # percent of an interval
+# Why a place has no number: its film is not there, was refused by the gate, or ends before the joint. unread: none of these, but
+# no member saw it. A total is partial where some of its places have none, and missing where more than half have none.
+STATES = ("scored", "no_film", "refused", "off_film", "unread", "partial", "missing")
 PROBABILITIES = tuple(f"p{grade}" for grade in range(N_GRADES))
 
 
@@ -273,6 +290,39 @@ SCORES = Schema(
     },
     ("split", "fold", "patient_id", "part", "site", "finding"),
 )
+
+
+# What a run of stage 3 says of every scored place and total, and how sure it is. What nobody could see is NaN, not a number.
+READING = Schema(
+    "reading",
+    {
+        "patient_id": _TEXT,
+        "person_id": _TEXT,
+        "visit": Column("int", low=1),
+        "split": Column("str", values=("oof", "test")),
+        "fold": Column("int", low=-1),
+        "part": Column("str", values=_PART_OR_ALL),  # a total: a part's, or the patient's (ALL; HANDS of a set of hand totals)
+        "site": _TEXT,  # "total" for a total
+        "finding": Column("str", values=(*FINDINGS, "total")),
+        "state": Column("str", values=STATES),
+        "target": Column("float", required=False, low=0, high=448),
+        "value": Column("float", required=False, low=0, high=448),  # expected grade, or the total, pro-rated
+        "imputed": Column("float", required=False, low=0, high=448),  # what the submission has in its place
+        "max_score": Column("int", low=1),
+        "n_scored": Column("int", low=0),  # of the n_sites places that make a total; 1 or 0 of 1 for a site
+        "n_sites": Column("int", low=1),
+        "lowest": Column("float", required=False, low=0, high=448),  # if everything that was not scored were 0
+        "highest": Column("float", required=False, low=0, high=448),  # if it had its maximum
+        **{f"{end}{level}": Column("float", required=False, low=0, high=448) for level in LEVELS for end in ("low", "high")},
+    },
+    ("patient_id", "part", "site", "finding"),
+)
+
+
+def challenge(columns: list[str]) -> Schema:
+    """Schema of a table of grades in the challenge's columns: one row per patient, NaN where not scored."""
+    top = {c: site.max_grade for c, site in BY_COLUMN.items()} | {c: MAX_TOTAL[finding] for finding, c in OVERALL.items()}
+    return Schema("grades", {ID: _TEXT, **{c: Column("float", required=False, low=0, high=top[c]) for c in columns}}, (ID,))
 
 
 def box_error_frac(boxes: pd.DataFrame, truth: pd.DataFrame, films: pd.DataFrame) -> pd.Series:

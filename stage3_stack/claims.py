@@ -8,11 +8,11 @@ import numpy as np
 
 from ra import agreement
 from ra.metrics import SEED
-from stage3_stack import maps, report
+from stage3_stack import maps, scoreboard
 from stage3_stack.hands_tables import BothHands
 from stage3_stack.outputs import RANKED
 from stage3_stack.ratingen import Study
-from stage3_stack.report import Report
+from stage3_stack.scoreboard import Scoreboard
 from stage3_stack.systems import Comparison
 
 TIMES = 1000
@@ -54,7 +54,7 @@ def paired_bootstrap(
     return difference(np.arange(len(target))), float(low), float(high)
 
 
-def text(claims: tuple[Comparison, ...], found: Report, study: Study, both: BothHands) -> str:
+def text(claims: tuple[Comparison, ...], found: Scoreboard, study: Study, both: BothHands) -> str:
     """Every comparison of the config, out of fold and on test."""
     out = []
     for claim in claims:
@@ -65,12 +65,12 @@ def text(claims: tuple[Comparison, ...], found: Report, study: Study, both: Both
     return "\n".join(out)
 
 
-def _joints(claim: Comparison, found: Report) -> list[str]:
+def _joints(claim: Comparison, found: Scoreboard) -> list[str]:
     rows = {name: splits for (_, name), splits in found.rows.items()}
     if not {claim.pred, claim.other} <= set(rows):
         return []
     said = {
-        f"  {split} {score.upper()}": report.difference_text(rows[claim.pred][split], rows[claim.other][split], gold, score)
+        f"  {split} {score.upper()}": scoreboard.difference_text(rows[claim.pred][split], rows[claim.other][split], gold, score)
         for split, gold in found.gold.items()
         for score in RANKED
     }

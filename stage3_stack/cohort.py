@@ -66,7 +66,7 @@ def load(data: str, members: tuple[str, ...], *, joints: bool = True) -> Cohort:
     if len(lacking):
         raise UserError(f"{paths.folds(data)} lacks training patient {lacking[0]}; make the folds of {data} again")
     patients = train.append(people.index[people.split == "test"])
-    grades, totals = _targets(sites, train)
+    grades, totals = targets(sites, train)
     loaded = [load_member(data, name, patients, len(train)) for name in members]
     if joints and all(m.moments is None for m in loaded):
         raise UserError(f"none of the members {', '.join(members)} scores joints; add a joint member of stage 2 to the config")
@@ -82,7 +82,7 @@ def load(data: str, members: tuple[str, ...], *, joints: bool = True) -> Cohort:
     )
 
 
-def _targets(sites: pd.DataFrame, train: pd.Index) -> tuple[np.ndarray, np.ndarray]:
+def targets(sites: pd.DataFrame, train: pd.Index) -> tuple[np.ndarray, np.ndarray]:
     """grades and totals; a total that the reader did not give is the sum of the grades given, NaN when a whole limb is without
     any that others have: films of hands alone tell no total of hands and feet."""
     place = train.get_indexer(sites.patient_id)

@@ -39,12 +39,14 @@ RATINGEN_SITES = _ratingen_sites()
 class Member:
     """What a member predicts for n patients; what it does not predict is None, a missing film is NaN.
 
-    moments (n, 86, 4) and template (n, 86; the box was the template's) of a joint member; films (n, 8) part totals of a
-    whole-film member; hands (n,) the total of both hands, 0..280; severity (n, 10) probabilities of the ordered classes;
-    ratingen (n, 86, 4) moments of a joint's Ratingen grade at its erosion sites, on the site's own scale (NaN at narrowing).
+    belief (n, 86, 11) distributions over grades, moments (n, 86, 4) and template (n, 86; the box was the template's) of a joint
+    member; films (n, 8) part totals of a whole-film member; hands (n,) the total of both hands, 0..280; severity (n, 10)
+    probabilities of the ordered classes; ratingen (n, 86, 4) moments of a joint's Ratingen grade at its erosion sites, on the
+    site's own scale (NaN at narrowing).
     """
 
     name: str
+    belief: np.ndarray | None = None
     moments: np.ndarray | None = None
     template: np.ndarray | None = None
     films: np.ndarray | None = None
@@ -96,6 +98,7 @@ def _sites(table: pd.DataFrame, row: np.ndarray, n: int) -> dict[str, np.ndarray
     mean = _mean(table[["pred", *PROBABILITIES]].to_numpy(), row, column, shape)
     source = (table.box_source == "template").to_numpy(float)[:, None]
     return {
+        "belief": mean[..., 1:],
         "moments": moments_of(mean[..., 0], mean[..., 1:]),
         "template": _mean(source, row, column, shape)[..., 0],
     }

@@ -14,14 +14,14 @@ import pandas as pd
 from ra import paths
 from ra.agreement import Interval
 from ra.config import UserError
-from stage3_stack import claims, outputs, published, ratingen_tables, report
+from stage3_stack import claims, outputs, published, ratingen_tables, scoreboard
 from stage3_stack import cohort as cohorts
 from stage3_stack.grid import grid, number
 from stage3_stack.hands_tables import BothHands
 from stage3_stack.member import load_member
 from stage3_stack.outputs import RANKED
 from stage3_stack.ratingen import Study, readings
-from stage3_stack.report import FLOOR, Report
+from stage3_stack.scoreboard import FLOOR, Scoreboard
 from stage3_stack.systems import KINDS, Systems
 
 SPLITS = ("oof", "test")
@@ -58,27 +58,26 @@ class Overview:
 
     data: str
     systems: Systems
-    report: Report
+    scoreboard: Scoreboard
     study: Study
     both: BothHands
 
     @classmethod
     def make(cls, data: str, systems: Systems, root: Path) -> Overview:
         """Gather from disk; `root` may lack whatever is not known."""
-        cohort = cohorts.load(data, tuple(report.finished(data, 2)), joints=False)
-        gold = report.read_patients(root / "gold" / "gold.csv")
-        truth = {split: report.read_patients(root / of / "truth.csv") for split, of in (("oof", "train"), ("test", "gold"))}
-        rows, stacked = report.base_rows(cohort), []
-        took = {m.name: report.minutes(paths.run_dir(data, 2, m.name)) for m in cohort.members}
-        for name in report.finished(data, 3):
+        cohort = cohorts.load(data, tuple(scoreboard.finished(data, 2)), joints=False)
+        gold, truth = scoreboard.known(data, cohort)
+        rows, stacked = scoreboard.base_rows(cohort), []
+        took = {m.name: scoreboard.minutes(paths.run_dir(data, 2, m.name)) for m in cohort.members}
+        for name in scoreboard.finished(data, 3):
             folder = paths.run_dir(data, 3, name)
-            took[name] = report.minutes(folder)
+            took[name] = scoreboard.minutes(folder)
             if (folder / "learners.parquet").is_file():
-                rows["stack", name] = report.stack_tables(folder)
+                rows["stack", name] = scoreboard.stack_tables(folder)
                 rows |= _learners(folder)
             else:
                 stacked.append(load_member(data, name, pd.Index(cohort.patients), cohort.n_train, stage=3))
-        found = Report(cohort, rows, {"oof": outputs.gold_of(cohort)}, took, "").against(gold, truth)
+        found = Scoreboard(cohort, rows, {"oof": outputs.gold_of(cohort)}, took, "").against(gold, truth)
         study = Study(data, [m.name for m in cohort.members if m.ratingen is not None], readings(data, root))
         return cls(data, systems, found, study, BothHands.make(data, cohort, [*cohort.members, *stacked], gold))
 
@@ -91,15 +90,15 @@ class Overview:
             raise UserError(f"the config names system {twice[0]} twice; keep one")
         known = {line.system for line in listed}
         others = [Line(name, "-", kind) for kind, names in self._finished().items() for name in names if name not in known]
-        floors = [Line(name, kind, "joints") for kind, name in self.report.rows if kind == "floor" and name not in known]
-        noise = [Line(name, kind, "joints") for kind, name in self.report.rows if kind == "noise floor"]
+        floors = [Line(name, kind, "joints") for kind, name in self.scoreboard.rows if kind == "floor" and name not in known]
+        noise = [Line(name, kind, "joints") for kind, name in self.scoreboard.rows if kind == "noise floor"]
         edges = [Line(name, "floor", "ratingen") for name in self.study.floors("oof") or self.study.floors("test")]
         return [self._filled(line) for line in (*floors, *edges, *listed, *others, *noise)]
 
     def _finished(self) -> dict[str, list[str]]:
         hands = self.both.members.values()
         return {
-            "joints": [name for kind, name in self.report.rows if kind in ("member", "stack")],
+            "joints": [name for kind, name in self.scoreboard.rows if kind in ("member", "stack")],
             "ratingen": self.study.runs,
             "total": [m.name for m in hands if m.hands is not None],
             "severity": [m.name for m in hands if m.severity is not None],
@@ -107,15 +106,15 @@ class Overview:
 
     def _filled(self, line: Line) -> Line:
         if line.kind == "joints":
-            row = next(((kind, name) for kind, name in self.report.rows if name == line.system), None)
+            row = next(((kind, name) for kind, name in self.scoreboard.rows if name == line.system), None)
             for split in SPLITS if row else ():
-                own, floor = self.report.score(*row, split), self.report.score("floor", FLOOR, split)
+                own, floor = self.scoreboard.score(*row, split), self.scoreboard.score("floor", FLOOR, split)
                 line.values |= {(split, score): own[score] for score in RANKED}
                 line.below |= {(split, score): 100 * (1 - own[score] / floor[score]) for score in RANKED}
         else:
             for split in SPLITS:
                 line.values |= {(split, name): value for name, value in self._own(line, split).items()}
-        line.minutes = self.report.took.get(line.system, np.nan)
+        line.minutes = self.scoreboard.took.get(line.system, np.nan)
         line.parameters = _parameters(paths.run_dir(self.data, 2, line.system)) if line.values else np.nan
         return line
 
@@ -129,7 +128,7 @@ class Overview:
         """The table and everything below it."""
         parts = [self._section(kind, [line for line in self.lines if line.kind == kind]) for kind in KINDS]
         parts[1:1] = [published.challenge_text()]
-        said = claims.text(self.systems.comparisons, self.report, self.study, self.both)
+        said = claims.text(self.systems.comparisons, self.scoreboard, self.study, self.both)
         parts += [ratingen_tables.text(self.study), self.both.text(), said, self._boxes()]
         return "\n\n".join(part for part in parts if part)
 
@@ -142,7 +141,7 @@ class Overview:
         for line in lines:
             cells = [self._cell(line, (split, name)) for split in SPLITS for name in METRICS[kind]]
             size = "-" if np.isnan(line.parameters) else f"{line.parameters:,.0f}"
-            name = line.system if line.values or line.system in self.report.took else f"{line.system} (not trained)"
+            name = line.system if line.values or line.system in self.scoreboard.took else f"{line.system} (not trained)"
             rows.append([name, line.paper, size, number(line.minutes, 1), *cells])
         return f"{TITLES[kind]}\n\n{grid(head, rows, left=2)}"
 
@@ -188,9 +187,9 @@ class Overview:
         temporary.replace(path)
 
 
-def _learners(folder: Path) -> dict[tuple[str, str], report.Tables]:
+def _learners(folder: Path) -> dict[tuple[str, str], scoreboard.Tables]:
     """A stack's learners by `RUN/LEARNER`, for comparisons alone."""
-    out: dict[tuple[str, str], report.Tables] = {}
+    out: dict[tuple[str, str], scoreboard.Tables] = {}
     for (name, split), table in outputs.read_learners(folder / "learners.parquet").items():
         out.setdefault(("learner", f"{folder.name}/{name}"), {})[split] = table
     return out

@@ -225,7 +225,7 @@ def test_from_the_tree_to_a_submission_of_hands(tree, tmp_path, monkeypatch):
     step("stage2_score.train", f"{two}/resnet.yaml", f"{two}/whole.yaml", *small)
     step("stage3_stack.train", *blend)
     step("stage3_stack.submit", *blend)
-    step("stage3_stack.results", *blend, "--gold", str(paths.work("s") / "gold.csv"))
+    step("stage3_stack.results", *blend)
     made = pd.read_csv(paths.submission("s"), index_col=0)
     assert list(made.columns) == HANDS and len(made) == 3 and made.notna().all(axis=None)
     top = np.array([anatomy.BY_COLUMN[c].max_grade for c in HANDS])

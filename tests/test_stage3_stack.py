@@ -12,7 +12,7 @@ import stage3_world
 
 from ra import anatomy, config, metrics, paths, tables
 from stage3_stack import cohort as cohorts
-from stage3_stack import outputs, recipe, report, results, submission, submit, train
+from stage3_stack import outputs, recipe, results, scoreboard, submission, submit, train
 from stage3_stack.features import site_features
 from stage3_stack.nested import inner_folds
 from stage3_stack.recipe import Named, Recipe
@@ -64,10 +64,10 @@ def test_every_site_of_every_patient_has_a_number(world):
 
 def test_blend_beats_members_and_floors(world):
     cohort = cohorts.load("world", tuple(world["members"]))
-    floor = report.column_means(cohort)
+    floor = scoreboard.column_means(cohort)
     for split, gold in (("oof", world["train_gold"]), ("test", world["gold"])):
         blend = metrics.ra2_scores(outputs.read_scores(world["run"] / f"{split}.parquet"), gold)
-        rivals = [floor[split]] + [report.member_tables(cohort, m, floor)[split] for m in cohort.members]
+        rivals = [floor[split]] + [scoreboard.member_tables(cohort, m, floor)[split] for m in cohort.members]
         for name in RANKED:
             others = [metrics.ra2_score(rival, gold, name) for rival in rivals]
             assert blend[name] < 0.95 * np.nanmin(others), (split, name, blend[name], others)
@@ -145,9 +145,8 @@ def test_submission_follows_the_template_and_the_ledger_counts_it_once(world):
     pred = outputs.read_scores(world["run"] / "test.parquet")
     for column in ("LF_mtp_J__ip", "RF_mtp_J__ip", "Overall_Tol"):
         np.testing.assert_allclose(table.set_index(anatomy.ID)[column], pred.loc[ids, column], atol=1e-4)
-    gold = world["folder"] / "gold.csv"
-    world["gold"].to_csv(gold)
-    call(results, "--data", "world", "--gold", str(gold))
+    world["gold"].to_csv(paths.reader("world", "gold"))
+    call(results, "--data", "world")
     ledger = pd.read_csv(paths.submissions() / "ledger.csv")
     expected = metrics.ra2_scores(submission.read_numbers(paths.submission("world")), world["gold"])
     assert len(ledger) == 1
@@ -156,9 +155,9 @@ def test_submission_follows_the_template_and_the_ledger_counts_it_once(world):
 
 def test_results_table_of_a_perfect_truth(world, capsys):
     """Rows and percentages: scored against itself the truth is 100 % below the column mean; all zero is above it."""
-    gold = world["folder"] / "gold.csv"
-    world["gold"].to_csv(gold)
-    call(results, "--data", "world", "--gold", str(gold), "--truth", str(gold), "--train-truth", "nowhere.csv")
+    for name in ("gold", "truth"):
+        world["gold"].to_csv(paths.reader("world", name))
+    call(results, "--data", "world")
     table = pd.read_csv(world["run"] / "results.csv").set_index("name")
     assert table.loc["truth", "sc2_test_below_mean_percent"] == 100 and np.isnan(table.loc["truth", "sc2_oof"])
     assert table.loc["column mean", "sc3_oof_below_mean_percent"] == 0
@@ -171,7 +170,7 @@ def test_results_table_of_a_perfect_truth(world, capsys):
 def test_column_mean_is_cross_fitted(world):
     cohort = cohorts.load("world", tuple(world["members"]))
     held = cohort.fold == 2
-    mean = report.column_means(cohort)["oof"].loc[held, "Overall_Tol"]
+    mean = scoreboard.column_means(cohort)["oof"].loc[held, "Overall_Tol"]
     np.testing.assert_allclose(mean, cohort.totals[~held, 0].mean())
 
 

@@ -3,7 +3,10 @@
 Joint boxes, of one kind: train/joints.coco.json (COCO), train/labels/<film>.txt (YOLO) or train/<film>.json (labelme).
 people.csv (in train/ and test/): Patient_ID, person_id, visit, where one person has several sets of films.
 train/ratingen.csv: Patient_ID, part, joint (anatomy.RATINGEN_JOINTS; the wrist is one), percent and grade or one of them; where
-percent is missing, the middle of the grade's step stands for it (0, 10, 30, 50, 70, 90). Nothing else of the root is ever read.
+percent is missing, the middle of the grade's step stands for it (0, 10, 30, 50, 70, 90).
+gold/gold.csv, {train,gold}/reader2.csv, {train,gold}/truth.csv: other readings in the columns of training.csv: of the test
+patients by the reader of the targets, by a second reader, by the generator of the films. They end in tables of their own, from
+which the evidence is computed and nothing is learned. Nothing else of the root is ever read.
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ from data.report import Report
 from data.sources import Raw
 from ra import anatomy
 from ra.config import UserError
-from ra.tables import RATINGEN, SITES
+from ra.tables import RATINGEN, SITES, Schema, challenge
 
+READERS = {"gold": ("gold",), "reader2": ("train", "gold"), "truth": ("train", "gold")}  # name of the CSV -> its folders
 TABLES = {"train": "training.csv", "test": "template.csv"}
 RATINGEN_CSV = "ratingen.csv"
 GRADE2PERCENT = (0, *(step + 10 for step in anatomy.RATINGEN_STEPS_PERCENT))  # the middle of each grade's step
@@ -38,7 +42,8 @@ def films(root: Path) -> list[Path]:
 def texts(root: Path) -> list[Path]:
     """The CSV and JSON files that `read` reads, where they exist."""
     wanted = [root / split / name for split, table in TABLES.items() for name in (table, "people.csv")]
-    return [path for path in [*wanted, root / "train" / RATINGEN_CSV] if path.is_file()] + list(boxes.find(root / "train"))
+    wanted += [root / "train" / RATINGEN_CSV, *(path for name in READERS for path in _reader_files(root, name))]
+    return [path for path in wanted if path.is_file()] + list(boxes.find(root / "train"))
 
 
 def read(root: Path, report: Report) -> Raw:
@@ -65,6 +70,7 @@ def read(root: Path, report: Report) -> Raw:
         percents = _percents(root / "train" / RATINGEN_CSV, ids["train"], report)
         tables["ratingen.parquet"] = (RATINGEN, _ratingen(patients["train"] + patients["test"], percents))
         report.counts |= {"Ratingen joints scored": int(np.isfinite(list(percents.values())).sum())}
+    tables |= _readers(root, [*ids["train"], *ids["test"]], report)
     found = {split: film_files.by_part(root / split, ids[split], report) for split in TABLES}
     training = pd.DataFrame(patients["train"])[["patient_id", "person_id"]]
     report.counts |= {f"{split} patients": len(ids[split]) for split in TABLES}
@@ -82,6 +88,30 @@ def read(root: Path, report: Report) -> Raw:
         boxes=boxes.find(root / "train"),
         copies={"template.csv": root / "test" / TABLES["test"]},
     )
+
+
+def _reader_files(root: Path, name: str) -> list[Path]:
+    """Where a reader's CSVs would be."""
+    return [root / folder / f"{name}.csv" for folder in READERS[name]]
+
+
+def _readers(root: Path, ids: list[str], report: Report) -> dict[str, tuple[Schema, pd.DataFrame]]:
+    """Table name -> schema and rows of every other reading that the root holds."""
+    columns, out = list(anatomy.COLUMNS_A[1:]), {}
+    for name in READERS:
+        rows: dict[str, dict[str, float]] = {}
+        for path in (path for path in _reader_files(root, name) if path.is_file()):
+            cells = sheet.read(path, anatomy.COLUMNS_A)
+            listed = sheet.check_ids(path, cells, anatomy.ID)
+            for patient_id, row in zip(listed, sheet.numbers(path, cells, anatomy.ID, BOUNDS), strict=True):
+                if patient_id in ids:
+                    rows[patient_id] = row
+                else:
+                    report.warn(f"unknown patient in {path.name}", f"{path.parent.name}/{patient_id}")
+        if rows:
+            table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis(anatomy.ID).reset_index()
+            out[f"{name}.csv"] = (challenge(columns), table)
+    return out
 
 
 def _people(folder: Path, ids: list[str], split: str, report: Report) -> list[dict]:

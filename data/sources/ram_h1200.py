@@ -28,7 +28,7 @@ from data.report import Report
 from data.sources import Raw, ra2dream
 from ra import anatomy, film
 from ra.config import UserError
-from ra.tables import SITES, Column, Schema
+from ra.tables import SITES, Column, Schema, challenge
 
 REPO = "TokyoTechMagicYang/RAM-H1200-v1"
 LICENCE = """RAM-H1200 is published under CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/): say where it is from, and cite
@@ -256,8 +256,7 @@ def _submission(patients: list[dict], grades: list[dict[str, float]]) -> dict[st
     scored = [c for c in anatomy.COLUMNS_B if c in anatomy.BY_COLUMN and table.loc[train, c].notna().any()]
     if train.all():
         return {}
-    columns = {c: Column("float", required=False, low=0, high=anatomy.BY_COLUMN[c].max_grade) for c in scored}
-    schema = Schema("submission", {anatomy.ID: Column("str"), **columns}, (anatomy.ID,))
+    schema = challenge(scored)
     gold = table.loc[~train, scored].reset_index()
     template = gold.assign(**dict.fromkeys(scored, np.nan))
     return {"template.csv": (schema, template), "gold.csv": (schema, gold)}

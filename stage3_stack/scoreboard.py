@@ -27,9 +27,17 @@ NULL_MEMBER = "sitemean"  # a stage-2 run that is shown among the floors when it
 FLOOR = "column mean"  # what every row is compared with
 
 
-def read_patients(path: str | Path | None) -> pd.DataFrame | None:
+def read_patients(path: Path) -> pd.DataFrame | None:
     """A table in the challenge's columns, or None when there is none."""
-    return submission.read_numbers(path) if path and Path(path).is_file() else None
+    return submission.read_numbers(path) if path.is_file() else None
+
+
+def known(data: str, cohort: Cohort) -> tuple[pd.DataFrame | None, Tables]:
+    """The reader's scores of the test patients, and the truth behind him per split, as far as the set has them."""
+    gold, truth = (read_patients(paths.reader(data, name)) for name in ("gold", "truth"))
+    splits = {"oof": cohort.patients[cohort.train], "test": cohort.patients[cohort.test]}
+    found = {} if truth is None else {split: truth.loc[truth.index.intersection(ids)] for split, ids in splits.items()}
+    return gold, {split: table for split, table in found.items() if len(table)}
 
 
 def column_means(cohort: Cohort) -> Tables:
@@ -96,7 +104,7 @@ def minutes(folder: Path) -> float:
 
 
 @dataclass
-class Report:
+class Scoreboard:
     """rows: (kind, name) -> its submissions per split; gold per split (test may be missing)."""
 
     cohort: Cohort
@@ -106,8 +114,8 @@ class Report:
     missing: str
 
     @classmethod
-    def make(cls, data: str, folder: Path, recipe: Recipe, gold: pd.DataFrame | None, truth: dict) -> Report:
-        """Gather every row's predictions from disk."""
+    def make(cls, data: str, folder: Path, recipe: Recipe) -> Scoreboard:
+        """Gather every row's predictions from disk, and what is known of the patients."""
         cohort = cohorts.load(data, tuple(dict.fromkeys([*recipe.members, *finished(data, 2)])))  # also what is not stacked
         rows = base_rows(cohort)
         for (name, split), table in outputs.read_learners(folder / "learners.parquet").items():
@@ -115,17 +123,16 @@ class Report:
         rows["blend", folder.name] = stack_tables(folder)
         took = {m.name: minutes(paths.run_dir(data, 2, m.name)) for m in cohort.members} | {folder.name: minutes(folder)}
         found = cls(cohort, rows, {"oof": outputs.gold_of(cohort)}, took, missing_text(data, cohort, recipe))
-        return found.against(gold, truth)
+        return found.against(*known(data, cohort))
 
-    def against(self, gold: pd.DataFrame | None, truth: dict[str, pd.DataFrame | None]) -> Report:
+    def against(self, gold: pd.DataFrame | None, truth: Tables) -> Scoreboard:
         """With the test patients' gold and the truth behind the readers, as far as there are any."""
         self.gold |= {} if gold is None else {"test": gold}
-        known = {split: table for split, table in truth.items() if table is not None}
-        if known:
-            self.rows["noise floor", "truth"] = known
+        if truth:
+            self.rows["noise floor", "truth"] = truth
         return self._checked()
 
-    def _checked(self) -> Report:
+    def _checked(self) -> Scoreboard:
         """Every test table has exactly gold's patients, else a UserError."""
         for split, gold in self.gold.items():
             for (kind, name), splits in self.rows.items():

@@ -1,0 +1,1 @@
+"""What may be said of a reading and its error: statistics of raters, as numbers; no drawing and no HTML here."""

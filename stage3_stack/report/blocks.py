@@ -1,0 +1,71 @@
+"""What a section is made of: sentences, tables whose numbers are statistics, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from stage3_stack.evidence.statistic import Statistic
+
+Cell = str | Statistic | None
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph. kind: plain, or note (small print: how it was computed, what to beware of)."""
+
+    words: str
+    kind: str = "plain"
+
+
+@dataclass(frozen=True)
+class Table:
+    """head: names of the columns; rows of cells, the first cell a row's name. A cell that is a number is a Statistic."""
+
+    caption: str
+    head: list[str]
+    rows: list[list[Cell]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file's bytes (PNG, JPEG or WebP). alt: what it shows, for those who cannot see it. wide: as wide as the page."""
+
+    title: str
+    caption: str
+    data: bytes
+    alt: str
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Small pictures side by side, such as crops."""
+
+    title: str
+    caption: str
+    pictures: list[Picture]
+
+
+Block = Text | Table | Picture | Gallery
+
+
+@dataclass
+class Section:
+    """id: anchor; lead: what it says, in one or two sentences. A section of a set that lacks what it needs is its lead alone.
+
+    more: statistics that belong to it and are in the CSV and JSON but in none of its tables.
+    """
+
+    id: str
+    title: str
+    lead: str
+    blocks: list[Block] = field(default_factory=list)
+    more: list[Statistic] = field(default_factory=list)
+
+    def statistics(self) -> Iterator[Statistic]:
+        """Every number of the section, those of its tables first."""
+        for block in self.blocks:
+            if isinstance(block, Table):
+                yield from (cell for row in block.rows for cell in row if isinstance(cell, Statistic))
+        yield from self.more
