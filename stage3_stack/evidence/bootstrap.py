@@ -1,0 +1,51 @@
+"""Intervals by resampling persons: what one person's joints and visits have in common stays together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ra.metrics import SEED
+
+TIMES = 1000
+FEWEST = 5  # persons; of fewer a resample says nothing
+DEFINED = 0.9  # share of the resamples in which a figure must be defined to be given an interval
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """weight (1 + times, n): how often each of n rows counts. Row 0 is the data as they are, each other row one resample.
+
+    A statistic written on weighted sums, `resamples.sums(values)`, is so computed once: its first element is the value, the
+    rest is its bootstrap distribution.
+    """
+
+    weight: np.ndarray
+    n_persons: int
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """(1 + times, ...) weighted sums over the rows of values (n, ...); no NaN among them."""
+        flat = np.asarray(values, float).reshape(self.weight.shape[1], -1)
+        return (self.weight @ flat).reshape(len(self.weight), *np.shape(values)[1:])
+
+    def estimate(self, samples: np.ndarray) -> tuple[float, float, float]:
+        """(value, low, high) of (1 + times,) samples: the 2.5 and 97.5 percentiles; NaN without an interval."""
+        drawn = samples[1:][~np.isnan(samples[1:])]
+        if np.isnan(samples[0]) or self.n_persons < FEWEST or len(drawn) < max(1, DEFINED * (len(samples) - 1)):
+            return float(samples[0]), float("nan"), float("nan")
+        return float(samples[0]), *(float(end) for end in np.quantile(drawn, [0.025, 0.975]))
+
+
+def resample(person: np.ndarray, times: int = TIMES, seed: int = SEED) -> Resamples:
+    """Of rows that belong to the persons named in person (n,)."""
+    people, row = np.unique(np.asarray(person).astype(str), return_inverse=True)
+    n = len(people)
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / max(n, 1)), size=times) if n else np.ones((times, 0))
+    return Resamples(np.concatenate([np.ones((1, n)), drawn])[:, row], n)
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """numerator / denominator, NaN where nothing was counted."""
+    numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))
+    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator != 0)

@@ -1,0 +1,44 @@
+"""Groups of the 86 sites over which grades are counted: joint types, findings of a limb, everything; each a mask (86,)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ra.anatomy import FINDINGS, LIMBS, SITES, Site, limb
+
+# a joint's type by the first word of its name; the thumb's IP is counted with the PIPs
+TYPES = {"thumb": "PIP", "pip": "PIP", "mcp": "MCP", "wrist": "wrist", "hallux": "hallux IP", "mtp": "MTP"}
+EVERYTHING = "all sites"
+
+
+def _masks(name: Callable[[Site], str], order: list[str]) -> dict[str, np.ndarray]:
+    named = np.array([name(site) for site in SITES])
+    return {word: named == word for word in order}
+
+
+def joint_type(site: Site) -> str:
+    """MCP narrowing, hallux IP erosion ..."""
+    return f"{TYPES[site.joint.split('_')[0]]} {site.finding}"
+
+
+def limb_finding(site: Site) -> str:
+    """hand erosion, hand narrowing, foot erosion, foot narrowing."""
+    return f"{limb(site.part)} {site.finding}"
+
+
+JOINT_TYPES = _masks(joint_type, [f"{kind} {finding}" for finding in FINDINGS for kind in dict.fromkeys(TYPES.values())])
+LIMB_FINDINGS = _masks(limb_finding, [f"{where} {finding}" for where in LIMBS for finding in FINDINGS])
+ALL = {EVERYTHING: np.ones(len(SITES), bool)}
+GROUPS = ALL | LIMB_FINDINGS | JOINT_TYPES
+
+
+def one_of_both_sides(site: Site) -> tuple[str, str, str]:
+    """(limb, joint, finding) that a left and a right site share: 43 of them."""
+    return limb(site.part), site.joint, site.finding
+
+
+BOTH_SIDES = {
+    key: np.array([one_of_both_sides(site) == key for site in SITES]) for key in dict.fromkeys(map(one_of_both_sides, SITES))
+}
