@@ -1,0 +1,164 @@
+"""A run's predictions as a reading: a row per scored place and total with its state, value, bounds and intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from ra import paths, tables
+from ra.anatomy import ALL_PARTS, BOTH_HANDS, FINDINGS, MAX_BOTH_HANDS, PARTS, SITES, TOTAL, limb
+from ra.config import UserError
+from stage3_stack import cohort as cohorts
+from stage3_stack import outputs, submission
+from stage3_stack.cohort import MAX_GRADES, TARGETS, Cohort
+from stage3_stack.evidence import clues, conformal, prorate, unscorable
+from stage3_stack.evidence.conformal import Stratum
+from stage3_stack.evidence.prorate import Total
+
+LIMB = np.array([limb(s.part) for s in SITES])
+PART, FINDING = np.array([s.part for s in SITES]), np.array([s.finding for s in SITES])
+
+
+@dataclass
+class Place:
+    """One column of a reading: a site or a total, of n patients. clues (n, c); `answer` is what is known of it."""
+
+    part: str
+    site: str
+    finding: str
+    answer: Total
+    target: np.ndarray
+    clues: np.ndarray
+
+    @property
+    def stratum(self) -> str:
+        """The kind of place that it is calibrated with: left and right are one."""
+        if self.part in (ALL_PARTS, BOTH_HANDS):
+            return TOTAL
+        return f"{limb(self.part)} {self.finding} {'part' if self.site == TOTAL else 'site'}"
+
+
+def make(data: str, folder: Path) -> tuple[dict[str, pd.DataFrame], dict]:
+    """{split: READING rows} and the calibration of each stratum, of a finished run of stage 3."""
+    saved = yaml.safe_load((folder / "config.yaml").read_text())
+    sites = "site_learners" in saved
+    if not sites and saved.get("stack") != "linear":
+        raise UserError(f"{folder} is a run of classes, which have no intervals; name a run of totals or of joints with --run")
+    cohort = cohorts.load(data, tuple(saved["members"]), joints=sites)
+    places = _places(data, folder, cohort, tuple(saved["members"])) if sites else _hands(data, folder, cohort)
+    people = tables.SITES.read(paths.sites(data)).drop_duplicates("patient_id").set_index("patient_id").person_id
+    person = people.loc[cohort.patients].to_numpy()
+    fold = np.r_[cohort.fold, np.full(len(cohort.test), -1)]
+    bounds, said = calibrate(places, person, fold)
+    rows = pd.concat([_rows(place, cohort, person, fold, *bound) for place, bound in zip(places, bounds, strict=True)])
+    order = {patient: i for i, patient in enumerate(cohort.patients)}
+    rows = rows.sort_values("patient_id", key=lambda ids: ids.map(order), kind="stable")
+    return {split: rows[rows.split == split].reset_index(drop=True) for split in ("oof", "test")}, said
+
+
+def calibrate(places: list[Place], person: np.ndarray, fold: np.ndarray) -> tuple[list[tuple], dict]:
+    """Per place its (low, high), each (n, levels), and what each stratum's calibration was."""
+    bounds: list = [None] * len(places)
+    said = {}
+    for name in dict.fromkeys(place.stratum for place in places):
+        own = [i for i, place in enumerate(places) if place.stratum == name]
+        low, high, said[name] = conformal.cross_fitted(_stratum(name, [places[i] for i in own]), person, fold)
+        for column, i in enumerate(own):
+            ratio, top = places[i].answer.ratio[:, None], places[i].answer.top
+            bounds[i] = tuple(np.clip(ratio * end[:, column], 0, top) for end in (low, high))
+    return bounds, said
+
+
+def _stratum(name: str, own: list[Place]) -> Stratum:
+    """Intervals lie around what was scored, and are pro-rated with it; a residual is that of the value."""
+
+    def stack(values) -> np.ndarray:
+        return np.stack(values, axis=1)
+
+    share = stack([np.where(np.isnan(p.answer.ratio), np.nan, p.answer.share) for p in own])
+    target = stack([p.target / p.answer.ratio for p in own])
+    top = np.array([p.answer.top for p in own])
+    return Stratum(name, share, target, top, stack([p.clues for p in own]), *("log", own[0].site != TOTAL))
+
+
+def _rows(place: Place, cohort: Cohort, person: np.ndarray, fold: np.ndarray, low: np.ndarray, high: np.ndarray) -> pd.DataFrame:
+    a = place.answer
+    ends = {f"{end}{level}": v[:, i] for i, level in enumerate(tables.LEVELS) for end, v in (("low", low), ("high", high))}
+    return pd.DataFrame(
+        {"patient_id": cohort.patients, "person_id": person, "visit": cohort.visit, "fold": fold}
+        | {"split": np.where(fold >= 0, "oof", "test"), "part": place.part, "site": place.site, "finding": place.finding}
+        | {"state": a.state, "target": place.target, "value": a.value, "imputed": a.submitted, "max_score": int(a.top)}
+        | {"n_scored": a.n_scored, "n_sites": a.n_sites, "lowest": a.lowest, "highest": a.highest}
+        | ends
+    )
+
+
+def _places(data: str, folder: Path, cohort: Cohort, members: tuple[str, ...]) -> list[Place]:
+    """The sites that the set scores, the parts' totals and the patient's."""
+    table = pd.concat([outputs.read_scores(folder / f"{split}.parquet") for split in ("oof", "test")])
+    grades, totals = submission.split(table.reindex(index=cohort.patients, columns=list(submission.COLUMNS_A[1:])))
+    known = cohort.scored
+    seen = outputs.sources(cohort, np.arange(len(cohort.patients))) != "none"
+    state = unscorable.states(data, pd.Index(cohort.patients), members, seen)
+    targets, given = _with_test(cohort, cohort.grades), _with_test(cohort, cohort.totals)
+    whole = np.where(np.isnan(totals[:, 0]), np.nansum(grades, axis=1), totals[:, 0])
+    of_sites = clues.of_sites(grades, whole, cohort.members)
+    out = [
+        Place(s.part, s.site, s.finding, _site(state[:, j], grades[:, j], s.max_grade), targets[:, j], of_sites[:, j])
+        for j, s in enumerate(SITES)
+        if known[j]
+    ]
+    for part in (*PARTS, ALL_PARTS):
+        for finding in (*FINDINGS, TOTAL) if part != ALL_PARTS else TARGETS:
+            within = known if finding == TOTAL else known & (FINDING == finding)
+            own = within if part == ALL_PARTS else within & (PART == part)
+            column = TARGETS.index(finding)
+            if not own.any() or np.isnan(totals[:, column]).all():
+                continue
+            answer = prorate.total(totals[:, column], grades, state == "scored", MAX_GRADES, own, within)
+            target = given[:, column] if part == ALL_PARTS else targets[:, own].sum(axis=1)
+            of_total = clues.of_total(answer.value, grades, own, cohort.members)
+            out.append(Place(part, TOTAL, finding, answer, target, of_total))
+    return out
+
+
+def _with_test(cohort: Cohort, values: np.ndarray) -> np.ndarray:
+    """Training patients' targets, NaN of the test patients."""
+    return np.concatenate([values, np.full((len(cohort.test), values.shape[1]), np.nan)])
+
+
+def _site(state: np.ndarray, grade: np.ndarray, top: float) -> Total:
+    """One site as a total of one place."""
+    scored = state == "scored"
+    value = np.where(scored, grade, np.nan)
+    low, high = np.where(scored, grade, 0.0), np.where(scored, grade, float(top))
+    return Total(grade, value, np.where(scored, 1.0, np.nan), value, low, high, scored.astype(int), 1, float(top), state)
+
+
+def _hands(data: str, folder: Path, cohort: Cohort) -> list[Place]:
+    """The one total of a set of hand totals; without a film of a hand it is missing."""
+    from stage3_stack.hands import totals
+    from stage3_stack.member import load_member
+
+    pred = load_member(data, folder.name, pd.Index(cohort.patients), cohort.n_train, stage=3).hands
+    answer = _site(np.where(np.isnan(pred), "missing", "scored").astype(object), pred, MAX_BOTH_HANDS)
+    target = np.r_[totals(data, cohort), np.full(len(cohort.test), np.nan)]
+    return [Place(BOTH_HANDS, TOTAL, TOTAL, answer, target, clues.of_hands(pred, cohort.members))]
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Checked and in place."""
+    tables.READING.write(table, path)
+
+
+def summary(found: dict[str, pd.DataFrame]) -> str:
+    """One line: how many places could be scored, and how wide the intervals of the total are."""
+    table = pd.concat(found.values())
+    site, whole = table.site != TOTAL, table.part.isin((ALL_PARTS, BOTH_HANDS)) & (table.finding == TOTAL)
+    width = (table.high95 - table.low95)[whole].median()
+    scored = f"{int((table.state[site] == 'scored').sum())} of {int(site.sum())} sites scored, " if site.any() else ""
+    return f"{scored}95 % interval of the total: median width {width:.1f}"

@@ -1,0 +1,61 @@
+"""Give every grade and total of a run its interval, and what could not be scored its state instead of a number.
+
+    python -m stage3_stack.intervals --data SET --config stage3_stack/configs/demo/blend.yaml
+
+Reads a finished run of stage3_stack.train (or of stage3_stack.hands with a set of hand totals) and what its members left;
+writes data/work/SET/stage3/RUN/reading_{oof,test}.parquet (tables.READING) and intervals.json, the calibration. Intervals are
+conformal (evidence/conformal.py), of 80 and 95 %: a fold's rest on the other folds' residuals, the test patients' on all
+training patients'. What was not scored, and the totals of it: evidence/unscorable.py, evidence/prorate.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ra import config, manifest, paths
+from stage3_stack import recipe as recipes
+
+RECORD = "intervals.json"
+
+
+def run() -> None:
+    args = recipes.parser(__doc__).parse_args()
+    make(args.data, recipes.run_name(args), args.force)
+
+
+def make(data: str, run_name: str, force: bool = False) -> None:
+    """Skip when the intervals on disk are those of this very run; else write both tables, the record last."""
+    folder = paths.run_dir(data, 3, run_name)
+    record, inputs = folder / RECORD, _inputs(data, folder)
+    if not force and stands(data, run_name):
+        print(f"{folder.name}: intervals finished, skipped", flush=True)
+        return
+    record.unlink(missing_ok=True)  # from here until the end the run has no intervals
+    from stage3_stack.evidence import reading
+
+    tables, calibration = reading.make(data, folder)
+    for split, table in tables.items():
+        reading.write(table, paths.reading(data, run_name, split))
+    manifest.write_json(record, {"inputs": inputs, "calibration": calibration})
+    print(f"{folder.name}: {reading.summary(tables)}", flush=True)
+
+
+def stands(data: str, run_name: str) -> bool:
+    """Whether the run has intervals, and they are of what it is now."""
+    import json
+
+    folder = paths.run_dir(data, 3, run_name)
+    record, files = folder / RECORD, [paths.reading(data, run_name, split) for split in ("oof", "test")]
+    if not (record.is_file() and all(file.is_file() for file in files)):
+        return False
+    return json.loads(record.read_text())["inputs"] == _inputs(data, folder)
+
+
+def _inputs(data: str, folder: Path) -> dict[str, str]:
+    """What the intervals are made of: the run, and the films that were there to be read."""
+    more = {name: paths.work(data) / f"{name}.parquet" for name in ("films", "gate")}
+    return {"run": manifest.file_hash(folder)} | {name: manifest.file_hash(p) for name, p in more.items() if p.is_file()}
+
+
+if __name__ == "__main__":
+    config.main(run)
