@@ -27,6 +27,8 @@ CURES = {
     "person in train and test": "the test score will flatter; move one of the sets",
     "unknown patient in people.csv": "left out; correct the id",
     "unknown patient in ratingen.csv": "left out; correct the id",
+    **{f"unknown patient in {name}.csv": "left out; correct the id" for name in ("gold", "reader2", "truth")},
+    "unknown patient in activity.csv": "left out; correct the id",
     "Ratingen grade differs from its percent": "the percent is used; correct the row if it is a slip",
     "global health within 10": "kept as given; DAS28 wants it within 0..100, so multiply it if its scale ends at 10",
     "box of an unknown film": "left out; correct file_name, unless the film was refused or is unreadable",

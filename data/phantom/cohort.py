@@ -1,7 +1,7 @@
 """A cohort on disk: films, two readers, truth, boxes, two visits, in the RA2-DREAM layout.
 
-    <root>/train/{training.csv, truth.csv, reader2.csv, people.csv, joints.coco.json, <id>-<part>.jpg}
-    <root>/test/{template.csv, people.csv, <id>-<part>.jpg}
+    <root>/train/{training.csv, truth.csv, reader2.csv, people.csv, activity.csv, joints.coco.json, <id>-<part>.jpg}
+    <root>/test/{template.csv, people.csv, activity.csv, <id>-<part>.jpg}
     <root>/gold/{gold.csv, truth.csv, reader2.csv, joints.coco.json}
     <root>/{train,gold}/{ratingen.csv, ratingen_reader2.csv, ratingen_truth.csv}    percent of every Ratingen joint; reader 1
     <root>/summary.csv    the cohort's statistics beside the published ones
@@ -25,6 +25,7 @@ import pandas as pd
 from PIL import Image
 
 from data import distribution
+from data.phantom import activity
 from data.phantom import severity as sv
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
@@ -32,18 +33,21 @@ from data.phantom.skeleton import draw_body
 from ra import track
 from ra.anatomy import ALL_JOINTS, COLUMNS_B, ID, OVERALL, PARTS, SITES, percent2grade
 
+DAYS = 365.25  # of a year
+
 
 @dataclass(frozen=True)
 class Cohort:
     """What a cohort holds; a pure function of these values."""
 
     seed: int = 2020
-    train: int = 100  # sets of films, as RA2's Patient_ID; second visits are sets of their own
+    train: int = 100  # sets of films, as RA2's Patient_ID; second visits are sets of their own; 0: only patients to be scored
     test: int = 50
     shift: float = 1.0  # added to the patients' severity; 0 gives the published distribution, above it the enriched mode
     second_visits: float = 0.12  # share of the sets that are somebody's second visit
     reader_noise: float = 0.85  # grades; see severity.read
     max_px: int = 0  # films at most this high, 0 for the published sizes
+    first_id: int = 1  # from which the patients' ids go up
     boneage: int = 0  # growing hands for pretraining, written in the RSNA layout
 
 
@@ -51,7 +55,7 @@ def patients(cohort: Cohort) -> list[sv.Patient]:
     """Every patient of the cohort, severities, truth and readings drawn."""
     rng = np.random.default_rng(cohort.seed)
     out: list[sv.Patient] = []
-    numbers = iter(rng.permutation(999)[: cohort.train + cohort.test + 1] + 1)
+    numbers = iter(rng.permutation(999)[: cohort.train + cohort.test + 1] + cohort.first_id)
     for split, count in (("train", cohort.train), ("test", cohort.test)):
         people: list[sv.Patient] = []
         firsts = count - round(cohort.second_visits * count)
@@ -78,9 +82,10 @@ def _first_visit(patient_id: str, split: str, cohort: Cohort, rng: np.random.Gen
 def _second_visit(first: sv.Patient, patient_id: str, cohort: Cohort, rng: np.random.Generator) -> sv.Patient:
     severities = sv.progress(first.severity, rng)
     readers = np.stack([sv.read(severities, rng, cohort.reader_noise) for _ in range(2)])
+    years = float(rng.uniform(1, 5))
     return sv.Patient(
-        patient_id, first.person_id, 2, first.split, first.female, first.age + float(rng.uniform(1, 5)), first.seed, severities,
-        np.ceil(severities).astype(int), readers,
+        patient_id, first.person_id, 2, first.split, first.female, first.age + years, first.seed, severities,
+        np.ceil(severities).astype(int), readers, round(years * DAYS),
     )  # fmt: skip
 
 
@@ -167,6 +172,11 @@ def people_table(people: list[sv.Patient]) -> pd.DataFrame:
     )
 
 
+def activity_table(people: list[sv.Patient]) -> pd.DataFrame:
+    """The simulated items of the DAS28 of each visit, empty where not measured."""
+    return pd.DataFrame([{ID: p.patient_id, "days": p.days, **activity.items(p)} for p in people])
+
+
 def summary_table(people: list[sv.Patient]) -> pd.DataFrame:
     """The cohort's statistics (reader 1, as in its CSV) and the plain mode's beside the published ones."""
     rng = np.random.default_rng(1)
@@ -186,7 +196,7 @@ def write(root: Path, cohort: Cohort) -> None:
     temporary = root.with_name(f".{root.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        for split in ("train", "test"):
+        for split in dict.fromkeys(p.split for p in people):
             (temporary / split).mkdir(parents=True)
             own = [p for p in people if p.split == split]
             jobs = [(p, part) for p in own for part in PARTS]
@@ -222,4 +232,5 @@ def _write_tables(root: Path, split: str, own: list[sv.Patient], films: list, no
     for name, percents in ratingen.items():
         ratingen_table(own, percents).to_csv(truth / name, index=False)
     people_table(own).to_csv(root / split / "people.csv", index=False)
+    activity_table(own).to_csv(root / split / "activity.csv", index=False)
     (truth / "joints.coco.json").write_text(json.dumps(coco(films)))

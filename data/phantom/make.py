@@ -18,7 +18,7 @@ import pandas as pd
 from ra import config, manifest, paths
 
 SETTINGS = "phantom.json"  # written last: the sign that a folder is whole, and with which settings
-SOURCES = ("shapes", "skeleton", "damage", "projection", "style", "growth", "film", "severity", "cohort", "boneage")
+SOURCES = ("shapes", "skeleton", "damage", "projection", "style", "growth", "film", "severity", "activity", "cohort", "boneage")
 
 
 def _signature(settings: object, what: str) -> dict:

@@ -53,6 +53,7 @@ class Patient:
     severity: np.ndarray  # (86,) continuous, a grade g is (g - 0.7, g]
     truth: np.ndarray  # (86,) grades
     readers: np.ndarray  # (2, 86) grades
+    days: int = 0  # since the person's first visit
 
 
 def _limb(site: Site) -> str:

@@ -1,16 +1,22 @@
-"""Disease activity of visits, as a CSV with a row per joint repeats it: the DAS28 and what it is made of."""
+"""Disease activity of visits: the DAS28 and what it is made of, in a CSV of its own or repeated in one with a row per joint."""
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 
 from data import sheet
 from data.report import Report
-from ra import agreement
+from ra import agreement, anatomy
 from ra.config import UserError
 
 BOUNDS = {"swollen": (0, 28), "tender": (0, 28), "esr": (0, 300), "crp": (0, 1000), "global": (0, 100)}
 WHOLE = ("swollen", "tender")
+LATEST = 36_525  # days: a century
 CENTIMETRES, MANY = 10, 20  # where no visit of so many lies above 10, the scale was one of 10 cm
 
 
@@ -25,6 +31,48 @@ def items(row: sheet.Row, where: str) -> dict[str, float]:
             fault = f"{name} is {row[name][:80]!r}, not a {sheet.KINDS[kind]} from {low} to {high}"
             raise UserError(f"{where}: {fault}; correct it, or empty the cell if it was not measured") from None
     return found
+
+
+def of_sets(path: Path, patients: list[dict], report: Report) -> pd.DataFrame:
+    """Rows for `table` of a CSV with a row per set of films: Patient_ID, days since the person's first visit, and the items.
+
+    patients: patient_id, person_id and visit of those who may be in it. Days left empty are 0 of a person with one set.
+    """
+    rows = sheet.read(path, (anatomy.ID,), strict=False)
+    known = {patient["patient_id"]: patient for patient in patients}
+    sets_of = Counter(patient["person_id"] for patient in patients)
+    out = []
+    for number, (patient_id, row) in enumerate(zip(sheet.check_ids(path, rows, anatomy.ID), rows, strict=True), 2):
+        where = f"{path} row {number} ({patient_id})"
+        found = items(row, where)
+        if patient_id not in known:
+            report.warn(f"unknown patient in {path.name}", f"{path.parent.name}/{patient_id}")
+            continue
+        days = _days(row.get("days", ""), sets_of[known[patient_id]["person_id"]], where)
+        who = {name: known[patient_id][name] for name in ("patient_id", "person_id", "visit")}
+        out.append({"number": number, **who, "days": days} | found)
+    return pd.DataFrame(out)
+
+
+def in_order(rows: pd.DataFrame) -> None:
+    """UserError where a person's later visit is not on a later day."""
+    for person, own in rows.sort_values(["visit", "days"]).groupby("person_id"):
+        for one, two in itertools.pairwise(own.drop_duplicates("visit").itertuples()):
+            if two.days <= one.days:
+                fault = f"person {person} has visit {one.visit} on day {one.days} and visit {two.visit} on day {two.days}"
+                raise UserError(f"activity.csv: {fault}; days are counted from the first visit, correct them or the visits")
+
+
+def _days(cell: str, n_sets: int, where: str) -> int:
+    try:
+        days = sheet.integer(cell, 0, LATEST)
+    except ValueError:
+        raise UserError(f"{where}: days is {sheet.shown(cell)!r}, not a whole number from 0 to {LATEST}; correct it") from None
+    if not np.isnan(days):
+        return int(days)
+    if n_sets > 1:
+        raise UserError(f"{where}: days is empty, of a person with {n_sets} sets of films; write the days since the first visit")
+    return 0
 
 
 def table(rows: pd.DataFrame, path: str, report: Report) -> pd.DataFrame:
