@@ -49,3 +49,11 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """numerator / denominator, NaN where nothing was counted."""
     numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator != 0)
+
+
+def by_person(person: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(persons, ...) sums of values (n, ...) over the rows of each person."""
+    _, row = np.unique(np.asarray(person).astype(str), return_inverse=True)
+    out = np.zeros((row.max(initial=-1) + 1, *values.shape[1:]))
+    np.add.at(out, row, values)
+    return out

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from ra.agreement import Interval, Z
 from ra.anatomy import N_GRADES
-from stage3_stack.evidence.bootstrap import ratio
+from stage3_stack.evidence.bootstrap import FEWEST, ratio
 
 GRADE = np.arange(N_GRADES)
-APART = np.abs(GRADE[:, None] - GRADE)
+PENALTY = np.square(np.subtract.outer(GRADE, GRADE))
+
+
+def near(within: int) -> np.ndarray:
+    """(K, K) whether two grades are at most that far apart."""
+    return np.abs(np.subtract.outer(GRADE, GRADE)) <= within
 
 
 def count(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -26,15 +32,15 @@ def count(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def quadratic_kappa(table: np.ndarray) -> np.ndarray:
     """1 - observed / expected mean squared distance (Cohen 1968); 0 of a rater who never varies, NaN if both never do."""
     rows, columns, n = table.sum(-1), table.sum(-2), table.sum((-2, -1))
-    observed = (table * APART**2).sum((-2, -1))
-    expected = ratio(np.einsum("...i,ij,...j->...", rows, APART**2, columns), n)
+    observed = (table * PENALTY).sum((-2, -1))
+    expected = ratio(np.einsum("...i,ij,...j->...", rows, PENALTY, columns), n)
     same = (np.count_nonzero(rows, axis=-1) == 1) & (np.count_nonzero(columns, axis=-1) == 1)
     return np.where(same, np.nan, 1 - ratio(observed, expected))
 
 
 def agreement(table: np.ndarray, within: int = 0) -> np.ndarray:
     """Share of grades at most `within` apart."""
-    return ratio((table * (APART <= within)).sum((-2, -1)), table.sum((-2, -1)))
+    return ratio((table * near(within)).sum((-2, -1)), table.sum((-2, -1)))
 
 
 def within_one(table: np.ndarray) -> np.ndarray:
@@ -51,15 +57,24 @@ def specificity(table: np.ndarray) -> np.ndarray:
     return ratio(table[..., 0, 0], table[..., 0, :].sum(-1))
 
 
-def balanced(table: np.ndarray, within: int = 0) -> np.ndarray:
-    """Balanced accuracy: the mean, over the reference's grades that occur, of the share at most `within` away."""
-    recall = ratio((table * (APART <= within)).sum(-1), table.sum(-1))
-    occurs = ~np.isnan(recall)
-    return ratio(np.where(occurs, recall, 0).sum(-1), occurs.sum(-1))
+def balanced(tables: np.ndarray, within: int = 0) -> Interval:
+    """Balanced accuracy of (persons, K, K) tables with a Wald interval: the mean, over the reference's grades that occur, of the
+    share r_k at most `within` away.
 
-
-def balanced_within_one(table: np.ndarray) -> np.ndarray:
-    return balanced(table, 1)
+    The persons are the units: with a_pk hits among n_pk sites the variance is P / (P - 1) sum_p u_p^2, where u_p is the mean over
+    k of (a_pk - r_k n_pk) / n_k. Of persons with one site each it is ra.agreement.balanced_accuracy, but for P / (P - 1).
+    """
+    hit, n = (tables * near(within)).sum(-1), tables.sum(-1)
+    occurs = n.sum(0) > 0
+    if not occurs.any():
+        return Interval(*[float("nan")] * 3)
+    hit, n = hit[:, occurs], n[:, occurs]
+    recall = hit.sum(0) / n.sum(0)
+    persons = int(n.any(axis=1).sum())
+    share = ((hit - recall * n) / n.sum(0)).mean(1)
+    half = Z * np.sqrt(np.square(share).sum() * persons / (persons - 1)) if persons >= FEWEST else np.nan
+    low, high = np.clip([recall.mean() - half, recall.mean() + half], 0.0, 1.0)
+    return Interval(float(recall.mean()), float(low), float(high))
 
 
 MEASURES = {
@@ -68,6 +83,4 @@ MEASURES = {
     "within_one": within_one,
     "sensitivity": sensitivity,
     "specificity": specificity,
-    "balanced": balanced,
-    "balanced_within_one": balanced_within_one,
 }

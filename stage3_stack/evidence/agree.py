@@ -1,0 +1,130 @@
+"""Raters against raters on one split: every figure of the page's agreement section, by name.
+
+`of` is a pair, "A against B", whose second is the reference (of sensitivity, of balanced accuracy; a difference is A - B), or
+"all three". Intervals are over persons, but for the ICC of totals, which has its classical one (pingouin).
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from ra import agreement as readers
+from stage3_stack.cohort import TARGETS
+from stage3_stack.evidence import bootstrap, crosstab, places, totals
+from stage3_stack.evidence.raters import MODEL, READER1, READER2, TRUTH, Raters
+from stage3_stack.evidence.statistic import Statistic
+
+SECTION = "agreement"
+FORMS = {"icc_2_1": "ICC(A,1)", "icc_2_k": "ICC(A,k)"}  # Shrout & Fleiss's names: ra.agreement's
+BALANCED = {"balanced": 0, "balanced_within_one": 1}
+LIMITS = {"bias": 1, "lower": 1, "upper": 1, "slope": 3, "distance": 1}  # name -> decimals
+GAPS = {"icc": 3, "kappa": 2, "exact": 2, "distance": 1}  # what is compared between the model and the readers -> decimals
+COLLECTED = "all three"
+
+Found = dict[tuple[str, str, str], Statistic]  # (name, of, scope)
+
+
+def named(first: str, second: str) -> str:
+    return f"{first} against {second}"
+
+
+def pairs(names: list[str]) -> list[tuple[str, str]]:
+    """Each two of the raters compared; the truth behind synthetic readers is nobody's colleague and is left out."""
+    return list(combinations([name for name in names if name != TRUTH], 2))
+
+
+def measure(raters: Raters, split: str) -> Found:
+    """Every figure of a split's patients."""
+    rows = raters.of(split)
+    draws = bootstrap.resample(rows.person)
+    compared = pairs(rows.names) + [(name, TRUTH) for name in rows.names if TRUTH in rows.names and name != TRUTH]
+    found: list[Statistic] = []
+    for pair in compared:
+        found += _grades(rows, split, pair, draws) + _totals(rows, split, pair, draws)
+    found += _three(rows, split, draws) + _gaps(rows, split, draws)
+    return {(one.name, one.of, one.scope): one for one in found}
+
+
+def _grades(rows: Raters, split: str, pair: tuple[str, str], draws: bootstrap.Resamples) -> list[Statistic]:
+    first, second = (rows.by[name].whole for name in pair)
+    out = []
+    for scope, sites in places.GROUPS.items():
+        counts = crosstab.count(first[:, sites], second[:, sites])
+        n, tables, persons = int(counts.sum()), draws.sums(counts), bootstrap.by_person(rows.person, counts)
+
+        def one(name: str, *values: float, scope: str = scope, n: int = n) -> Statistic:
+            return Statistic(SECTION, name, split, named(*pair), scope, *values, n=n, unit="sites", digits=2)
+
+        out += [one(name, *draws.estimate(fn(tables))) for name, fn in crosstab.MEASURES.items()]
+        out += [one(name, *vars(crosstab.balanced(persons, within)).values()) for name, within in BALANCED.items()]
+    return out
+
+
+def _totals(rows: Raters, split: str, pair: tuple[str, str], draws: bootstrap.Resamples) -> list[Statistic]:
+    out = []
+    for column, scope in enumerate(TARGETS):
+        both = np.stack([rows.by[name].totals[:, column] for name in pair], axis=1)
+        known = ~np.isnan(both).any(axis=1)
+        some = bootstrap.Resamples(draws.weight[:, known], len(np.unique(rows.person[known].astype(str))))
+        n = int(known.sum())
+        out += _icc(both[known], split, named(*pair), scope)
+        spread = totals.bland_altman(*both[known].T, some)
+        for name, digits in LIMITS.items():
+            values = some.estimate(spread[name])
+            out.append(Statistic(SECTION, name, split, named(*pair), scope, *values, n=n, digits=digits))
+    return out
+
+
+def _icc(ratings: np.ndarray, split: str, of: str, scope: str) -> list[Statistic]:
+    n = int((~np.isnan(ratings).any(axis=1)).sum())
+    found = {name: readers.icc(ratings, form) for name, form in FORMS.items()}
+    return [Statistic(SECTION, name, split, of, scope, i.value, i.low, i.high, n) for name, i in found.items()]
+
+
+def _three(rows: Raters, split: str, draws: bootstrap.Resamples) -> list[Statistic]:
+    """The three raters at once: of totals, and of all grades of all patients."""
+    names = [name for name in rows.names if name != TRUTH]
+    if len(names) < 3:
+        return []
+    out = []
+    for column, scope in enumerate(TARGETS):
+        out += _icc(np.stack([rows.by[name].totals[:, column] for name in names], axis=1), split, COLLECTED, scope)
+    grades = np.stack([rows.by[name].whole for name in names], axis=2)
+    n = int((~np.isnan(grades).any(axis=2)).sum())
+    for name, form in FORMS.items():
+        values = draws.estimate(totals.icc(grades, draws)[form])
+        out.append(Statistic(SECTION, name, split, COLLECTED, places.EVERYTHING, *values, n=n, unit="sites"))
+    return out
+
+
+def _gaps(rows: Raters, split: str, draws: bootstrap.Resamples) -> list[Statistic]:
+    """The model's mean agreement with two readers less the readers' with each other, on what all three scored."""
+    trio = (MODEL, READER1, READER2)
+    if not set(trio) <= set(rows.names):
+        return []
+    of = "model's mean with the readers less the readers' own"
+    parts = {pair: _compared(rows, trio, pair, draws) for pair in combinations(trio, 2)}
+    (one, two, own), out = parts.values(), []
+    for name, digits in GAPS.items():
+        values = draws.estimate((one[name] + two[name]) / 2 - own[name])
+        out.append(Statistic(SECTION, f"{name}_gap", split, of, "total" if name in {"icc", "distance"} else places.EVERYTHING,
+                             *values, n=len(rows.patients), digits=digits))  # fmt: skip
+    return out
+
+
+def _compared(rows: Raters, trio: tuple[str, ...], pair: tuple[str, str], draws: bootstrap.Resamples) -> dict[str, np.ndarray]:
+    sites = np.isnan(np.stack([rows.by[name].grades for name in trio])).any(axis=0)
+    people = np.isnan(np.stack([rows.by[name].totals[:, 0] for name in trio])).any(axis=0)
+    first, second = (np.where(sites, np.nan, rows.by[name].whole) for name in pair)
+    a, b = (np.where(people, np.nan, rows.by[name].totals[:, 0]) for name in pair)
+    tables = draws.sums(crosstab.count(first, second))
+    known = ~people
+    some = bootstrap.Resamples(draws.weight[:, known], draws.n_persons)
+    return {
+        "icc": totals.icc(np.stack([a, b], axis=1), draws)["ICC(A,1)"],
+        "kappa": crosstab.quadratic_kappa(tables),
+        "exact": crosstab.agreement(tables),
+        "distance": totals.bland_altman(a[known], b[known], some)["distance"],
+    }
