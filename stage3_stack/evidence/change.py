@@ -1,0 +1,159 @@
+"""Two visits of a person: the change per joint and per total, its interval, and whether that is progression.
+
+Columns of an array (n, 89) are the three totals (total, erosion, narrowing) and then the 86 sites.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ra.anatomy import ALL_PARTS, BOTH_HANDS, TOTAL
+from stage3_stack.cohort import TARGETS
+from stage3_stack.evidence import conformal
+from stage3_stack.evidence.raters import MODEL, READER1, Rater, Raters
+from stage3_stack.member import SITE_OF
+
+MEASURES = {**{name: slice(j, j + 1) for j, name in enumerate(TARGETS)}, "joint sites": slice(len(TARGETS), None)}
+N_COLUMNS = len(TARGETS) + len(SITE_OF)
+VERDICTS = ("progressed", "cannot tell", "not progressed")
+LEAST = 0.5  # a reader writes whole grades: no visit's interval reaches less far, and no error is divided by 0
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """n pairs of visits: rows of `raters` before and after, (n,) indices."""
+
+    raters: Raters
+    before: np.ndarray
+    after: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.before)
+
+    @property
+    def person(self) -> np.ndarray:
+        return self.raters.person[self.before]
+
+    @property
+    def split(self) -> np.ndarray:
+        return self.raters.split[self.before]
+
+    @property
+    def fold(self) -> np.ndarray:
+        return self.raters.fold[self.before]
+
+    def change(self, name: str) -> np.ndarray:
+        """(n, 89) later less earlier of one rater; NaN where either is not scored."""
+        scores = columns(self.raters.by[name])
+        return scores[self.after] - scores[self.before]
+
+    def take(self, rows: np.ndarray) -> Pairs:
+        return Pairs(self.raters, self.before[rows], self.after[rows])
+
+    def of(self, split: str) -> Pairs:
+        return self if split == "all" else self.take(self.split == split)
+
+
+def columns(rater: Rater) -> np.ndarray:
+    """(n, 89) of a rater's totals and grades."""
+    return np.concatenate([rater.totals, rater.grades], axis=1)
+
+
+def successive(raters: Raters) -> Pairs:
+    """Every visit with the same person's next one; a person's visits in two splits are not compared."""
+    rows = _in_order(raters)
+    return Pairs(raters, *_joined(raters, rows[:-1], rows[1:]))
+
+
+def first_to_last(raters: Raters) -> Pairs:
+    """Each person once: his first visit with his last."""
+    rows = _in_order(raters)
+    people = pd.DataFrame({"who": raters.person[rows].astype(str), "split": raters.split[rows], "row": rows})
+    ends = people.groupby(["who", "split"], sort=False).row.agg(["first", "last"]).to_numpy()
+    return Pairs(raters, *_joined(raters, ends[:, 0], ends[:, 1]))
+
+
+def _in_order(raters: Raters) -> np.ndarray:
+    return np.lexsort((raters.visit, raters.person.astype(str), raters.split.astype(str)))
+
+
+def _joined(raters: Raters, before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Only what is one person's, in one split, at two visits."""
+    same = (raters.person[before] == raters.person[after]) & (raters.split[before] == raters.split[after])
+    keep = same & (raters.visit[before] < raters.visit[after])
+    return before[keep], after[keep]
+
+
+def arms(raters: Raters, level: int) -> np.ndarray:
+    """(n, 89) how far each reading's interval reaches from its value, on its longer side: the other may end with the scale."""
+    out = np.full((len(raters.patients), N_COLUMNS), np.nan)
+    rows = raters.reading
+    if rows.empty:
+        return out
+    site = [SITE_OF.get(key, -1) for key in zip(rows.part, rows.site, strict=True)]
+    total = rows.part.isin([ALL_PARTS, BOTH_HANDS]) & (rows.site == TOTAL)
+    place = np.where(total, [TARGETS.index(finding) for finding in rows.finding], np.array(site) + len(TARGETS))
+    use = total.to_numpy() | (np.array(site) >= 0)
+    arm = np.fmax(rows.value - rows[f"low{level}"], rows[f"high{level}"] - rows.value).to_numpy()
+    patient = pd.Index(raters.patients).get_indexer(rows.patient_id)
+    out[patient[use], place[use]] = np.maximum(arm, LEAST)[use]
+    return out
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Intervals of the model's change, low and high (n, 89), at a level in percent.
+
+    factor: per measure what the width was multiplied by for the test pairs (for training pairs it is cross-fitted), 1 where the
+    persons were too few to learn it. persons: from how many it was learned.
+    """
+
+    level: int
+    low: np.ndarray
+    high: np.ndarray
+    factor: dict[str, float]
+    persons: int
+
+
+def bounds(pairs: Pairs, level: int) -> Bounds:
+    """Split conformal intervals, cross-fitted by the folds of persons (field: normalised by the two visits' own widths).
+
+    half-width = q sqrt(w1^2 + w2^2): w the arms of the two visits' intervals, q the conformal quantile of |reader 1's change -
+    the model's| / sqrt(w1^2 + w2^2) over training pairs of other folds. NaN where either visit has no interval.
+    """
+    arm = arms(pairs.raters, level)
+    width = np.hypot(arm[pairs.before], arm[pairs.after])
+    model, train = pairs.change(MODEL), pairs.split == "oof"
+    score = np.abs(pairs.change(READER1) - model) / width
+    half, factor = np.full(width.shape, np.nan), {}
+    for name, use in MEASURES.items():
+        learned = _quantile(score[train, use], pairs.person[train], level)
+        factor[name] = learned
+        half[:, use] = learned * width[:, use]
+        for fold in np.unique(pairs.fold[train]):
+            others, own = train & (pairs.fold != fold), train & (pairs.fold == fold)
+            half[own, use] = _quantile(score[others, use], pairs.person[others], level) * width[own, use]
+    return Bounds(level, model - half, model + half, factor, len(np.unique(pairs.person[train].astype(str))))
+
+
+def enough(persons: int, level: int) -> bool:
+    """Whether so many persons can tell a quantile of that level at all: n >= 1 / alpha - 1."""
+    return (persons + 1) * (100 - level) >= 100
+
+
+def _quantile(score: np.ndarray, person: np.ndarray, level: int) -> float:
+    """The conformal quantile of scores (n, m) over persons; 1 where they are too few: the errors of the two visits are then taken
+    as independent."""
+    known = ~np.isnan(score)
+    found = conformal.quantile(score[known], person[np.nonzero(known)[0]].astype(str), level / 100)
+    return found if np.isfinite(found) else 1.0
+
+
+def verdicts(limits: Bounds, sdc: float) -> np.ndarray:
+    """(n,) of VERDICTS for the total: progressed if the interval lies above 0, not progressed if it ends below the smallest
+    detectable change, else (or without an interval) cannot tell."""
+    low, high = limits.low[:, 0], limits.high[:, 0]
+    return np.select([low > 0, high < sdc], [VERDICTS[0], VERDICTS[2]], VERDICTS[1])

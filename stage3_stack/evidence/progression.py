@@ -1,0 +1,98 @@
+"""Whether a change is more than error: smallest detectable change, ICC of status and of progression, who progressed.
+
+Everything is over persons: rows of one person are drawn together.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ra.agreement import Interval, Z
+from stage3_stack.evidence.bootstrap import by_person, resample
+
+Z80 = 1.281552  # of a two-sided 80 % interval
+LEAST_ROWS = 3
+NONE = Interval(*[float("nan")] * 3)
+
+
+def sdc(a: np.ndarray, b: np.ndarray, person: np.ndarray, k: int = 2, *, z: float = Z) -> Interval:
+    """Smallest detectable change of the mean of k readers: z SD(d) / (sqrt 2 sqrt k), d = a - b the difference of two readers'
+    change scores (n,), in units of the score.
+
+    z 1.96 is the 95 % version, Z80 the 80 % one (Navarro-Compan et al., Ann Rheum Dis 2014;73:1067). For paired films
+    (Bruynesteyn et al., Ann Rheum Dis 2005;64:179).
+    """
+    d, use = _paired(a, b)
+    if use.sum() < LEAST_ROWS:
+        return NONE
+    moments = np.stack([np.ones_like(d), d - d.mean(), np.square(d - d.mean())], axis=1)
+    drawn = resample(person[use])
+    return Interval(*drawn.estimate(z * _sd(drawn.sums(moments)) / np.sqrt(2 * k)))
+
+
+def sdd(a: np.ndarray, b: np.ndarray, person: np.ndarray, k: int = 2) -> Interval:
+    """Smallest detectable difference: limits of agreement of the two readers' change scores, 1.96 SD(d) / sqrt k, which is
+    sqrt 2 SDC (Lassere et al., J Rheumatol 1999;26:731; Bruynesteyn et al. 2005)."""
+    return sdc(a, b, person, k, z=Z * np.sqrt(2))
+
+
+def _paired(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    use = ~(np.isnan(a) | np.isnan(b))
+    return (a - b)[use], use
+
+
+def _sd(sums: np.ndarray) -> np.ndarray:
+    """Of sums of 1, d, d^2."""
+    n, first, second = np.moveaxis(sums, -1, 0)
+    return np.sqrt(np.maximum(second - first**2 / n, 0) / np.where(n > 1, n - 1, np.nan))
+
+
+def icc(ratings: np.ndarray, person: np.ndarray, *, mean: bool = False) -> Interval:
+    """Two-way random, absolute agreement: ICC(A,1), with `mean` ICC(A,k) (McGraw & Wong 1996; ICC(2,1), ICC(2,k) of Shrout &
+    Fleiss), of ratings (n, k); rows with a NaN dropped. The interval is by bootstrap over persons."""
+    use = ~np.isnan(ratings).any(axis=1)
+    x, k = ratings[use], ratings.shape[1]
+    if len(x) < LEAST_ROWS or np.ptp(x) == 0:
+        return NONE
+    x = x - x.mean()
+    moments = np.concatenate([np.ones((len(x), 1)), x, (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)], axis=1)
+    drawn = resample(person[use])
+    return Interval(*drawn.estimate(_icc(drawn.sums(moments), k, mean)))
+
+
+def _icc(sums: np.ndarray, k: int, mean: bool) -> np.ndarray:
+    """Of sums of 1, x (k), x x' (k k): the mean squares of rows, raters and rest."""
+    n, s, square = sums[..., 0], sums[..., 1 : 1 + k], sums[..., 1 + k :].reshape(*sums.shape[:-1], k, k)
+    grand = s.sum(axis=-1) ** 2 / (n * k)
+    rows = square.sum(axis=(-2, -1)) / k - grand
+    raters = np.square(s).sum(axis=-1) / n - grand
+    rest = np.trace(square, axis1=-2, axis2=-1) - grand - rows - raters
+    free = np.where(n > 1, n - 1, np.nan)
+    msr, msc, mse = rows / free, raters / (k - 1), rest / (free * (k - 1))
+    below = msr + (msc - mse) / n if mean else msr + (k - 1) * mse + k * (msc - mse) / n
+    return np.divide(msr - mse, below, out=np.full(below.shape, np.nan), where=below > 1e-12)
+
+
+def share(hit: np.ndarray, known: np.ndarray, person: np.ndarray) -> Interval:
+    """Share, 0..1, of hits among what is known, hit and known (n,) or (n, m) bool of n rows, with Wilson's interval of the
+    effective number: as many independent ones as would tell as much.
+
+    It is p (1 - p) / v, v the variance of the share over whole persons; the number of persons where all are hits, or none is
+    (Dean & Pagano, J Surv Stat Methodol 2015;3:484).
+    """
+    of, hits = person[np.nonzero(known)[0]], hit[known].astype(float)
+    if not len(hits):
+        return NONE
+    p = hits.mean()
+    residual = by_person(of, hits - p)
+    persons = len(residual)
+    v = np.square(residual).sum() / len(hits) ** 2 * persons / max(persons - 1, 1)
+    n = min(p * (1 - p) / v, len(hits)) if v > 0 else persons
+    centre, half = p + Z**2 / (2 * n), Z * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    low, high = ((centre + sign * half) / (1 + Z**2 / n) for sign in (-1, 1))
+    return Interval(float(p), float(np.clip(low, 0, p)), float(np.clip(high, p, 1)))
+
+
+def above(change: np.ndarray, person: np.ndarray, threshold: float) -> Interval:
+    """Share of changes, (n,) or (n, m), above a threshold; undefined where the threshold is."""
+    return NONE if np.isnan(threshold) else share(change > threshold, ~np.isnan(change), person)
