@@ -1,12 +1,16 @@
 """RA2-DREAM: train/training.csv, train/<id>-<part>.jpg, test/template.csv, test/<id>-<part>.jpg; the rest is optional.
 
+A folder with test/ alone holds patients to be scored by what was trained on another set; without template.csv they are those
+whose films are there.
 Joint boxes, of one kind: train/joints.coco.json (COCO), train/labels/<film>.txt (YOLO) or train/<film>.json (labelme).
 people.csv (in train/ and test/): Patient_ID, person_id, visit, where one person has several sets of films.
 train/ratingen.csv: Patient_ID, part, joint (anatomy.RATINGEN_JOINTS; the wrist is one), percent and grade or one of them; where
 percent is missing, the middle of the grade's step stands for it (0, 10, 30, 50, 70, 90).
+{train,test}/activity.csv: Patient_ID, days since the person's first visit, and of the DAS28 tender and swollen joints (0..28),
+esr (mm/h), crp (mg/L) and global (0..100), empty where not measured: disease activity, which no film shows.
 gold/gold.csv, {train,gold}/reader2.csv, {train,gold}/truth.csv: other readings in the columns of training.csv: of the test
-patients by the reader of the targets, by a second reader, by the generator of the films. They end in tables of their own, from
-which the evidence is computed and nothing is learned. Nothing else of the root is ever read.
+patients by the reader of the targets, by a second reader, by the generator of the films; gold/ratingen.csv as in train/. They end
+in tables of their own, from which the evidence is computed and nothing is learned. Nothing else of the root is ever read.
 """
 
 from __future__ import annotations
@@ -19,14 +23,14 @@ import pandas as pd
 from data import boxes, sheet
 from data import films as film_files
 from data.report import Report
-from data.sources import Raw
+from data.sources import Raw, activity
 from ra import anatomy
 from ra.config import UserError
-from ra.tables import RATINGEN, SITES, Schema, challenge
+from ra.tables import ACTIVITY, RATINGEN, SITES, Schema, challenge
 
 READERS = {"gold": ("gold",), "reader2": ("train", "gold"), "truth": ("train", "gold")}  # name of the CSV -> its folders
 TABLES = {"train": "training.csv", "test": "template.csv"}
-RATINGEN_CSV = "ratingen.csv"
+RATINGEN_CSV, ACTIVITY_CSV = "ratingen.csv", "activity.csv"
 GRADE2PERCENT = (0, *(step + 10 for step in anatomy.RATINGEN_STEPS_PERCENT))  # the middle of each grade's step
 BOUNDS = {
     **{site.column: (0, site.max_grade) for site in anatomy.SITES},
@@ -34,21 +38,26 @@ BOUNDS = {
 }
 
 
+def splits(root: Path) -> list[str]:
+    """The splits that the folder holds: both, or test alone where there is no train/."""
+    return ["test"] if (root / "test").is_dir() and not (root / "train").exists() else list(TABLES)
+
+
 def films(root: Path) -> list[Path]:
-    """Every film file of both splits."""
-    return [path for split in TABLES for path in film_files.listing(root / split)]
+    """Every film file of its splits."""
+    return [path for split in splits(root) for path in film_files.listing(root / split)]
 
 
 def texts(root: Path) -> list[Path]:
     """The CSV and JSON files that `read` reads, where they exist."""
-    wanted = [root / split / name for split, table in TABLES.items() for name in (table, "people.csv")]
-    wanted += [root / "train" / RATINGEN_CSV, *(path for name in READERS for path in _reader_files(root, name))]
+    wanted = [root / split / name for split, table in TABLES.items() for name in (table, "people.csv", ACTIVITY_CSV)]
+    wanted += [*_percent_files(root).values(), *(path for name in READERS for path in _reader_files(root, name))]
     return [path for path in wanted if path.is_file()] + list(boxes.find(root / "train"))
 
 
 def read(root: Path, report: Report) -> Raw:
     """Both splits; UserError for what cannot be trusted, warnings in the report for what can be gone on from."""
-    cells = {split: sheet.read(root / split / table, anatomy.COLUMNS_A) for split, table in TABLES.items()}
+    cells = {split: _cells(root, split) if split in splits(root) else [] for split in TABLES}
     ids = {split: sheet.check_ids(root / split / TABLES[split], rows, anatomy.ID) for split, rows in cells.items()}
     both = sorted(set(ids["train"]) & set(ids["test"]))
     if both:
@@ -56,7 +65,7 @@ def read(root: Path, report: Report) -> Raw:
     grades = sheet.numbers(root / "train" / TABLES["train"], cells["train"], anatomy.ID, BOUNDS)
     _compare_totals(ids["train"], grades, report)
     for patient_id, row in zip(ids["test"], cells["test"], strict=True):
-        if any(row[column].lower() not in sheet.EMPTY for column in BOUNDS):
+        if any(row.get(column, "").lower() not in sheet.EMPTY for column in BOUNDS):
             report.warn("grade in the template", patient_id)
 
     patients = {split: _people(root / split, ids[split], split, report) for split in TABLES}
@@ -66,19 +75,23 @@ def read(root: Path, report: Report) -> Raw:
 
     empty = [dict.fromkeys(BOUNDS, np.nan) for _ in ids["test"]]
     tables = {"sites.parquet": (SITES, pd.DataFrame(site_rows(patients["train"], grades) + site_rows(patients["test"], empty)))}
-    if (root / "train" / RATINGEN_CSV).is_file():
-        percents = _percents(root / "train" / RATINGEN_CSV, ids["train"], report)
+    of_train, of_test = _percent_files(root).values()
+    if of_train.is_file():
+        percents = _percents(of_train, ids["train"], report)
         tables["ratingen.parquet"] = (RATINGEN, _ratingen(patients["train"] + patients["test"], percents))
         report.counts |= {"Ratingen joints scored": int(np.isfinite(list(percents.values())).sum())}
+    if of_test.is_file():
+        tables["ratingen_gold.parquet"] = (RATINGEN, _ratingen(patients["test"], _percents(of_test, ids["test"], report)))
+    tables |= _activity(root, patients, report)
     tables |= _readers(root, [*ids["train"], *ids["test"]], report)
-    found = {split: film_files.by_part(root / split, ids[split], report) for split in TABLES}
-    training = pd.DataFrame(patients["train"])[["patient_id", "person_id"]]
-    report.counts |= {f"{split} patients": len(ids[split]) for split in TABLES}
+    found = {split: film_files.by_part(root / split, ids[split], report) for split in splits(root)}
+    training = pd.DataFrame(patients["train"], columns=["patient_id", "person_id"])
+    report.counts |= {f"{split} patients": len(ids[split]) for split in splits(root)}
     report.counts |= {"cells not scored": int(sum(np.isnan(v) for row in grades for v in row.values()))}
     return Raw(
         films=[
             film_files.row(patient, part, found[split][patient["patient_id"], part])
-            for split in TABLES
+            for split in splits(root)
             for patient in patients[split]
             for part in anatomy.PARTS
             if (patient["patient_id"], part) in found[split]
@@ -86,8 +99,32 @@ def read(root: Path, report: Report) -> Raw:
         patients=training.assign(total=[row[anatomy.OVERALL["total"]] for row in grades]),
         tables=tables,
         boxes=boxes.find(root / "train"),
-        copies={"template.csv": root / "test" / TABLES["test"]},
+        copies={path.name: path for path in [root / "test" / TABLES["test"]] if path.is_file()},
     )
+
+
+def _cells(root: Path, split: str) -> list[sheet.Row]:
+    """The rows of a split's table; of a folder with test/ alone that has none, a row for each patient with a film."""
+    path = root / split / TABLES[split]
+    if path.is_file() or "train" in splits(root):
+        return sheet.read(path, anatomy.COLUMNS_A)
+    named = [film_files.NAMED.fullmatch(film.stem) for film in film_files.listing(path.parent)]
+    patients = sorted({match["patient"] for match in named if match})
+    if not patients:
+        raise UserError(f"{path.parent} holds no film named <Patient_ID>-<LH|RH|LF|RF>, and no {path.name} that lists patients")
+    return [{anatomy.ID: patient} for patient in patients]
+
+
+def _activity(root: Path, patients: dict[str, list[dict]], report: Report) -> dict[str, tuple[Schema, pd.DataFrame]]:
+    """Disease activity of both splits, where anything was measured."""
+    paths = {split: path for split in TABLES if (path := root / split / ACTIVITY_CSV).is_file()}
+    found = [activity.of_sets(path, patients[split], report) for split, path in paths.items()]
+    rows = pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    if rows.empty or rows[list(activity.BOUNDS)].isna().all(axis=None):
+        return {}
+    activity.in_order(rows)
+    report.counts |= {"visits with disease activity": len(rows)}
+    return {"activity.parquet": (ACTIVITY, activity.table(rows, ACTIVITY_CSV, report))}
 
 
 def _reader_files(root: Path, name: str) -> list[Path]:
@@ -146,6 +183,11 @@ def site_rows(patients: list[dict], grades: list[dict[str, float]]) -> list[dict
     return out
 
 
+def _percent_files(root: Path) -> dict[str, Path]:
+    """Where the Ratingen scores of each split would be."""
+    return {"train": root / "train" / RATINGEN_CSV, "test": root / "gold" / RATINGEN_CSV}
+
+
 def _percents(path: Path, ids: list[str], report: Report) -> dict[tuple[str, str, str], float]:
     """Percent 0..100 by (patient_id, part, joint) of ratingen.csv; NaN where neither percent nor grade is given."""
     rows = sheet.read(path, (anatomy.ID, "part", "joint"), strict=False)
@@ -167,7 +209,7 @@ def _percents(path: Path, ids: list[str], report: Report) -> dict[tuple[str, str
         out[key] = _percent(row, where, report)
     unknown = sorted({key[0] for key in out} - set(ids))
     for patient_id in unknown:
-        report.warn("unknown patient in ratingen.csv", f"train/{patient_id}")
+        report.warn("unknown patient in ratingen.csv", f"{path.parent.name}/{patient_id}")
     return {key: percent for key, percent in out.items() if key[0] not in unknown}
 
 
