@@ -20,8 +20,10 @@ def make(patients: pd.DataFrame, n_folds: int, seed: int) -> pd.DataFrame:
     """Folds of the training patients.
 
     patients: patient_id, person_id, total (NaN allowed: its own stratum). Persons stay whole, strata of the total are
-    spread evenly. Raises UserError when there are fewer persons than folds.
+    spread evenly. A set without training patients has no folds. Raises UserError when there are fewer persons than folds.
     """
+    if patients.empty:
+        return FOLDS.check(pd.DataFrame(columns=list(FOLDS.columns)))
     from sklearn.model_selection import StratifiedGroupKFold  # a second to import, and only needed here
 
     persons = patients.person_id.nunique()

@@ -200,8 +200,9 @@ class Place:
 def load(cls: type, args: Any) -> list[tuple[str, Any]]:
     """(run name, config) of each experiment that the command line names.
 
-    A file is one experiment, called like the file unless --run says otherwise; or a family: `common` values, and under
-    `runs` each experiment's name with what differs. A family may start from another: `like: FILE`. --run takes one of it.
+    A file is one experiment, called like the file unless --run says otherwise (the config.yaml that a run saved: like the run);
+    or a family: `common` values, and under `runs` each experiment's name with what differs. A family may start from another:
+    `like: FILE`. --run takes one of it.
     """
     files = [Path(f) for f in (*([args.config] if args.config else []), *args.configs)]
     if not files:
@@ -210,7 +211,7 @@ def load(cls: type, args: Any) -> list[tuple[str, Any]]:
     plain = [f for f, runs in found if runs is None]
     if args.run and len(files) > 1:
         raise UserError("--run names one run, but several configs were given; give one config with --run")
-    pairs = [(args.run or f.stem, config_module.load(cls, f, args.sets)) for f in plain]
+    pairs = [(args.run or run_of(f), config_module.load(cls, f, args.sets)) for f in plain]
     for file, runs in found:
         if args.run and runs is not None and args.run not in runs:
             raise UserError(f"{file} has no run {args.run!r}; it has {', '.join(runs)}")
@@ -221,6 +222,11 @@ def load(cls: type, args: Any) -> list[tuple[str, Any]]:
     if len(set(names)) < len(names):
         raise UserError(f"two experiments share the run name {max(names, key=names.count)}; rename one")
     return pairs
+
+
+def run_of(file: Path) -> str:
+    """The run that a config's file is called after."""
+    return file.absolute().parent.name if file.name == "config.yaml" else file.stem
 
 
 def family(path: Path) -> dict[str, dict] | None:

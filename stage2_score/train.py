@@ -52,7 +52,10 @@ def inputs(data: str, bone_age: str, member: Member) -> list[Path]:
 
 def n_folds(data: str, member: Member) -> int:
     """How many networks a run trains: one per fold, or one with a holdout."""
-    return 1 if member.holdout else int(folds.load(data).max()) + 1
+    fold = folds.load(data)
+    if fold.empty:
+        raise UserError(f"{data} has no training patients; stage2_score.predict applies what was trained on another set")
+    return 1 if member.holdout else int(fold.max()) + 1
 
 
 def split_fold(data: str, member: Member, fold: int, sites: pd.DataFrame) -> tuple[set[str], set[str], set[str]]:

@@ -5,7 +5,7 @@ Axis 0 is always all patients of the set, training patients first; targets exist
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from ra import folds, paths, tables
 from ra.anatomy import ALL_PARTS, FINDINGS, PARTS, SITES
 from ra.config import UserError
 from ra.metrics import patient_weight
-from stage3_stack.member import SITE_OF, Member, load_member
+from stage3_stack.member import SITE_OF, Member, joined, load_member
 
 TARGETS = ("total", *FINDINGS)  # the three Overall columns, as OVERALL orders them
 MAX_GRADES = np.array([s.max_grade for s in SITES], dtype=float)
@@ -79,6 +79,24 @@ def load(data: str, members: tuple[str, ...], *, joints: bool = True) -> Cohort:
         totals=totals,
         weight=patient_weight(np.round(np.where(np.isnan(totals[:, 0]), _sums(grades)[:, 0], totals[:, 0]))),
         members=loaded,
+    )
+
+
+def with_others(cohort: Cohort, data: str) -> Cohort:
+    """The same training patients, with every patient of another prepared set in place of the test patients.
+
+    Of the other set are read who its patients are and what the members' runs, applied to it, say of them in test.parquet; its
+    targets are not.
+    """
+    sites = tables.SITES.read(paths.sites(data))
+    people = sites.drop_duplicates("patient_id").set_index("patient_id").sort_index()
+    n = cohort.n_train
+    loaded = [load_member(data, m.name, people.index, 0, m.stage) for m in cohort.members]
+    return replace(
+        cohort,
+        patients=np.concatenate([cohort.patients[:n], people.index.to_numpy()]),
+        visit=np.concatenate([cohort.visit[:n], people.visit.to_numpy()]),
+        members=[joined(ours, n, theirs) for ours, theirs in zip(cohort.members, loaded, strict=True)],
     )
 
 

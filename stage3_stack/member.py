@@ -6,7 +6,7 @@ A Scores table may hold rows of several kinds; `_kinds` tells them apart by part
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 
 from ra import paths, tables
 from ra.anatomy import BOTH_HANDS, FINDINGS, PARTS, RATINGEN, SEVERITY, SITES, TOTAL, limb
+from ra.config import UserError
 from ra.metrics import log_score
 from ra.tables import PROBABILITIES
 
@@ -59,11 +60,22 @@ class Member:
 def load_member(data: str, run: str, patients: pd.Index, n_train: int, stage: int = 2) -> Member:
     """Out-of-fold rows of the training patients (the first n_train), and the mean over fold models of the test rows."""
     splits = (("oof", patients[:n_train]), ("test", patients[n_train:]))
-    table = pd.concat(_read(paths.scores(data, stage, run, split), wanted) for split, wanted in splits)
+    table = pd.concat(_read(paths.scores(data, stage, run, split), wanted) for split, wanted in splits if len(wanted))
     row, n, out = patients.get_indexer(table.patient_id), len(patients), Member(run, stage=stage)
     for kind, use in _kinds(table).items():
         if use.any():
             vars(out).update(READ[kind](table[use], row[use], n))
+    return out
+
+
+def joined(first: Member, n: int, second: Member) -> Member:
+    """What a run says of the first n patients of one set, then of all of another."""
+    out = Member(first.name, stage=first.stage)
+    for name in (field.name for field in fields(Member) if field.name not in ("name", "stage")):
+        ours, theirs = getattr(first, name), getattr(second, name)
+        if (ours is None) != (theirs is None):
+            raise UserError(f"run {first.name} says nothing of {name} in one of the two sets; apply it again")
+        setattr(out, name, None if ours is None else np.concatenate([ours[:n], theirs]))
     return out
 
 

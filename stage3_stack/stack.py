@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ra.anatomy import MAX_TOTAL, SITES
+from ra.config import UserError
 from ra.metrics import log_score, unlog_score
 from stage3_stack.cohort import FINDING_SITES, MAX_GRADES, TARGETS, Cohort
 from stage3_stack.features import site_features, total_features
@@ -91,6 +93,16 @@ class Stack:
                 if name in out.learners:
                     out.learners[name][1][:, i] = each[:, 0]
         return out
+
+    def on(self, cohort: Cohort) -> Stack:
+        """This stack, fitted as it is, for the patients of another cohort: what the same members say of them."""
+        other = copy.copy(self)
+        other.cohort = cohort
+        other.cube, names = site_features(cohort, self.recipe.features)
+        if names != self.names:
+            odd = min(set(names) ^ set(self.names))
+            raise UserError(f"the members do not say the same of both sets of patients ({odd}); apply their runs again")
+        return other
 
     def describe(self) -> dict:
         """What each layer chose."""
