@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from stage3_stack.evidence.alarms import Alarm
 from stage3_stack.evidence.statistic import Statistic
 
 Cell = str | Statistic | None
@@ -25,6 +26,10 @@ class Table:
     caption: str
     head: list[str]
     rows: list[list[Cell]]
+
+    def is_number(self, column: int) -> bool:
+        """Whether a column holds statistics: then its name stands above them on the right."""
+        return any(isinstance(row[column], Statistic) for row in self.rows if column < len(row))
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,14 @@ class Gallery:
     pictures: list[Picture]
 
 
-Block = Text | Table | Picture | Gallery
+@dataclass(frozen=True)
+class Alarms:
+    """What should be looked at first, gravest first; each with the figure of another section that says it."""
+
+    found: list[Alarm]
+
+
+Block = Text | Table | Picture | Gallery | Alarms
 
 
 @dataclass
@@ -68,4 +80,6 @@ class Section:
         for block in self.blocks:
             if isinstance(block, Table):
                 yield from (cell for row in block.rows for cell in row if isinstance(cell, Statistic))
+            if isinstance(block, Alarms):
+                yield from (alarm.figure for alarm in block.found)
         yield from self.more

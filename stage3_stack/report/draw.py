@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 INK, PALE, ACCENT, WARN, GOOD = "#1d2433", "#c9cfda", "#1f5fa8", "#b3402a", "#2f7d4f"
 COLOURS = (ACCENT, "#d08a1d", GOOD, WARN, "#6b4fa0", "#5b6676")  # told apart by the colour-blind too, by lightness
+DPI = 170  # sharp on paper; page.size_px shows a figure at its size in inches
 STYLE = {
-    "figure.dpi": 130,
-    "savefig.dpi": 130,
+    "savefig.dpi": DPI,
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.edgecolor": INK,
@@ -61,6 +61,6 @@ def picture(drawn: Figure, title: str, caption: str, alt: str, *, wide: bool = F
     raw.seek(0)
     small = io.BytesIO()
     Image.open(raw).convert("RGB").quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
-        small, format="png", optimize=True
+        small, format="png", optimize=True, dpi=(DPI, DPI)
     )
     return Picture(title, caption, small.getvalue(), alt, wide)

@@ -3,49 +3,94 @@
 from __future__ import annotations
 
 import base64
+import io
 import math
 import os
+from functools import cache
 from pathlib import Path
 
 from ra import manifest
 from stage3_stack.evidence import statistic
 from stage3_stack.evidence.statistic import Statistic
-from stage3_stack.report.blocks import Gallery, Picture, Section, Table, Text
+from stage3_stack.report.blocks import Alarms, Gallery, Picture, Section, Table, Text
 
-TEMPLATE = "page.html"
+HERE = Path(__file__).parent
 MAGIC = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
-KINDS = {Text: "text", Table: "table", Picture: "picture", Gallery: "gallery"}
+KINDS = {Text: "text", Table: "table", Picture: "picture", Gallery: "gallery", Alarms: "alarms"}
+CSS_PX_PER_INCH = 104  # a figure of 7 inches fills the column, a little larger than on paper
+TILE_PX = (104, 320)  # least and greatest width of a gallery's picture
 
 
-def write(folder: Path, title: str, sections: list[Section], facts: dict[str, str]) -> Path:
-    """The three files in place, the page last; facts: name -> value lines under the title. Returns the page's path."""
+def write(
+    folder: Path,
+    title: str,
+    sections: list[Section],
+    facts: dict[str, str],
+    *,
+    notice: str = "",
+    command: str = "",
+    page: str = "report",
+) -> Path:
+    """The three files in place, the page last. facts: name -> value under the title; notice: what must be known before reading on;
+    command: what makes the page anew; page: its name without .html. Returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     numbers = statistic.table([one for section in sections for one in section.statistics()])
+    text = html(title, sections, facts, notice=notice, command=command)
     _replace(folder / "numbers.csv", numbers.to_csv(index=False))
     manifest.write_json(folder / "numbers.json", [_plain(row) for row in numbers.to_dict("records")])
-    page = folder / "report.html"
-    _replace(page, html(title, sections, facts))
-    return page
+    made = folder / f"{page}.html"
+    _replace(made, text)
+    return made
 
 
-def html(title: str, sections: list[Section], facts: dict[str, str]) -> str:
+def html(title: str, sections: list[Section], facts: dict[str, str], *, notice: str = "", command: str = "") -> str:
     """The page as text."""
     import jinja2
+    from markupsafe import Markup
 
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
     env = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
-    env.filters["data_url"] = data_url
+    env.filters |= {"data_url": data_url, "kind": lambda block: KINDS[type(block)], "shown": _shown}
     env.tests["statistic"] = lambda value: isinstance(value, Statistic)
-    env.filters["kind"] = lambda block: KINDS[type(block)]
-    return env.get_template(TEMPLATE).render(title=title, sections=sections, facts=facts)
+    env.globals |= {"size_px": size_px, "tile_px": tile_px, "titles": {section.id: section.title for section in sections}}
+    own = {name: Markup((HERE / f"page.{kind}").read_text()) for name, kind in (("style", "css"), ("script", "js"))}
+    return env.get_template("page.html").render(
+        title=title, sections=sections, facts=facts, notice=notice, command=command, **own
+    )
 
 
 def data_url(data: bytes) -> str:
     """An image within the page."""
     kind = next(name for start, name in MAGIC.items() if data.startswith(start))
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+@cache
+def size_px(data: bytes) -> tuple[int, int]:
+    """Width and height on the screen: by its resolution where the image tells one, as a figure does, else by its pixels."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        scale = CSS_PX_PER_INCH / image.info["dpi"][0] if image.format == "PNG" and "dpi" in image.info else 1.0
+        return round(image.width * scale), round(image.height * scale)
+
+
+def tile_px(data: bytes) -> int:
+    """Width of a gallery's picture on the screen: half its pixels, for sharp screens."""
+    return min(max(size_px(data)[0] // 2, TILE_PX[0]), TILE_PX[1])
+
+
+def _shown(one: Statistic) -> str:
+    """Its text, the interval paler than the number."""
+    from markupsafe import Markup, escape
+
+    value, bracket, interval = one.text.partition(" (")
+    return Markup("{} <span class=interval>({}</span>").format(value, interval) if bracket else escape(value)
 
 
 def _plain(row: dict) -> dict:

@@ -15,5 +15,8 @@ ORDER = ("standing",)
 
 
 def make(raters: Raters) -> list[Section]:
-    """Every section of the report."""
-    return [importlib.import_module(f"stage3_stack.report.sections.{name}").make(raters) for name in ORDER]
+    """Every section of the report; first what to look at first, which is told from all others."""
+    from stage3_stack.report.sections import alarms
+
+    others = [importlib.import_module(f"stage3_stack.report.sections.{name}").make(raters) for name in ORDER]
+    return [alarms.make(others), *others]
