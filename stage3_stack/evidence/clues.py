@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 
+from ra.anatomy import FINDINGS
 from stage3_stack.member import MOMENTS, Member
 
 GRADE, SPREAD = MOMENTS.index("grade"), MOMENTS.index("spread")
@@ -25,13 +26,17 @@ def of_sites(grades: np.ndarray, total: np.ndarray, members: list[Member]) -> np
     return np.stack([np.log(SMALL + grades), damage, np.log(SMALL + unsure), np.log(SMALL + apart)], axis=-1)
 
 
-def of_total(value: np.ndarray, grades: np.ndarray, own: np.ndarray, members: list[Member]) -> np.ndarray:
-    """(n, 3) of a total (n,) over the sites `own` (86,); a member's missing grade is the stack's."""
+def of_total(value: np.ndarray, grades: np.ndarray, own: np.ndarray, finding: str, members: list[Member]) -> np.ndarray:
+    """(n, 5) of a finding's total (n,) over the sites `own` (86,); a member's missing grade is the stack's.
+
+    Which finding it is has a clue of its own, for the totals that are calibrated together.
+    """
     moments = np.stack([m.moments[:, own] for m in members if m.moments is not None])
     known = np.where(np.isnan(moments[..., GRADE]), np.nan_to_num(grades[:, own]), moments[..., GRADE])
     apart = np.log1p(known.sum(axis=2)).std(axis=0)
     unsure = np.sqrt(np.square(np.nan_to_num(moments[..., SPREAD])).mean(axis=0).sum(axis=1)) / (1 + value)
-    return np.stack([np.log1p(value), np.log(SMALL + unsure), np.log(SMALL + apart)], axis=-1)
+    which = [np.full(len(value), float(finding == f)) for f in FINDINGS]
+    return np.stack([np.log1p(value), np.log(SMALL + unsure), np.log(SMALL + apart), *which], axis=-1)
 
 
 def of_hands(value: np.ndarray, members: list[Member]) -> np.ndarray:

@@ -21,13 +21,16 @@ import numpy as np
 from ra.tables import LEVELS
 
 INNER_FOLDS = 5  # persons' splits that keep the spread from being judged on what it was fitted to
-PENALTY = 0.02  # ridge of the log-linear spread, on standardised clues
+PENALTY = 0.05  # ridge of the log-linear spread, on standardised clues
 FLOOR = 0.02  # of a spread, on the scale of the residuals: a place where nobody erred is not known to be free of error
-SCALES: dict[str, tuple[Callable, Callable]] = {
-    "log": (np.log1p, np.expm1),
-    "root": (np.sqrt, np.square),
-    "grade": (np.asarray, np.asarray),
-}
+SHARED = 0.5  # of a side's spread is that of both sides: an error that one side seldom shows is not one that it never makes
+    0.5  # how much of a side's spread is that of both sides: a mild patient's reader differs upward more than his own kind tells
+)
+LOG: tuple[Callable, Callable] = (
+    np.log1p,
+    np.expm1,
+)  # the scale of the residuals of totals, whose errors grow with them, and back
+PLAIN: tuple[Callable, Callable] = (np.asarray, np.asarray)  # that of grades
 
 
 def quantile(scores: np.ndarray, person: np.ndarray, level: float) -> float:
@@ -53,18 +56,22 @@ class Stratum:
     target: np.ndarray
     top: np.ndarray
     clues: np.ndarray
-    scale: str = "log"
     whole: bool = False
+
+    @property
+    def scale(self) -> tuple[Callable, Callable]:
+        """To the scale of the residuals, and back."""
+        return PLAIN if self.whole else LOG
 
     @property
     def centre(self) -> np.ndarray:
         """(n, m) what an interval lies around: the value, on the scale of the residuals."""
-        return SCALES[self.scale][0](self.value)
+        return self.scale[0](self.value)
 
     @property
     def residual(self) -> np.ndarray:
         """(n, m) target - value on that scale; 0 where the rounded value is the target, which no interval leaves out."""
-        out = SCALES[self.scale][0](self.target) - self.centre
+        out = self.scale[0](self.target) - self.centre
         return np.where(np.floor(self.value + 0.5) == self.target, 0.0, out) if self.whole else out
 
 
@@ -82,8 +89,9 @@ class Spread:
 
         self.mean, sd = np.nanmean(clues, axis=0), np.nanstd(clues, axis=0)
         self.sd = np.where(sd > 1e-9, sd, 1.0)
-        for way, size in (("up", np.maximum(residual, 0)), ("down", np.maximum(-residual, 0))):
-            found = PoissonRegressor(alpha=PENALTY, solver="newton-cholesky").fit(self._standard(clues), size + FLOOR)
+        for way, own in (("up", np.maximum(residual, 0)), ("down", np.maximum(-residual, 0))):
+            size = FLOOR + SHARED * np.abs(residual) / 2 + (1 - SHARED) * own
+            found = PoissonRegressor(alpha=PENALTY, solver="newton-cholesky").fit(self._standard(clues), size)
             self.coefficients[way] = np.r_[found.intercept_, found.coef_]
         return self
 
@@ -132,10 +140,9 @@ class Calibration:
     def interval(self, stratum: Stratum, rows: np.ndarray, level: int) -> tuple[np.ndarray, np.ndarray]:
         """(low, high), each (len(rows), m), within [0, top]; NaN where there is no value."""
         down, up = self.spread.predict(stratum.clues[rows])
-        centre, back = stratum.centre[rows], SCALES[stratum.scale][1]
-        lowest, highest = SCALES[stratum.scale][0](np.zeros_like(stratum.top)), SCALES[stratum.scale][0](stratum.top)
-        low = back(np.maximum(centre - self.quantiles[level] * down, lowest))
-        high = back(np.minimum(centre + self.quantiles[level] * up, highest))
+        centre, (scale, back) = stratum.centre[rows], stratum.scale
+        low = back(np.maximum(centre - self.quantiles[level] * down, 0.0))
+        high = back(np.minimum(centre + self.quantiles[level] * up, scale(stratum.top)))
         if not stratum.whole:
             return low, high
         rounded = np.floor(stratum.value[rows] + 0.5)

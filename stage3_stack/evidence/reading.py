@@ -82,7 +82,7 @@ def _stratum(name: str, own: list[Place]) -> Stratum:
     share = stack([np.where(np.isnan(p.answer.ratio), np.nan, p.answer.share) for p in own])
     target = stack([p.target / p.answer.ratio for p in own])
     top = np.array([p.answer.top for p in own])
-    return Stratum(name, share, target, top, stack([p.clues for p in own]), *("log", own[0].site != TOTAL))
+    return Stratum(name, share, target, top, stack([p.clues for p in own]), own[0].site != TOTAL)
 
 
 def _rows(place: Place, cohort: Cohort, person: np.ndarray, fold: np.ndarray, low: np.ndarray, high: np.ndarray) -> pd.DataFrame:
@@ -114,14 +114,14 @@ def _places(data: str, folder: Path, cohort: Cohort, members: tuple[str, ...]) -
     ]
     for part in (*PARTS, ALL_PARTS):
         for finding in (*FINDINGS, TOTAL) if part != ALL_PARTS else TARGETS:
-            within = known if finding == TOTAL else known & (FINDING == finding)
-            own = within if part == ALL_PARTS else within & (PART == part)
+            within = known if finding == TOTAL else known & (finding == FINDING)
+            own = within if part == ALL_PARTS else within & (part == PART)
             column = TARGETS.index(finding)
             if not own.any() or np.isnan(totals[:, column]).all():
                 continue
             answer = prorate.total(totals[:, column], grades, state == "scored", MAX_GRADES, own, within)
             target = given[:, column] if part == ALL_PARTS else targets[:, own].sum(axis=1)
-            of_total = clues.of_total(answer.value, grades, own, cohort.members)
+            of_total = clues.of_total(answer.value, grades, own, finding, cohort.members)
             out.append(Place(part, TOTAL, finding, answer, target, of_total))
     return out
 

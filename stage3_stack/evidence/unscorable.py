@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 from ra import paths, tables
-from ra.anatomy import PARTS, SITES, limb
+from ra.anatomy import PARTS, SITES
 
 
 def states(data: str, patients: pd.Index, members: tuple[str, ...], seen: np.ndarray) -> np.ndarray:
