@@ -24,12 +24,7 @@ INNER_FOLDS = 5  # persons' splits that keep the spread from being judged on wha
 PENALTY = 0.05  # ridge of the log-linear spread, on standardised clues
 FLOOR = 0.02  # of a spread, on the scale of the residuals: a place where nobody erred is not known to be free of error
 SHARED = 0.5  # of a side's spread is that of both sides: an error that one side seldom shows is not one that it never makes
-    0.5  # how much of a side's spread is that of both sides: a mild patient's reader differs upward more than his own kind tells
-)
-LOG: tuple[Callable, Callable] = (
-    np.log1p,
-    np.expm1,
-)  # the scale of the residuals of totals, whose errors grow with them, and back
+LOG: tuple[Callable, Callable] = (np.log1p, np.expm1)  # the scale of totals, whose errors grow with them, and back
 PLAIN: tuple[Callable, Callable] = (np.asarray, np.asarray)  # that of grades
 
 
