@@ -87,20 +87,19 @@ def _joined(raters: Raters, before: np.ndarray, after: np.ndarray) -> tuple[np.n
     return before[keep], after[keep]
 
 
-def arms(raters: Raters, level: int) -> np.ndarray:
-    """(n, 89) how far each reading's interval reaches from its value, on its longer side: the other may end with the scale."""
-    out = np.full((len(raters.patients), N_COLUMNS), np.nan)
+def arms(raters: Raters, level: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two (n, 89): how far each reading's interval reaches down and up from its value, LEAST or more; NaN without one."""
+    down, up = np.full((2, len(raters.patients), N_COLUMNS), np.nan)
     rows = raters.reading
     if rows.empty:
-        return out
-    site = [SITE_OF.get(key, -1) for key in zip(rows.part, rows.site, strict=True)]
-    total = rows.part.isin([ALL_PARTS, BOTH_HANDS]) & (rows.site == TOTAL)
-    place = np.where(total, [TARGETS.index(finding) for finding in rows.finding], np.array(site) + len(TARGETS))
-    use = total.to_numpy() | (np.array(site) >= 0)
-    arm = np.fmax(rows.value - rows[f"low{level}"], rows[f"high{level}"] - rows.value).to_numpy()
-    patient = pd.Index(raters.patients).get_indexer(rows.patient_id)
-    out[patient[use], place[use]] = np.maximum(arm, LEAST)[use]
-    return out
+        return down, up
+    site = np.array([SITE_OF.get(key, -1) for key in zip(rows.part, rows.site, strict=True)])
+    total = rows.part.isin([ALL_PARTS, BOTH_HANDS]).to_numpy() & (rows.site == TOTAL).to_numpy()
+    place = np.where(total, [TARGETS.index(finding) for finding in rows.finding], site + len(TARGETS))
+    patient, use = pd.Index(raters.patients).get_indexer(rows.patient_id), total | (site >= 0)
+    for out, arm in ((down, rows.value - rows[f"low{level}"]), (up, rows[f"high{level}"] - rows.value)):
+        out[patient[use], place[use]] = np.maximum(arm.to_numpy()[use], LEAST)
+    return down, up
 
 
 @dataclass(frozen=True)
@@ -119,24 +118,25 @@ class Bounds:
 
 
 def bounds(pairs: Pairs, level: int) -> Bounds:
-    """Split conformal intervals, cross-fitted by the folds of persons (field: normalised by the two visits' own widths).
+    """Split conformal intervals of the change, cross-fitted by the folds of persons.
 
-    half-width = q sqrt(w1^2 + w2^2): w the arms of the two visits' intervals, q the conformal quantile of |reader 1's change -
-    the model's| / sqrt(w1^2 + w2^2) over training pairs of other folds. NaN where either visit has no interval.
+    Two readings of intervals v1 (l1, u1) and v2 (l2, u2) whose errors are independent differ by v2 - v1 within
+    - sqrt((v2 - l2)^2 + (u1 - v1)^2) and + sqrt((u2 - v2)^2 + (v1 - l1)^2) (Zou & Donner, Stat Med 2008;27:1693). Both arms are
+    multiplied by q, the conformal quantile of reader 1's change's distance from the model's, in such arms, over the training
+    pairs of other folds. NaN where either visit has no interval.
     """
-    arm = arms(pairs.raters, level)
-    width = np.hypot(arm[pairs.before], arm[pairs.after])
-    model, train = pairs.change(MODEL), pairs.split == "oof"
-    score = np.abs(pairs.change(READER1) - model) / width
-    half, factor = np.full(width.shape, np.nan), {}
+    down, up = arms(pairs.raters, level)
+    below, above = np.hypot(down[pairs.after], up[pairs.before]), np.hypot(up[pairs.after], down[pairs.before])
+    model, train, factor = pairs.change(MODEL), pairs.split == "oof", {}
+    error = pairs.change(READER1) - model
+    score, q = np.abs(error) / np.where(error < 0, below, above), np.full(error.shape, np.nan)
     for name, use in MEASURES.items():
-        learned = _quantile(score[train, use], pairs.person[train], level)
-        factor[name] = learned
-        half[:, use] = learned * width[:, use]
+        factor[name] = _quantile(score[train, use], pairs.person[train], level)
+        q[:, use] = factor[name]
         for fold in np.unique(pairs.fold[train]):
             others, own = train & (pairs.fold != fold), train & (pairs.fold == fold)
-            half[own, use] = _quantile(score[others, use], pairs.person[others], level) * width[own, use]
-    return Bounds(level, model - half, model + half, factor, len(np.unique(pairs.person[train].astype(str))))
+            q[own, use] = _quantile(score[others, use], pairs.person[others], level)
+    return Bounds(level, model - q * below, model + q * above, factor, len(np.unique(pairs.person[train].astype(str))))
 
 
 def enough(persons: int, level: int) -> bool:
