@@ -5,7 +5,9 @@ Axis 0 is always all patients of the set, training patients first; targets exist
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -80,6 +82,12 @@ def load(data: str, members: tuple[str, ...], *, joints: bool = True) -> Cohort:
         weight=patient_weight(np.round(np.where(np.isnan(totals[:, 0]), _sums(grades)[:, 0], totals[:, 0]))),
         members=loaded,
     )
+
+
+def trained_on(folder: Path) -> str | None:
+    """The set that a finished run of stage 3 was trained on, where it was applied to another; else None."""
+    record = folder / "run.json"
+    return json.loads(record.read_text()).get("trained") if record.is_file() else None
 
 
 def with_others(cohort: Cohort, data: str) -> Cohort:

@@ -42,22 +42,46 @@ class Place:
         return f"{limb(self.part)} {self.finding} {'part' if self.site == TOTAL else 'site'}"
 
 
+@dataclass(frozen=True)
+class Group:
+    """Patients of one prepared set, who follow each other in the cohort."""
+
+    split: str
+    data: str
+    patients: np.ndarray
+
+    @property
+    def persons(self) -> np.ndarray:
+        people = tables.SITES.read(paths.sites(self.data)).drop_duplicates("patient_id").set_index("patient_id").person_id
+        return people.loc[self.patients].to_numpy()
+
+    def scores(self, run: str) -> pd.DataFrame:
+        """What a run says of them, in the challenge's columns."""
+        table = outputs.read_scores(paths.scores(self.data, 3, run, self.split))
+        return table.reindex(index=self.patients, columns=list(submission.COLUMNS_A[1:]))
+
+
 def make(data: str, folder: Path) -> tuple[dict[str, pd.DataFrame], dict]:
-    """{split: READING rows} and the calibration of each stratum, of a finished run of stage 3."""
+    """{split: READING rows} and the calibration of each stratum, of a finished run of stage 3.
+
+    A run that was applied to another set (stage3_stack.predict) is calibrated on the patients whom it was trained on.
+    """
     saved = yaml.safe_load((folder / "config.yaml").read_text())
     sites = "site_learners" in saved
     if not sites and saved.get("stack") != "linear":
         raise UserError(f"{folder} is a run of classes, which have no intervals; name a run of totals or of joints with --run")
-    cohort = cohorts.load(data, tuple(saved["members"]), joints=sites)
-    places = _places(data, folder, cohort, tuple(saved["members"])) if sites else _hands(data, folder, cohort)
-    people = tables.SITES.read(paths.sites(data)).drop_duplicates("patient_id").set_index("patient_id").person_id
-    person = people.loc[cohort.patients].to_numpy()
+    learned = cohorts.trained_on(folder) or data
+    cohort = cohorts.load(learned, tuple(saved["members"]), joints=sites)
+    cohort = cohort if learned == data else cohorts.with_others(cohort, data)
+    groups = Group("oof", learned, cohort.patients[cohort.train]), Group("test", data, cohort.patients[cohort.test])
+    places = _places(folder.name, cohort, groups, tuple(saved["members"])) if sites else _hands(data, folder, cohort)
+    person = np.concatenate([group.persons for group in groups])
     fold = np.r_[cohort.fold, np.full(len(cohort.test), -1)]
     bounds, said = calibrate(places, person, fold)
     rows = pd.concat([_rows(place, cohort, person, fold, *bound) for place, bound in zip(places, bounds, strict=True)])
-    order = {patient: i for i, patient in enumerate(cohort.patients)}
-    rows = rows.sort_values("patient_id", key=lambda ids: ids.map(order), kind="stable")
-    return {split: rows[rows.split == split].reset_index(drop=True) for split in ("oof", "test")}, said
+    rows = rows.sort_index(kind="stable")  # patients in the cohort's order
+    own = [group.split for group in groups if group.data == data]
+    return {split: rows[(rows.split == split) & (split in own)].reset_index(drop=True) for split in ("oof", "test")}, said
 
 
 def calibrate(places: list[Place], person: np.ndarray, fold: np.ndarray) -> tuple[list[tuple], dict]:
@@ -97,13 +121,13 @@ def _rows(place: Place, cohort: Cohort, person: np.ndarray, fold: np.ndarray, lo
     )
 
 
-def _places(data: str, folder: Path, cohort: Cohort, members: tuple[str, ...]) -> list[Place]:
+def _places(run: str, cohort: Cohort, groups: tuple[Group, ...], members: tuple[str, ...]) -> list[Place]:
     """The sites that the set scores, the parts' totals and the patient's."""
-    table = pd.concat([outputs.read_scores(folder / f"{split}.parquet") for split in ("oof", "test")])
-    grades, totals = submission.split(table.reindex(index=cohort.patients, columns=list(submission.COLUMNS_A[1:])))
+    grades, totals = submission.split(pd.concat([group.scores(run) for group in groups]))
     known = cohort.scored
-    seen = outputs.sources(cohort, np.arange(len(cohort.patients))) != "none"
-    state = unscorable.states(data, pd.Index(cohort.patients), members, seen)
+    seen = [outputs.sources(cohort, rows) != "none" for rows in (cohort.train, cohort.test)]
+    both = zip(groups, seen, strict=True)
+    state = np.concatenate([unscorable.states(group.data, pd.Index(group.patients), members, own) for group, own in both])
     targets, given = _with_test(cohort, cohort.grades), _with_test(cohort, cohort.totals)
     whole = np.where(np.isnan(totals[:, 0]), np.nansum(grades, axis=1), totals[:, 0])
     of_sites = clues.of_sites(grades, whole, cohort.members)
