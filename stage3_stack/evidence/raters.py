@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import paths, tables
+from ra import folds, paths, tables
 from ra.anatomy import ALL_PARTS, BOTH_HANDS, SITES, TOTAL
 from ra.config import UserError
 from stage3_stack import submission
@@ -43,7 +43,8 @@ class Rater:
 class Raters:
     """n sets of films, training patients first. `by` has a Rater per name above, of the same n rows; all NaN rows where a rater
     did not see a patient. belief (n, 86, 11): mean over the joint members of their distributions over grades, NaN where none saw
-    the joint; None without joint members. reading: the READING rows of all of them (tables.READING).
+    the joint; None without joint members. reading: the READING rows of all of them (tables.READING). ratingen: of a set that is
+    scored joint by joint the runs of stage 2 whose Ratingen grades are its answers; nobody of it has SvdH grades.
     """
 
     data: str
@@ -56,6 +57,7 @@ class Raters:
     by: dict[str, Rater]
     belief: np.ndarray | None = None
     reading: pd.DataFrame = field(default_factory=pd.DataFrame)
+    ratingen: tuple[str, ...] = ()
 
     def take(self, rows: np.ndarray) -> Raters:
         """The same of some rows (indices or a mask), in that order."""
@@ -109,6 +111,18 @@ def load(data: str, run: str) -> Raters:
         _belief(data, run, patients, n_train),
         reading,
     )
+
+
+def of_crops(data: str, name: str, runs: tuple[str, ...]) -> Raters:
+    """Of a set of joint crops and its Ratingen runs of stage 2 (stage3_stack.visits); `name` is the report's."""
+    people = tables.SITES.read(paths.sites(data)).drop_duplicates("patient_id")
+    people = people.sort_values(["split", "patient_id"], ascending=[False, True])
+    fold = people.patient_id.map(folds.load(data)).fillna(-1).astype(int).to_numpy()
+    n = len(people)
+    nobody = Rater(np.full((n, len(SITES)), np.nan), np.full((n, len(TARGETS)), np.nan))
+    columns = (people[column].to_numpy() for column in ("patient_id", "person_id", "visit"))
+    split = np.where(people.split == "test", "test", "oof").astype(object)
+    return Raters(data, name, *columns, split, fold, dict.fromkeys((MODEL, READER1, READER2, TRUTH), nobody), ratingen=runs)
 
 
 def _model(reading: pd.DataFrame, patients: pd.Index) -> Rater:
