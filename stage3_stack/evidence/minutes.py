@@ -22,6 +22,7 @@ def steps(raters: Raters, section: str) -> list[Statistic]:
         record = _record(folder)
         seconds = record.get("metrics", {}).get("train_seconds", record.get("seconds", NAN))
         name = os.path.relpath(folder, paths.data_root() / "work")
+        name = name if "/" in name else f"{name}/prepare"
         out.append(Statistic(section, "minutes", "all", name, "time", seconds / 60, n=1, unit="runs", digits=1))
     return out
 

@@ -10,7 +10,9 @@ import pandas as pd
 from ra import config, metrics, paths
 from ra.config import UserError
 from ra.metrics import RA2
-from stage3_stack import outputs, submission
+from stage3_stack import submission
+from stage3_stack.evidence import bootstrap
+from stage3_stack.evidence.bootstrap import Resamples, ratio
 from stage3_stack.evidence.raters import MODEL, READER1, READER2, TRUTH, Raters
 from stage3_stack.evidence.statistic import NAN, Statistic
 from stage3_stack.outputs import RANKED
@@ -19,14 +21,13 @@ SECTION = "standing"
 FLOOR = ("floor", "column mean")
 NOISE = (("noise floor", TRUTH), ("noise floor", READER2))  # the first that is known is 100 % of the way
 KINDS = ("floor", "member", "learner", "blend", "noise floor")
-RESAMPLES = 1000
 
 Rows = dict[tuple[str, str], dict[str, pd.DataFrame]]  # (kind, name) -> split -> submission
 
 
 @dataclass(frozen=True)
 class Standing:
-    """rows and gold of the patients that reader 1 scored, person (patient -> person); told: why members are lacking, if they are."""
+    """rows and gold of the patients that reader 1 scored, person (patient -> person); told: why members are lacking, if so."""
 
     rows: Rows
     gold: dict[str, pd.DataFrame]
@@ -114,64 +115,78 @@ class Line:
 def lines(standing: Standing, split: str) -> list[Line]:
     """Every row of the split with 95 % intervals: bootstrap over persons, the same resamples for all rows."""
     gold = standing.gold[split]
-    weight, drawn = metrics.gold_weight(gold), draws(standing.person.loc[gold.index])
+    draws = bootstrap.resample(standing.person.loc[gold.index].to_numpy())
     rows = {row: tables[split] for row, tables in standing.rows.items() if split in tables}
-    found = {row: {s: _sampled(table, gold, s, weight, drawn) for s in RANKED} for row, table in rows.items()}
+    found = {row: {s: _sampled(table, gold, s, draws) for s in RANKED} for row, table in rows.items()}
     noise = standing.noise(split)
-    nothing = dict.fromkeys(RANKED, (np.full(RESAMPLES + 1, NAN), 0))
+    nothing = dict.fromkeys(RANKED, (np.full(len(draws.weight), NAN), 0))
     floor, best = found.get(FLOOR, nothing), found.get(noise, nothing)
     out = []
     for (kind, name), samples in found.items():
         cells = {what: {} for what in ("score", "below", "way")}
         for s in RANKED:
             (own, n), (zero, _), (full, _) = samples[s], floor[s], best[s]
-            of = f"{kind} {name}"
-            with np.errstate(invalid="ignore", divide="ignore"):
-                cells["score"][s] = _statistic(s, split, of, "score", own, n, 4)
-                cells["below"][s] = _statistic(f"{s}_below_mean", split, of, "percent", 100 * (1 - own / zero)[:1], n, 0)
-                cells["way"][s] = _statistic(f"{s}_way", split, of, "percent", 100 * (zero - own) / (zero - full), n, 0)
+            common = {"section": SECTION, "split": split, "of": f"{kind} {name}", "n": n}
+            below, way = 100 * (1 - ratio(own, zero)), 100 * ratio(zero - own, zero - full)
+            cells["score"][s] = Statistic(name=s, scope="score", **_ends(draws, own), **common)
+            cells["below"][s] = Statistic(name=f"{s}_below_mean", scope="percent", value=float(below[0]), **common, digits=0)
+            cells["way"][s] = Statistic(name=f"{s}_way", scope="percent", **_ends(draws, way), **common, digits=0)
         out.append(Line(kind, name, **cells))
     return out
 
 
-def draws(person: pd.Series, times: int = RESAMPLES) -> np.ndarray:
-    """(times + 1, n) how often each patient counts: once in the first row, then as often as his person is drawn."""
-    code, found = pd.factorize(person)
-    rng = np.random.default_rng(metrics.SEED)
-    counts = rng.multinomial(len(found), np.full(len(found), 1 / len(found)), times)
-    return np.concatenate([np.ones((1, len(code))), counts[:, code]])
-
-
-def _sampled(
-    table: pd.DataFrame, gold: pd.DataFrame, score: str, weight: np.ndarray, drawn: np.ndarray
-) -> tuple[np.ndarray, int]:
-    """The score of each resample, and of how many patients it is made."""
-    error = metrics.patient_error(table, gold, score)
+def _sampled(table: pd.DataFrame, gold: pd.DataFrame, score: str, draws: Resamples) -> tuple[np.ndarray, int]:
+    """(1 + times,) the score as it is and of each resample, and of how many patients it is made."""
+    error, weight = metrics.patient_error(table, gold, score), metrics.gold_weight(gold)
     known = ~np.isnan(error) & (weight > 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return drawn[:, known] @ (weight * error)[known] / (drawn[:, known] @ weight[known]), int(known.sum())
+    sums = draws.sums(np.stack([np.where(known, weight * error, 0.0), np.where(known, weight, 0.0)], axis=1))
+    return ratio(sums[:, 0], sums[:, 1]), int(known.sum())
 
 
-def _statistic(name: str, split: str, of: str, scope: str, samples: np.ndarray, n: int, digits: int) -> Statistic:
-    """Of the whole sample, first in `samples`, and of resamples if there are any."""
-    low, high = np.quantile(samples[1:], [0.025, 0.975]) if len(samples) > 1 and np.isfinite(samples).all() else (NAN, NAN)
-    return Statistic(SECTION, name, split, of, scope, float(samples[0]), float(low), float(high), n, digits=digits)
+def _ends(draws: Resamples, samples: np.ndarray) -> dict[str, float]:
+    return dict(zip(("value", "low", "high"), draws.estimate(samples), strict=True))
 
 
 def differences(standing: Standing, split: str) -> list[tuple[Statistic, str]]:
     """Per score: the blend less the member that is best out of fold, with its interval, and the verdict."""
     blend = next(row for row in standing.rows if row[0] == "blend")
     gold, out = standing.gold[split], []
-    weight, drawn = metrics.gold_weight(gold), draws(standing.person.loc[gold.index])
+    draws = bootstrap.resample(standing.person.loc[gold.index].to_numpy())
     for score in RANKED:
         best = _best_member(standing, score)
         if best is None or score not in metrics.scored(gold):
             continue
-        own, other = (_sampled(standing.rows[row][split], gold, score, weight, drawn) for row in (blend, best))
-        one = _statistic(f"{score}_difference", split, f"blend less {best[1]}", "score", own[0] - other[0], own[1], 4)
-        verdict = "better" if one.high < 0 else "worse" if one.low > 0 else "not told apart"
-        out.append((one, verdict))
+        (own, n), (other, _) = (_sampled(standing.rows[row][split], gold, score, draws) for row in (blend, best))
+        ends = _ends(draws, own - other)
+        one = Statistic(SECTION, f"{score}_difference", split, f"blend less {best[1]}", "score", **ends, n=n, digits=4)
+        out.append((one, "better" if one.high < 0 else "worse" if one.low > 0 else "not told apart"))
     return out
+
+
+def totals(raters: Raters, split: str) -> dict[str, dict[str, Statistic]]:
+    """Per rater the mean and the standard deviation of his totals; of the model also the latter's ratio to reader 1's."""
+    rows = raters.of(split)
+    draws, reference = bootstrap.resample(rows.person), rows.by[READER1].totals[:, 0]
+    out, first = {}, _moments(draws, reference)[1]
+    for name in rows.names:
+        mean, sd = _moments(draws, rows.by[name].totals[:, 0])
+        n = int((~np.isnan(rows.by[name].totals[:, 0])).sum())
+        figures = {"mean": mean, "sd": sd} | ({"sd_ratio": ratio(sd, first)} if name == MODEL else {})
+        out[name] = {
+            word: Statistic(
+                SECTION, word, split, name, "total", **_ends(draws, values), n=n, digits=2 if word == "sd_ratio" else 1
+            )
+            for word, values in figures.items()
+        }
+    return out
+
+
+def _moments(draws: Resamples, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    known = ~np.isnan(total)
+    x = np.where(known, total, 0.0)
+    n, sums, squares = draws.sums(np.stack([known, x, x * x], axis=1)).T
+    mean = ratio(sums, n)
+    return mean, np.sqrt(np.maximum(ratio(squares - n * mean**2, n - 1), 0.0))
 
 
 def _best_member(standing: Standing, score: str) -> tuple[str, str] | None:

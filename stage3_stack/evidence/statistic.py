@@ -42,10 +42,13 @@ class Statistic:
         """The value and its interval as the page shows them; a dash where there is none."""
         if np.isnan(self.value):
             return "–"
-        shown = f"{self.value:.{self.digits}f}"
+        shown = self._rounded(self.value)
         if np.isnan(self.low) or np.isnan(self.high):
             return shown
-        return f"{shown} ({self.low:.{self.digits}f} to {self.high:.{self.digits}f})"
+        return f"{shown} ({self._rounded(self.low)} to {self._rounded(self.high)})"
+
+    def _rounded(self, value: float) -> str:
+        return f"{value:z.{self.digits}f}"  # z: what rounds to 0 has no sign
 
 
 COLUMNS = ("id", "section", "name", "split", "of", "scope", "value", "low", "high", "n", "unit")

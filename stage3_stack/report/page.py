@@ -31,8 +31,8 @@ def write(
     command: str = "",
     page: str = "report",
 ) -> Path:
-    """The three files in place, the page last. facts: name -> value under the title; notice: what must be known before reading on;
-    command: what makes the page anew; page: its name without .html. Returns its path."""
+    """The three files in place, the page last; returns its path. facts: name -> value under the title; notice: what must be known
+    before reading on; command: what makes the page anew; page: its name without .html."""
     folder.mkdir(parents=True, exist_ok=True)
     numbers = statistic.table([one for section in sections for one in section.statistics()])
     text = html(title, sections, facts, notice=notice, command=command)

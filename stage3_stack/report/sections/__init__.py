@@ -11,7 +11,7 @@ import importlib
 from stage3_stack.evidence.raters import Raters
 from stage3_stack.report.blocks import Section
 
-ORDER = ("standing",)
+ORDER = ("standing", "change", "ratingen")
 
 
 def make(raters: Raters) -> list[Section]:

@@ -7,7 +7,7 @@ import numpy as np
 from stage3_stack.evidence import minutes
 from stage3_stack.evidence import standing as evidence
 from stage3_stack.evidence.raters import READER2, SPLITS, Raters
-from stage3_stack.evidence.standing import FLOOR, Line, Standing
+from stage3_stack.evidence.standing import Line, Standing
 from stage3_stack.evidence.statistic import Statistic
 from stage3_stack.outputs import RANKED
 from stage3_stack.report import draw
@@ -15,15 +15,15 @@ from stage3_stack.report.blocks import Block, Picture, Section, Table, Text
 
 ID, TITLE = evidence.SECTION, "Where the run stands"
 NAMES = {"sc1": "SC1 total", "sc2": "SC2 narrowing", "sc3": "SC3 erosion"}
-SHOWN = ("member", "learner", "blend")
+STAGES = {"member": "stage 2, best member", "learner": "stage 3, best learner", "blend": "stage 3, blend"}
 COLOUR = {"member": draw.COLOURS[1], "learner": draw.COLOURS[5], "blend": draw.ACCENT}
 MINUTES = (
-    "Read off the record of every step that went into this run. Members that train side by side share the processor, so their minutes "
-    "add up to more than the clock showed; intervals, submission and this report are not among them."
+    "Read off the record of every step that went into this run. Members that train side by side share the processor, so their "
+    "minutes add up to more than the clock showed; intervals, submission and this report are not among them."
 )
 SCORES = (
-    "The challenge's three scores are weighted errors on the scale log2(score + 1); lower is better and patients with more damage "
-    "weigh more. The column mean gives every patient the training patients' mean and knows no film: it is 0 % of the way. "
+    "The challenge's three scores are weighted errors on the scale log2(score + 1); lower is better and patients with more "
+    "damage weigh more. The column mean gives every patient the training patients' mean and knows no film: it is 0 % of the way. "
 )
 
 
@@ -34,13 +34,14 @@ def make(raters: Raters) -> Section:
         return Section(ID, TITLE, "Nothing can be measured: reader 1 scored no patient of this set (gold.csv, data.prepare).")
     found = {split: evidence.lines(standing, split) for split in standing.splits}
     blocks: list[Block] = [Text(SCORES + _floor_words(standing))]
-    ways = [line.way[s] for lines in found.values() for line in lines for s in RANKED if line.kind in SHOWN]
+    ways = [line.way[s] for lines in found.values() for line in lines for s in RANKED if line.kind in STAGES]
     if any(not np.isnan(way.value) for way in ways):
         blocks += [_picture(found), _stages(found)]
     blocks += [_table(split, lines) for split, lines in found.items()]
     compared = {split: evidence.differences(standing, split) for split in found}
     if any(compared.values()):
         blocks.append(_compared(compared))
+    blocks.append(_totals({split: evidence.totals(raters, split) for split in found}))
     if standing.told:
         blocks.append(Text(standing.told, "note"))
     steps = minutes.steps(raters, ID)
@@ -50,11 +51,16 @@ def make(raters: Raters) -> Section:
 
 
 def _lead(found: dict[str, list[Line]]) -> str:
+    """How far the run came, per split: percent of the way, or its plain scores where the ends of the way are not known."""
     said = []
     for split, lines in found.items():
         blend = next(line for line in lines if line.kind == "blend")
-        scores = ", ".join(f"{NAMES[s]} {blend.score[s].text}" for s in RANKED if not np.isnan(blend.score[s].value))
-        said.append(f"{SPLITS[split].capitalize()} (n = {blend.score['sc1'].n or blend.score['sc2'].n} sets of films): {scores}")
+        way = {s: one for s, one in blend.way.items() if not np.isnan(one.value)}
+        known = way or {s: one for s, one in blend.score.items() if not np.isnan(one.value)}
+        figures = ", ".join(f"{NAMES[s]} {one.text}" for s, one in known.items())
+        n = max(one.n for one in blend.score.values())
+        words = "percent of the way from knowing no film to the noise floor" if way else "scores"
+        said.append(f"{SPLITS[split].capitalize()}, {n} sets of films, {words}: {figures}")
     return ". ".join(said) + "."
 
 
@@ -75,6 +81,20 @@ def _table(split: str, lines: list[Line]) -> Table:
     )
 
 
+def _totals(found: dict[str, dict[str, dict[str, Statistic]]]) -> Table:
+    """How high and how different the totals are that each rater gives."""
+    rows = [
+        [f"{SPLITS[split]}: {name}", own["mean"], own["sd"], own.get("sd_ratio")]
+        for split, raters in found.items()
+        for name, own in raters.items()
+    ]
+    return Table(
+        "Patients' totals by rater; a spread far below reader 1's means that patients are not told apart",
+        ["", "mean", "standard deviation", "its ratio to reader 1's"],
+        rows,
+    )
+
+
 def _name(line: Line) -> str:
     return f"{line.kind}: {line.name}"
 
@@ -83,16 +103,14 @@ def _stages(found: dict[str, list[Line]]) -> Table:
     """Percent of the way to the noise floor: the best member of stage 2, the best learner of stage 3, the blend."""
     rows = []
     for split, lines in found.items():
-        for kind, words in (
-            ("member", "stage 2, best member"),
-            ("learner", "stage 3, best learner"),
-            ("blend", "stage 3, blend"),
-        ):
+        for kind, words in STAGES.items():
             own = [line for line in lines if line.kind == kind]
             best = [max((line.way[s] for line in own), key=_value, default=None) for s in RANKED]
             if any(one is not None and not np.isnan(one.value) for one in best):
                 rows.append([f"{SPLITS[split]}: {words}", *best])
-    caption = "Percent of the way from the column mean to the noise floor: what each stage adds (the best of several is a little flattered)"
+    caption = (
+        "Percent of the way from the column mean to the noise floor: what each stage adds. The best of several is flattered."
+    )
     return Table(caption, ["", *NAMES.values()], rows)
 
 
@@ -115,27 +133,27 @@ def _compared(compared: dict[str, list[tuple[Statistic, str]]]) -> Table:
 
 def _picture(found: dict[str, list[Line]]) -> Picture:
     """A panel per score: every row on the way from 0 to 100 %, filled out of fold, hollow on test."""
-    names = list(dict.fromkeys(_name(line) for lines in found.values() for line in lines if line.kind in SHOWN))
+    names = list(dict.fromkeys(_name(line) for lines in found.values() for line in lines if line.kind in STAGES))
     with draw.figure(1, len(RANKED), width=9.6, height=1.5 + 0.24 * len(names), sharey=True) as (drawn, axes):
         for axis, score in zip(axes, RANKED, strict=True):
             axis.axvline(0, color=draw.PALE, lw=1)
             axis.axvline(100, color=draw.GOOD, lw=1)
             for step, (split, lines) in enumerate(found.items()):
                 for line in lines:
-                    if line.kind in SHOWN and not np.isnan(line.way[score].value):
+                    if line.kind in STAGES and not np.isnan(line.way[score].value):
                         _mark(axis, names.index(_name(line)) + 0.24 * step - 0.12 * (len(found) - 1), line, score, split)
             axis.set_title(NAMES[score], loc="left", fontsize=10)
             axis.set_xlabel("% of the way")
-            low = min([line.way[score].value for lines in found.values() for line in lines if line.kind in SHOWN] + [0.0])
+            low = min([line.way[score].value for lines in found.values() for line in lines if line.kind in STAGES] + [0.0])
             axis.set_xlim(max(min(low, 0) - 8, -60), 108)
         axes[0].set_yticks(range(len(names)), names)
         axes[0].set_ylim(len(names) - 0.4, -0.6)
         return draw.picture(
             drawn,
             "From the column mean (0 %) to the noise floor (100 %)",
-            "Filled: out of fold; hollow: test. Lines: 95 % intervals (bootstrap over persons; the column mean and the noise floor are "
-            "resampled with them). A point left of 0 is worse than the column mean.",
-            f"Dot plot: how far {', '.join(names)} are on the way from the column mean to the noise floor, for three scores.",
+            "Filled: out of fold; hollow: test. Lines: 95 % intervals (bootstrap over persons; the column mean and the noise floor "
+            "are resampled with them). A point left of 0 is worse than the column mean.",
+            f"Dot plot of three scores: how far {', '.join(names)} are on that way.",
             wide=True,
         )
 
