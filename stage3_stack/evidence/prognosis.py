@@ -15,7 +15,9 @@ from ra.agreement import Interval
 from ra.anatomy import MAX_TOTAL
 from ra.metrics import SEED
 from stage3_stack.evidence.bootstrap import resample
+from stage3_stack.evidence.statistic import Statistic
 
+SECTION = "prognosis"
 # average change: everybody's last total and the same on top, what the others rose by; it knows nothing of a person's history.
 RIDGE, SAME, SLOPE, AVERAGE = "ridge", "no change", "same slope", "average change"
 FORECASTS = (RIDGE, SAME, SLOPE, AVERAGE)
@@ -161,8 +163,35 @@ def _estimate(found: Cases, errors: list[np.ndarray], of: Callable[[np.ndarray],
     return Interval(*drawn.estimate(of(drawn.sums(sizes[known]))))
 
 
-def verdict(found: Interval) -> str:
-    """What a difference says: its whole interval on one side of 0, or not."""
+@dataclass(frozen=True)
+class Prognosis:
+    """The forecasts (c, FORECASTS) of the cases, made of one rater's earlier scores (`source`), and what they were worth."""
+
+    source: str
+    found: Cases
+    forecasts: np.ndarray
+
+    def error(self, name: str, measure: str) -> Statistic:
+        known = int((~np.isnan(self.forecasts[:, FORECASTS.index(name)])).sum())
+        return self._statistic(measure, name, error(self.found, self.forecasts, name, measure), known)
+
+    def difference(self, other: str, measure: str) -> Statistic:
+        """The ridge's error less that of `other`."""
+        known = int((~np.isnan(self.forecasts[:, FORECASTS.index(other)])).sum())
+        return self._statistic(f"{measure}_less", other, difference(self.found, self.forecasts, other, measure), known)
+
+    def _statistic(self, name: str, scope: str, found: Interval, n: int) -> Statistic:
+        return Statistic(SECTION, name, "all", f"from {self.source}", scope, *vars(found).values(), n=n, unit="visits", digits=2)
+
+
+def prognosis(source: str, visits: Visits, learn: np.ndarray | None = None) -> Prognosis | None:
+    """None where fewer than LEAST persons with a case may be learned from."""
+    found = cases(visits, learn)
+    return Prognosis(source, found, forecast(found)) if found.take(found.learn).persons >= LEAST else None
+
+
+def verdict(found: Statistic) -> str:
+    """What a difference of errors says: its whole interval on one side of 0, or not."""
     if np.isnan(found.low):
         return "cannot be compared with"
     return "beats" if found.high < 0 else "does worse than" if found.low > 0 else "is not told apart from"

@@ -1,0 +1,92 @@
+"""Prognosis: the next total from the earlier visits, against the naive forecasts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stage3_stack import prognosis as verb
+from stage3_stack.evidence import prognosis as pg
+from stage3_stack.evidence.prognosis import FORECASTS, RIDGE, SAME, Prognosis
+from stage3_stack.evidence.raters import Raters
+from stage3_stack.evidence.statistic import Statistic
+from stage3_stack.report import draw
+from stage3_stack.report.blocks import Picture, Section, Table, Text
+
+TITLE = "Prognosis: the next visit's total"
+CAPTION = (
+    "Error of the forecasts of reader 1's total at the next visit, in points, and the error of the ridge less that of each other forecast "
+    "on the same visits: below 0 the ridge is better. 95 % bootstrap intervals over persons."
+)
+NOTE = (
+    "The ridge is a linear regression held back from extremes. It learns how much the total will rise from the last total, erosion and "
+    "narrowing, the number of damaged joints, the slope so far, the number of visits and the time between them; a training person "
+    "is forecast by a regression that never saw him, a test person by one of all training persons. no change: the last total again. same "
+    "slope: the rise between the last two visits again, known only after two earlier visits, so compared on those alone. average "
+    "change: the same rise for everybody."
+)
+
+
+def make(raters: Raters) -> Section:
+    """The section; without enough histories the sentence that says how many there are."""
+    learn = raters.split == "oof"
+    sources = verb.of_run(raters)
+    made = {source: pg.prognosis(source, visits, learn) for source, visits in sources.items()}
+    done = [found for found in made.values() if found]
+    few = " ".join(verb.too_few(source, sources[source], learn) for source, found in made.items() if not found)
+    if not done:
+        return Section(pg.SECTION, TITLE, f"{few} It takes sets of films of the same persons at two or more visits.")
+    sentences = [_told(found) for found in done]
+    lead = " ".join([words for words, _ in sentences] + [few] * bool(few))
+    more = [one for _, statistics in sentences for one in statistics]
+    return Section(pg.SECTION, TITLE, lead, [_table(done), _picture(done), Text(NOTE, "note")], more)
+
+
+def _told(made: Prognosis) -> tuple[str, list[Statistic]]:
+    """One sentence per source, and its numbers."""
+    n, persons = len(made.found.row), made.found.persons
+    count = Statistic(pg.SECTION, "visits", "all", f"from {made.source}", "forecast", n, n=n, unit="visits", digits=0)
+    people = Statistic(
+        pg.SECTION, "persons", "all", f"from {made.source}", "forecast", persons, n=persons, unit="persons", digits=0
+    )
+    parts = [f"{pg.verdict(made.difference(name, 'rmse'))} {name}" for name in FORECASTS[1:]]
+    words = f"From {made.source}'s earlier scores ({count.text} visits of {people.text} persons) the ridge {', '.join(parts)}."
+    return words, [count, people]
+
+
+def _table(made: list[Prognosis]) -> Table:
+    rows = []
+    for found in made:
+        for name in FORECASTS:
+            less = [None, None] if name == RIDGE else [found.difference(name, measure) for measure in ("rmse", "mae")]
+            n = found.error(name, "rmse").n
+            visits = Statistic(pg.SECTION, "visits", "all", f"from {found.source}", name, n, n=n, unit="visits", digits=0)
+            errors = [found.error(name, measure) for measure in ("rmse", "mae")]
+            rows.append([f"from {found.source}: {name}", visits, *errors, *less])
+    return Table(CAPTION, ["forecast", "visits", "RMSE", "MAE", "ridge less it, RMSE", "ridge less it, MAE"], rows)
+
+
+def _picture(made: list[Prognosis]) -> Picture:
+    with draw.figure(1, 2, width=9.0, height=3.6) as (drawn, (left, right)):
+        for row, (found, colour) in enumerate(zip(made, draw.COLOURS, strict=False)):
+            for place, name in enumerate(FORECASTS):
+                one = found.error(name, "rmse")
+                arms = np.nan_to_num([[one.value - one.low], [one.high - one.value]])
+                label = f"from {found.source}" if not place else None
+                left.errorbar([one.value], [place + 0.18 * row], xerr=arms, fmt="o", markersize=4, color=colour, label=label)
+            rise = found.found.outcome - found.forecasts[:, FORECASTS.index(SAME)]
+            ahead = found.forecasts[:, 0] - found.forecasts[:, FORECASTS.index(SAME)]
+            right.plot(ahead, rise, "o", markersize=3, alpha=0.6, color=colour, label=f"from {found.source}")
+        left.set_yticks(range(len(FORECASTS)), FORECASTS)
+        left.invert_yaxis()
+        left.set(xlabel="RMSE of the next total, points", title="error of each forecast")
+        low, high = right.get_xlim()
+        right.plot([low, high], [low, high], color=draw.INK, linewidth=0.8)
+        right.set(xlabel="rise that the ridge forecasts, points", ylabel="rise that came, points", title="forecast and outcome")
+        for axes in (left, right):
+            axes.legend(fontsize=8)
+        caption = (
+            "Left: root mean squared error with its 95 % interval. Right: each mark a visit; the line is a perfect forecast."
+        )
+        return draw.picture(
+            drawn, "Forecasts of the next total", caption, "Errors of the forecasts, and rise against forecast", wide=True
+        )
