@@ -1,6 +1,7 @@
 """Give every grade and total of a run its interval, and what could not be scored its state instead of a number.
 
     python -m stage3_stack.intervals --data SET --config stage3_stack/configs/demo/blend.yaml
+    python -m stage3_stack.intervals --data SET --run totals          a set of hand totals
 
 Reads a finished run of stage3_stack.train (or of stage3_stack.hands with a set of hand totals) and what its members left;
 writes data/work/SET/stage3/RUN/reading_{oof,test}.parquet (tables.READING) and intervals.json, the calibration. Intervals are
@@ -10,9 +11,12 @@ training patients'. What was not scored, and the totals of it: evidence/unscorab
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 from ra import config, manifest, paths
+from ra.config import UserError
 from stage3_stack import recipe as recipes
 
 RECORD = "intervals.json"
@@ -42,13 +46,37 @@ def make(data: str, run_name: str, force: bool = False) -> None:
 
 def stands(data: str, run_name: str) -> bool:
     """Whether the run has intervals, and they are of what it is now."""
-    import json
-
     folder = paths.run_dir(data, 3, run_name)
     record, files = folder / RECORD, [paths.reading(data, run_name, split) for split in ("oof", "test")]
     if not (record.is_file() and all(file.is_file() for file in files)):
         return False
     return json.loads(record.read_text())["inputs"] == _inputs(data, folder)
+
+
+def required(data: str, run_name: str) -> str:
+    """The hash of a run's intervals; UserError when it has none of its own."""
+    folder = paths.run_dir(data, 3, run_name)
+    if not stands(data, run_name):
+        raise UserError(f"{folder} has no intervals; run python -m stage3_stack.intervals --data {data} --run {run_name} first")
+    return manifest.file_hash(folder / RECORD)
+
+
+def beside_path(submission: Path) -> Path:
+    """submissions/NAME.intervals.csv of submissions/NAME.csv."""
+    return submission.with_suffix(".intervals.csv")
+
+
+def beside(out: Path, reading: Path, patients: list[str], columns: list[str]) -> dict:
+    """The intervals of a submission in place beside it; what its manifest says of them."""
+    from ra import tables
+    from stage3_stack import submission
+
+    rows = submission.with_intervals(tables.READING.read(reading), patients, columns)
+    path = beside_path(out)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    rows.to_csv(temporary, index=False)
+    temporary.replace(path)
+    return {"intervals": path.name, "intervals_sha256": manifest.file_hash(path), "imputed": submission.imputed(rows)}
 
 
 def _inputs(data: str, folder: Path) -> dict[str, str]:

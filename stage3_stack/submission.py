@@ -8,8 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra.anatomy import COLUMNS_A, COLUMNS_B, ID, OVERALL, SITES
+from ra.anatomy import ALL_PARTS, BOTH_HANDS, COLUMNS_A, COLUMNS_B, ID, OVERALL, SITES, TOTAL
 from ra.config import UserError
+from ra.tables import LEVELS
+
+COLUMN_OF = {(s.part, s.site, s.finding): s.column for s in SITES}
+COLUMN_OF |= {(ALL_PARTS, TOTAL, finding): column for finding, column in OVERALL.items()} | {(BOTH_HANDS, TOTAL, TOTAL): TOTAL}
+ENDS = [f"{end}{level}" for level in LEVELS for end in ("low", "high")]
 
 
 def read_text(path: str | Path) -> pd.DataFrame:
@@ -55,6 +60,24 @@ def columns(table: pd.DataFrame) -> list[str]:
 def split(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """The inverse of `frame`: (grades, totals)."""
     return table[[s.column for s in SITES]].to_numpy(float), table[list(COLUMNS_A[1:4])].to_numpy(float)
+
+
+def with_intervals(reading: pd.DataFrame, patients: list[str], columns: list[str]) -> pd.DataFrame:
+    """A row per patient and column of a submission, in its order, of READING rows: state, value, interval, bounds."""
+    named = reading.assign(column=[COLUMN_OF.get(key) for key in zip(reading.part, reading.site, reading.finding, strict=True)])
+    wanted = pd.MultiIndex.from_product([patients, columns], names=[ID, "column"])
+    rows = named[named.column.notna()].set_index(["patient_id", "column"]).reindex(wanted)
+    numbers = ["value", *ENDS, "n_scored", "n_sites", "lowest", "highest"]
+    return rows[["state", *numbers]].round(4).reset_index()
+
+
+def imputed(rows: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
+    """Patient -> state -> columns whose number in the submission nobody read off a film, of rows of `with_intervals`; partial
+    totals, part of which nobody read, are among them."""
+    out: dict[str, dict[str, list[str]]] = {}
+    for patient, state, column in rows.loc[rows.state != "scored", [ID, "state", "column"]].itertuples(index=False):
+        out.setdefault(patient, {}).setdefault(state, []).append(column)
+    return out
 
 
 def write(table: pd.DataFrame, template: pd.DataFrame, path: Path) -> Path:

@@ -5,6 +5,10 @@
 The template is the one that came with the set (data/work/SET/template.csv); without one, the challenge's final column order and
 the set's test patients. Its columns decide what is submitted: a set that scores some sites has fewer. The Overall columns come
 from the totals' own learners, not from sums of joints. One line is added to submissions/ledger.csv.
+
+The format knows no joint that could not be scored: there the stack's imputed number is written, and the manifest lists the cell.
+submissions/NAME.intervals.csv has a row per patient and column: state, value (none where not scored, totals pro-rated), 80 and
+95 % interval, number scored, bounds.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from pathlib import Path
 from ra import config, manifest, paths
 from ra.anatomy import ID
 from ra.config import UserError
-from stage3_stack import ledger
+from stage3_stack import intervals, ledger
 from stage3_stack import recipe as recipes
 
 
@@ -32,19 +36,23 @@ def submit(data: str, run_name: str, name: str, force: bool = False) -> None:
     folder, out = paths.run_dir(data, 3, run_name), paths.submission(name)
     template = paths.work(data) / "template.csv"
     inputs = {"run": manifest.file_hash(folder), "template": manifest.file_hash(template) if template.is_file() else ""}
+    inputs["intervals"] = intervals.required(data, run_name)
     record = out.with_suffix(".json")
     if not force and _stands(out, record, inputs):
         print(f"{out.name}: finished, skipped", flush=True)
         return
     record.unlink(missing_ok=True)  # from here until the end there is no finished submission of this name
     patients, columns = _write(folder, template, out)
+    rows = intervals.beside(out, paths.reading(data, run_name, "test"), patients, columns)
     finished = json.loads((folder / "run.json").read_text())
     content = {"submission": out.name, "set": data, "run": run_name, "inputs": inputs, "sha256": manifest.file_hash(out)}
-    content |= {"patients": patients, "columns": columns, "oof": finished["metrics"], "config_hash": finished["config_hash"]}
-    manifest.write_json(record, content | {"seed": finished["seed"], "versions": manifest.versions()})
-    oof = {f"{score}_oof": f"{finished['metrics'][score]:.4f}" for score in ("sc1", "sc2", "sc3")}
+    content |= rows | {"patients": len(patients), "columns": len(columns) + 1, "oof": finished["metrics"]}
+    content |= {key: finished[key] for key in ("config_hash", "seed")} | {"versions": manifest.versions()}
+    manifest.write_json(record, content)
+    known = [score for score in ("sc1", "sc2", "sc3") if score in finished["metrics"]]  # an applied run has none of its own
+    oof = {f"{score}_oof": f"{finished['metrics'][score]:.4f}" for score in known}
     ledger.append(date=date.today().isoformat(), run=name, set=data, manifest=manifest.file_hash(record), **oof)
-    print(f"{out}: {patients} patients, {columns} columns, no fault", flush=True)
+    print(f"{out}: {len(patients)} patients, {len(columns) + 1} columns, no fault", flush=True)
 
 
 def _stands(out: Path, record: Path, inputs: dict[str, str]) -> bool:
@@ -52,11 +60,12 @@ def _stands(out: Path, record: Path, inputs: dict[str, str]) -> bool:
     if not (out.is_file() and record.is_file()):
         return False
     before = json.loads(record.read_text())
-    return before["inputs"] == inputs and before["sha256"] == manifest.file_hash(out)
+    whole = {out: before["sha256"], intervals.beside_path(out): before.get("intervals_sha256")}
+    return before["inputs"] == inputs and all(path.is_file() and manifest.file_hash(path) == h for path, h in whole.items())
 
 
-def _write(folder: Path, template_path: Path, out: Path) -> tuple[int, int]:
-    """The checked CSV in place; (patients, columns)."""
+def _write(folder: Path, template_path: Path, out: Path) -> tuple[list[str], list[str]]:
+    """The checked CSV in place; its patients and its score columns."""
     import pandas as pd
 
     from stage3_stack import check, submission
@@ -85,7 +94,7 @@ def _write(folder: Path, template_path: Path, out: Path) -> tuple[int, int]:
         temporary.unlink()
         raise UserError(f"the submission would have {len(found)} faults, the first: {found[0]}; run stage3_stack.train again")
     temporary.replace(out)
-    return len(template), len(template.columns)
+    return list(template[ID]), [c for c in template.columns if c != ID]
 
 
 if __name__ == "__main__":

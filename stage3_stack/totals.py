@@ -3,7 +3,8 @@
     python -m stage3_stack.totals --data SET --config stage3_stack/configs/demo/sources/hand_totals.yaml [--name NAME]
 
 The first ensemble of the config answers: for the test patients, or out of fold for the training patients of a set that has no
-test rows. A patient without a readable film of a hand has an empty cell. Figures are out of fold, and on test where the set's
+test rows. A patient without a readable film of a hand has an empty cell. NAME.intervals.csv, beside it, has the totals' 80 and
+95 % intervals (stage3_stack.intervals, which comes first). Figures are out of fold, and on test where the set's
 gold.parquet knows the totals; the column mean is that of the training patients, for a fold that of the others.
 """
 
@@ -18,6 +19,7 @@ import numpy as np
 from ra import config, manifest, paths
 from ra.anatomy import ID, TOTAL
 from ra.config import UserError
+from stage3_stack import intervals
 from stage3_stack import recipe as recipes
 from stage3_stack.hands import Ensemble, Ensembles, given_totals, totals
 
@@ -43,6 +45,7 @@ def write(data: str, ensemble: Ensemble, out: Path) -> None:
     scores = tables.SCORES.read(folder / f"{split}.parquet")
     if not (folder / "run.json").is_file() or not (scores.site == TOTAL).all():
         raise UserError(f"{folder} holds no finished run of totals; run stage3_stack.hands with the same config first")
+    standing = intervals.required(data, ensemble.name)
     record = out.with_suffix(".json")
     record.unlink(missing_ok=True)  # from here until the end there is no finished submission of this name
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -52,8 +55,10 @@ def write(data: str, ensemble: Ensemble, out: Path) -> None:
     temporary.replace(out)
     finished = json.loads((folder / "run.json").read_text())
     content = {"submission": out.name, "set": data, "run": ensemble.name, "split": split, "patients": len(table)}
-    content |= {"inputs": {"run": manifest.file_hash(folder)}, "sha256": manifest.file_hash(out), "oof": finished["metrics"]}
-    manifest.write_json(record, content | {"config_hash": finished["config_hash"], "versions": manifest.versions()})
+    content |= intervals.beside(out, paths.reading(data, ensemble.name, split), list(table[ID]), [TOTAL])
+    content |= {"inputs": {"run": manifest.file_hash(folder), "intervals": standing}, "sha256": manifest.file_hash(out)}
+    content |= {"oof": finished["metrics"], "config_hash": finished["config_hash"], "versions": manifest.versions()}
+    manifest.write_json(record, content)
     whose = "test patients" if split == "test" else "training patients, out of fold: the set has no test rows"
     empty = int(table[TOTAL].isna().sum())
     print(f"{out}: totals of {len(table)} {whose}" + (f"; {empty} of them empty, without a film of a hand" if empty else ""))

@@ -224,6 +224,7 @@ def test_from_the_tree_to_a_submission_of_hands(tree, tmp_path, monkeypatch):
     step("stage2_score.crops", f"{two}/crops.yaml", "--boxes", "template")
     step("stage2_score.train", f"{two}/resnet.yaml", f"{two}/whole.yaml", *small)
     step("stage3_stack.train", *blend)
+    step("stage3_stack.intervals", *blend)
     step("stage3_stack.submit", *blend)
     step("stage3_stack.results", *blend)
     made = pd.read_csv(paths.submission("s"), index_col=0)

@@ -30,7 +30,7 @@ from ra.tables import FILMS
 from ra.tables import SITES as SITES_TABLE
 from stage2_score import films as film_cuts
 from stage2_score import members, scores, train
-from stage3_stack import hands, totals
+from stage3_stack import hands, intervals, totals
 
 ROLES = {"file": "image", "total": "SHS"}
 NAMES = ROLES | {"erosion": "ero", "narrowing": "jsn", "patient": "case", "date": "taken", "age": "years"}
@@ -407,8 +407,10 @@ def test_from_films_to_totals(hospital, tmp_path, monkeypatch, capsys, open_rows
     verb.prepare("hand_totals", hospital, "s", 3, columns=ROLES)
     call(film_cuts, f"{two}/films.yaml", "--data", "s")
     call(train, f"{two}/sources/hand_totals.yaml", "--data", "s", "--bone-age", "none", "--jobs", "1")
-    for step in (hands, totals):
-        call(step, "--data", "s", "--config", f"{three}/sources/hand_totals.yaml")
+    ensemble = ("--data", "s", "--config", f"{three}/sources/hand_totals.yaml")
+    call(hands, *ensemble)
+    call(intervals, "--data", "s", "--run", "totals")
+    call(totals, *ensemble)
     made = pd.read_csv(paths.submission("s"))
     assert list(made) == ["Patient_ID", "total"] and made.Patient_ID.tolist() == [f"h{i:02d}" for i in open_rows or range(12)]
     assert made.total.between(0, 280).all()

@@ -12,7 +12,7 @@ from ra import config, manifest, metrics, paths, tables
 from ra.anatomy import BY_COLUMN, COLUMNS_B, OVERALL, SITES
 from ra.config import UserError
 from stage2_score.scores import site_means
-from stage3_stack import check, outputs, score, submission, submit, train
+from stage3_stack import check, intervals, outputs, score, submission, submit, train
 from stage3_stack import cohort as cohorts
 from stage3_stack.features import total_features
 from stage3_stack.recipe import Recipe
@@ -75,6 +75,7 @@ def test_totals_do_not_depend_on_what_members_see_in_feet():
 
 
 def test_a_submission_has_the_columns_that_are_scored(world, capsys, tmp_path, monkeypatch):
+    intervals.make("s", "blend")
     submit.submit("s", "blend", "s")
     made = submission.read_text(paths.submission("s"))
     assert list(made.columns) == ["Patient_ID", *HANDS] and (made != "").all(axis=None)

@@ -12,7 +12,7 @@ import stage3_world
 
 from ra import anatomy, config, metrics, paths, tables
 from stage3_stack import cohort as cohorts
-from stage3_stack import outputs, recipe, results, scoreboard, submission, submit, train
+from stage3_stack import intervals, outputs, recipe, results, scoreboard, submission, submit, train
 from stage3_stack.features import site_features
 from stage3_stack.nested import inner_folds
 from stage3_stack.recipe import Named, Recipe
@@ -138,6 +138,9 @@ def test_submission_follows_the_template_and_the_ledger_counts_it_once(world):
     template = world["folder"] / "work" / "world" / "template.csv"
     ids = list(world["gold"].index[::-1])
     pd.DataFrame({anatomy.ID: ids}).reindex(columns=list(anatomy.COLUMNS_B)).to_csv(template, index=False)
+    with pytest.raises(config.UserError, match="python -m stage3_stack.intervals --data world --run blend first"):
+        call(submit, "--data", "world")
+    call(intervals, "--data", "world")
     call(submit, "--data", "world")
     call(submit, "--data", "world")
     table = pd.read_csv(paths.submission("world"))
@@ -200,6 +203,7 @@ def test_a_set_without_test_patients_trains_and_says_that_nothing_can_be_submitt
     made = stage3_world.make("world", n_train=30, n_test=0, n_folds=2, noise=(1.0,))
     call(train, *stack_arguments(made), "--set", "site_learners=[{name: ridge}]", "--set", "total_learners=[{name: ridge}]")
     assert len(tables.SCORES.read(paths.scores("world", 3, "blend", "oof"))) == 30 * 89
+    call(intervals, "--data", "world")
     with pytest.raises(config.UserError, match="no test patients"):
         call(submit, "--data", "world")
 
