@@ -138,7 +138,7 @@ def test_submission_follows_the_template_and_the_ledger_counts_it_once(world):
     template = world["folder"] / "work" / "world" / "template.csv"
     ids = list(world["gold"].index[::-1])
     pd.DataFrame({anatomy.ID: ids}).reindex(columns=list(anatomy.COLUMNS_B)).to_csv(template, index=False)
-    with pytest.raises(config.UserError, match="python -m stage3_stack.intervals --data world --run blend first"):
+    with pytest.raises(config.UserError, match=r"python -m stage3_stack\.intervals --data world --run blend first"):
         call(submit, "--data", "world")
     call(intervals, "--data", "world")
     call(submit, "--data", "world")
