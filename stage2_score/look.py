@@ -1,14 +1,14 @@
 """Look into trained members: what raised their scores, how they arrange the joints, which crops are unlike their grade.
 
     python -m stage2_score.look CONFIG.yaml [MORE.yaml ...] --data SET
-    python -m stage2_score.look CONFIG.yaml --data SET --occlusion --patient ID --part LH --joint mcp_2
+    python -m stage2_score.look CONFIG.yaml --data SET --patient ID --part LH --joint mcp_2
 
 Each picture is read by the fold's network that never saw the patient. Writes into data/work/SET/stage2/RUN/looking/
 
-    cases.parquet, gradcam/     true and false positives and negatives (stage2_score.cases), each beside its Grad-CAM map
-    embeddings.parquet          a t-SNE map of one fold's crops, and
-    outliers.parquet            crops whose grade is far from that of crops which look alike (members of joints)
-    occlusion.parquet, occlusion/    with --occlusion: of one picture, else of the cases
+    cases.parquet, cases/    true and false positives and negatives (stage2_score.cases): picture, Grad-CAM map, occlusion map
+    embeddings.parquet       a t-SNE map of one fold's crops, and
+    outliers.parquet         crops whose grade is far from that of crops which look alike (members of joints)
+    asked.parquet, asked/    with --patient (--part, --joint): the same maps of that patient's pictures
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ from stage2_score.cases import Rule, choose
 from stage2_score.members import Member, Place
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from stage2_score.heldout import HeldOut
 
 RULES = {
@@ -36,6 +34,8 @@ RULES = {
     # Bo, Coates, Papiez 2024: below 5, above 200, 10 and 50 of 280; few cohorts have such hands, so the last three are milder
     "film": Rule(healthy=5 / 280, severe=0.2, small=0.05, large=0.1, each=3),
 }
+COVER, STEP = 5, 9  # sides of a picture in a covering square's side, and in its steps
+FULL = 0.1  # of the largest score: what a cover has to change at least to be drawn in full colour
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Looking:
     """What is looked at."""
 
     rule: Rule
-    points: int = 2000  # at most, of the map
+    points: int = 1200  # at most, of the map
     neighbours: int = 10  # of a crop, by which an outlier is told
     outliers: int = 12  # of each finding
     seed: int = 0
@@ -54,9 +54,9 @@ def looking_of(member: Member) -> Looking:
 
 
 def look(held: HeldOut, what: Looking, folder: Path) -> list[Path]:
-    """Everything of a member but occlusion; the files written."""
+    """Everything of a member; the files written."""
     cases = chosen(held, what)
-    outputs = [_write(draw_gradcam(held, cases, folder), folder / "cases.parquet")]
+    outputs = [_write(draw(held, cases, folder, "cases"), folder / "cases.parquet")]
     if cases.empty:
         print(f"{held.name}: no picture with a score out of fold that would be an example; none is shown", flush=True)
     if held.member.kind == "joints" and len(held.rows):
@@ -75,41 +75,34 @@ def chosen(held: HeldOut, what: Looking) -> pd.DataFrame:
     return choose(rows, what.rule, what.seed)
 
 
-def draw_gradcam(held: HeldOut, cases: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """The cases with `picture`, the file beside them that shows the picture and what raised its score."""
-    from stage2_score import overlay
-    from stage2_score.gradcam import gradcam
-
-    pictures, names = held.picture_of(cases), [f"gradcam/{k:03d}.png" for k in range(len(cases))]
-    for network, own in held.by_fold(pictures):
-        for finding in sorted(set(cases.finding.iloc[own])):
-            some = own[cases.finding.to_numpy()[own] == finding]
-            heat = gradcam(network, held.batch(pictures[some]), lambda out, f=finding: held.value(out, f)).cpu().numpy()
-            for k, warmth in zip(some, heat, strict=True):
-                overlay.save(overlay.beside(_picture(held, pictures[k]), warmth), folder / names[k])
-    return cases.assign(picture=names)
-
-
-def draw_occlusion(held: HeldOut, cases: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """The cases with `picture`, `value` (the answer to the plain picture) and `fall`, by how much a cover lowers it at most."""
-    from stage2_score import overlay
-    from stage2_score.occlusion import occlusion
-
-    pictures, told = held.picture_of(cases), [("", 0.0, 0.0)] * len(cases)
+def draw(held: HeldOut, cases: pd.DataFrame, folder: Path, kind: str) -> pd.DataFrame:
+    """The cases with `picture`, the file below the folder that shows the picture, what raised its score and what hides it; and
+    `value`, the network's answer to the plain picture, and `fall`, by how much a cover lowers it at most."""
+    pictures, found = held.picture_of(cases), cases.assign(picture="", value=float("nan"), fall=float("nan"))
     for network, own in held.by_fold(pictures):
         for k in own:
-            finding, px = cases.finding.iloc[k], held.pictures.array.shape[-1]
-            size = {"side_px": max(1, px // 5), "step_px": max(1, px // 14)}
-            fall, value = occlusion(network, held.batch(pictures[[k]]), lambda out, f=finding: held.value(out, f), **size)
-            share = (fall / fall.abs().max().clamp_min(1e-6)).numpy()
-            name, largest = f"occlusion/{k:03d}.png", float(fall.max())
-            overlay.save(overlay.beside(_picture(held, pictures[k]), share), folder / name)
-            told[k] = (name, value, largest)
-    return cases.assign(**dict(zip(("picture", "value", "fall"), zip(*told, strict=True), strict=True)) if told else {})
+            name = f"{kind}/{k:03d}.png"
+            value, fall = draw_one(held, network, pictures[k], cases.iloc[k], folder / name)
+            found.loc[found.index[k], ["picture", "value", "fall"]] = name, value, fall
+    return found[found.picture != ""]
 
 
-def _picture(held: HeldOut, at: int) -> np.ndarray:
-    return held.pictures.array[held.pictures.index["row"].to_numpy()[at]]
+def draw_one(held: HeldOut, network: object, picture: int, case: pd.Series, path: Path) -> tuple[float, float]:
+    """One picture beside its two maps; (the answer, by how much a cover lowers it at most)."""
+    from stage2_score import overlay
+    from stage2_score.gradcam import gradcam
+    from stage2_score.occlusion import occlusion
+
+    def score(out: dict) -> object:
+        return held.value(out, case.finding)
+
+    batch, px = held.batch([picture]), held.pictures.array.shape[-1]
+    heat = gradcam(network, batch, score)[0].cpu().numpy()
+    fall, value = occlusion(network, batch, score, side_px=max(1, px // COVER), step_px=max(1, px // STEP))
+    full = max(float(fall.abs().max()), FULL * case.max_score)
+    plain = held.pictures.array[held.pictures.index["row"].to_numpy()[picture]]
+    overlay.save(overlay.beside(plain, heat, fall.numpy() / full), path)
+    return value, float(fall.max())
 
 
 def named(held: HeldOut, args: object) -> pd.DataFrame:
@@ -145,26 +138,23 @@ def trained(name: str, member: Member, data: str) -> Path:
 def run() -> None:
     """Verb: look into trained members."""
     p = members.parser(__doc__)
-    p.add_argument("--occlusion", action="store_true", help="cover places of the pictures and see what changes")
-    for name in ("patient", "part", "joint"):
-        p.add_argument(f"--{name}", help="with --occlusion: which picture (default: the cases)")
+    for name, of in (("patient", "whose pictures"), ("part", "LH RH LF RF"), ("joint", "such as mcp_2")):
+        p.add_argument(f"--{name}", help=f"maps of these pictures too: {of}")
     args = p.parse_args()
     place = Place(args.data, args.data, jobs.device(args.device))
     for name, member in members.load(Member, args):
         folder, what = trained(name, member, args.data), looking_of(member)
         made = manifest.Run(paths.looking(args.data, name), what, [folder, paths.run_dir(args.data, 2, member.crops)], args.force)
-        todo = made.begin()
-        if not todo and not args.occlusion:
+        todo, asked = made.begin(), args.patient or args.part or args.joint
+        if not (todo or asked):
             continue
         from stage2_score.heldout import HeldOut
 
         held = HeldOut(name, member, place)
         if todo:
             made.finish(look(held, what, made.folder), {}, what.seed, rule=what.rule.sentence)
-        if args.occlusion:
-            one = args.patient or args.part or args.joint
-            cases = named(held, args) if one else chosen(held, what)
-            _write(draw_occlusion(held, cases, made.folder), made.folder / "occlusion.parquet")
+        if asked:
+            _write(draw(held, named(held, args), made.folder, "asked"), made.folder / "asked.parquet")
         print(f"{name}: {made.folder}", flush=True)
 
 

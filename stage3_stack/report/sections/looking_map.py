@@ -1,0 +1,57 @@
+"""The map of a network's features, coloured by grade and by joint."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ra.anatomy import FINDINGS
+from stage3_stack.report import draw
+from stage3_stack.report.blocks import Picture
+
+CAPTION = (
+    "t-SNE lays crops that the network sees alike side by side; distances between far groups and the axes mean nothing. Each "
+    "point is one of {n} joint crops of patients whom this network never saw, placed by the backbone's features, before the "
+    "network is told which joint it is; rare grades were taken first, so the colours do not show how frequent a grade is. "
+    "Grey: not scored for this finding. If grades form regions, the network has learned them; if only joints do, it has not."
+)
+ROWS = {"pip": "PIP, thumb IP", "mcp": "MCP", "wrist": "wrist", "mtp": "MTP, hallux IP"}
+ROW = {"thumb": "pip", "hallux": "mtp"}
+
+
+def of_embeddings(points: pd.DataFrame, name: str, n: str) -> Picture:
+    """Three maps of the same points (x, y, joint, erosion, narrowing); n: how many, as the page tells it."""
+    with draw.figure(1, 3, width=9.6, height=3.5, sharex=True, sharey=True) as (drawn, axes):
+        for axis, finding in zip(axes, FINDINGS, strict=False):
+            _by_grade(drawn, axis, points, finding)
+        _by_joint(axes[-1], points)
+        for axis in axes:
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.grid(visible=False)
+        title = f"The joints as the network sees them, member {name}"
+        alt = "Three t-SNE maps of joint crops: by erosion, by narrowing, by joint."
+        return draw.picture(drawn, title, CAPTION.format(n=n), alt, wide=True)
+
+
+def _by_grade(drawn: object, axis: object, points: pd.DataFrame, finding: str) -> None:
+    grade = points[finding].to_numpy(float) if finding in points else np.full(len(points), np.nan)
+    known = ~np.isnan(grade)
+    axis.scatter(points.x[~known], points.y[~known], s=3, color=draw.PALE, linewidths=0)
+    order = np.flatnonzero(known)[np.argsort(grade[known], kind="stable")]  # the damaged on top
+    top = max(1.0, float(np.nanmax(grade, initial=1.0)))
+    shown = axis.scatter(
+        points.x.iloc[order], points.y.iloc[order], c=grade[order], s=5, cmap="viridis_r", vmin=0, vmax=top, linewidths=0
+    )
+    drawn.colorbar(shown, ax=axis, location="bottom", shrink=0.8, aspect=30, label=f"{finding}, grade of reader 1")
+    axis.set_title(finding, loc="left")
+
+
+def _by_joint(axis: object, points: pd.DataFrame) -> None:
+    row = points.joint.str.split("_").str[0].replace(ROW)
+    for (key, words), colour in zip(ROWS.items(), draw.COLOURS, strict=False):
+        own = points[row == key]
+        if len(own):
+            axis.scatter(own.x, own.y, s=5, color=colour, label=words, linewidths=0)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2, markerscale=3, fontsize=8)
+    axis.set_title("joint", loc="left")
