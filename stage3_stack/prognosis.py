@@ -85,16 +85,16 @@ def told(made: Prognosis) -> str:
         rows.append([name, str(error.n), error.text, made.error(name, "mae").text, *(less or ["", ""])])
     head = ["forecast", "visits", "RMSE", "MAE", "ridge less it, RMSE", "ridge less it, MAE"]
     title = f"The next total from {made.source}: {len(made.found.row)} visits of {made.found.persons} persons, persons whole"
-    verdicts = [f"The ridge {pg.verdict(made.difference(name, 'rmse'))} {name}." for name in FORECASTS[1:]]
-    return "\n".join([title, "", grid(head, rows), "", " ".join(verdicts)])
+    return "\n".join([title, "", grid(head, rows), "", f"The ridge {made.verdicts}."])
 
 
 def too_few(source: str, visits: Visits, learn: np.ndarray | None = None) -> str:
     """The sentence in place of a table."""
     found = pg.cases(visits, learn)
+    persons = found.take(found.learn).persons
     return (
-        f"From {source}: {found.take(found.learn).persons} persons have a visit with an earlier one to learn from, of {LEAST} that "
-        "are needed; nothing can be said of a forecast."
+        f"From the scores of {source} nothing can be said of a forecast: {persons} persons to learn from have a scored visit with an "
+        f"earlier one, and {LEAST} are needed."
     )
 
 

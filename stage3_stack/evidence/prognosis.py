@@ -180,6 +180,14 @@ class Prognosis:
         known = int((~np.isnan(self.forecasts[:, FORECASTS.index(other)])).sum())
         return self._statistic(f"{measure}_less", other, difference(self.found, self.forecasts, other, measure), known)
 
+    @property
+    def verdicts(self) -> str:
+        """What the ridge does beside each other forecast, by RMSE."""
+        found = {name: self.difference(name, "rmse") for name in FORECASTS[1:]}
+        said = [f"{verdict(one)} {name}" for name, one in found.items() if one.n]
+        unknown = [name for name, one in found.items() if not one.n]
+        return ", ".join(said + [f"has no {name} beside it, which takes two earlier visits" for name in unknown])
+
     def _statistic(self, name: str, scope: str, found: Interval, n: int) -> Statistic:
         return Statistic(SECTION, name, "all", f"from {self.source}", scope, *vars(found).values(), n=n, unit="visits", digits=2)
 

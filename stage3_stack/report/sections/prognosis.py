@@ -14,16 +14,19 @@ from stage3_stack.report.blocks import Picture, Section, Table, Text
 
 TITLE = "Prognosis: the next visit's total"
 CAPTION = (
-    "Error of the forecasts of reader 1's total at the next visit, in points, and the error of the ridge less that of each other forecast "
-    "on the same visits: below 0 the ridge is better. 95 % bootstrap intervals over persons."
+    "Error of the forecasts of reader 1's total at the next visit, in points, and the error of the ridge less that of each other "
+    "forecast on the same visits: below 0 the ridge is better. 95 % bootstrap intervals over persons."
 )
 NOTE = (
-    "The ridge is a linear regression held back from extremes. It learns how much the total will rise from the last total, erosion and "
-    "narrowing, the number of damaged joints, the slope so far, the number of visits and the time between them; a training person "
-    "is forecast by a regression that never saw him, a test person by one of all training persons. no change: the last total again. same "
-    "slope: the rise between the last two visits again, known only after two earlier visits, so compared on those alone. average "
-    "change: the same rise for everybody."
+    "The ridge is a linear regression held back from extremes. It learns how much the total will rise from the last total, "
+    "erosion and narrowing, the number of damaged joint sites, the slope so far, the number of visits and the time between them; "
+    "a training person is forecast by a regression that never saw him, a test person by one of all training persons. The other "
+    "forecasts: no change, the last total again; same slope, the rise between the last two visits again, known only after "
+    "two earlier visits and compared on those alone; average change, the same rise for everybody. The ridge beats one or does worse "
+    "when the whole 95 % interval of the difference of RMSE lies on one side of 0."
 )
+PICTURE = "Left: root mean squared error with its 95 % interval. Right: each mark a visit; the line is a perfect forecast."
+ALT = "Errors of the forecasts, and the rise that came against the rise forecast"
 
 
 def make(raters: Raters) -> Section:
@@ -34,7 +37,7 @@ def make(raters: Raters) -> Section:
     done = [found for found in made.values() if found]
     few = " ".join(verb.too_few(source, sources[source], learn) for source, found in made.items() if not found)
     if not done:
-        return Section(pg.SECTION, TITLE, f"{few} It takes sets of films of the same persons at two or more visits.")
+        return Section(pg.SECTION, TITLE, few)
     sentences = [_told(found) for found in done]
     lead = " ".join([words for words, _ in sentences] + [few] * bool(few))
     more = [one for _, statistics in sentences for one in statistics]
@@ -43,14 +46,13 @@ def make(raters: Raters) -> Section:
 
 def _told(made: Prognosis) -> tuple[str, list[Statistic]]:
     """One sentence per source, and its numbers."""
-    n, persons = len(made.found.row), made.found.persons
-    count = Statistic(pg.SECTION, "visits", "all", f"from {made.source}", "forecast", n, n=n, unit="visits", digits=0)
-    people = Statistic(
-        pg.SECTION, "persons", "all", f"from {made.source}", "forecast", persons, n=persons, unit="persons", digits=0
+    counts = {"visits": len(made.found.row), "persons": made.found.persons}
+    visits, persons = (
+        Statistic(pg.SECTION, what, "all", f"from {made.source}", "forecast", n, n=n, unit=what, digits=0)
+        for what, n in counts.items()
     )
-    parts = [f"{pg.verdict(made.difference(name, 'rmse'))} {name}" for name in FORECASTS[1:]]
-    words = f"From {made.source}'s earlier scores ({count.text} visits of {people.text} persons) the ridge {', '.join(parts)}."
-    return words, [count, people]
+    words = f"From the earlier scores of {made.source} ({visits.text} visits of {persons.text} persons) the ridge {made.verdicts}."
+    return words, [visits, persons]
 
 
 def _table(made: list[Prognosis]) -> Table:
@@ -58,9 +60,9 @@ def _table(made: list[Prognosis]) -> Table:
     for found in made:
         for name in FORECASTS:
             less = [None, None] if name == RIDGE else [found.difference(name, measure) for measure in ("rmse", "mae")]
-            n = found.error(name, "rmse").n
-            visits = Statistic(pg.SECTION, "visits", "all", f"from {found.source}", name, n, n=n, unit="visits", digits=0)
             errors = [found.error(name, measure) for measure in ("rmse", "mae")]
+            n = errors[0].n
+            visits = Statistic(pg.SECTION, "visits", "all", f"from {found.source}", name, n, n=n, unit="visits", digits=0)
             rows.append([f"from {found.source}: {name}", visits, *errors, *less])
     return Table(CAPTION, ["forecast", "visits", "RMSE", "MAE", "ridge less it, RMSE", "ridge less it, MAE"], rows)
 
@@ -71,22 +73,15 @@ def _picture(made: list[Prognosis]) -> Picture:
             for place, name in enumerate(FORECASTS):
                 one = found.error(name, "rmse")
                 arms = np.nan_to_num([[one.value - one.low], [one.high - one.value]])
-                label = f"from {found.source}" if not place else None
-                left.errorbar([one.value], [place + 0.18 * row], xerr=arms, fmt="o", markersize=4, color=colour, label=label)
-            rise = found.found.outcome - found.forecasts[:, FORECASTS.index(SAME)]
-            ahead = found.forecasts[:, 0] - found.forecasts[:, FORECASTS.index(SAME)]
-            right.plot(ahead, rise, "o", markersize=3, alpha=0.6, color=colour, label=f"from {found.source}")
+                left.errorbar([one.value], [place + 0.2 * row], xerr=arms, fmt="o", markersize=4, color=colour)
+            ahead, last = (found.forecasts[:, FORECASTS.index(name)] for name in (RIDGE, SAME))
+            rise = found.found.outcome - last
+            right.plot(ahead - last, rise, "o", markersize=3, alpha=0.6, color=colour, label=f"from {found.source}")
         left.set_yticks(range(len(FORECASTS)), FORECASTS)
-        left.invert_yaxis()
+        left.set_ylim(len(FORECASTS) - 0.5, -0.5)
         left.set(xlabel="RMSE of the next total, points", title="error of each forecast")
-        low, high = right.get_xlim()
-        right.plot([low, high], [low, high], color=draw.INK, linewidth=0.8)
+        ends = right.get_xlim()
+        right.plot(ends, ends, color=draw.INK, linewidth=0.8)
         right.set(xlabel="rise that the ridge forecasts, points", ylabel="rise that came, points", title="forecast and outcome")
-        for axes in (left, right):
-            axes.legend(fontsize=8)
-        caption = (
-            "Left: root mean squared error with its 95 % interval. Right: each mark a visit; the line is a perfect forecast."
-        )
-        return draw.picture(
-            drawn, "Forecasts of the next total", caption, "Errors of the forecasts, and rise against forecast", wide=True
-        )
+        right.legend(fontsize=8)
+        return draw.picture(drawn, "Forecasts of the next total", PICTURE, ALT, wide=True)
