@@ -183,11 +183,16 @@ def icc(ratings: np.ndarray, form: str = "ICC(1,1)") -> Tested:
     """
     if form not in ICC_FORMS:
         raise UserError(f"ICC form {form!r} is not known; take one of {', '.join(ICC_FORMS)}")
+    return iccs(ratings)[form]
+
+
+def iccs(ratings: np.ndarray) -> dict[str, Tested]:
+    """The same of every form."""
     ratings = np.asarray(ratings, float)
     ratings = ratings[~np.isnan(ratings).any(axis=1)]
     n, k = ratings.shape
     if n < 3 or k < 2 or np.ptp(ratings) == 0:
-        return Tested(*[float("nan")] * 4)
+        return dict.fromkeys(ICC_FORMS, Tested(*[float("nan")] * 4))
     import pandas as pd
     import pingouin
 
@@ -195,8 +200,8 @@ def icc(ratings: np.ndarray, form: str = "ICC(1,1)") -> Tested:
     long = pd.DataFrame({"joint": np.repeat(np.arange(n), k), "reader": np.tile(np.arange(k), n), "grade": ratings.ravel()})
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", DeprecationWarning)  # of pandas, by pingouin
-        row = pingouin.intraclass_corr(long, "joint", "reader", "grade").set_index("Type").loc[form]
-    return Tested(float(row["ICC"]), *map(float, row["CI95"]), float(row["pval"]))
+        rows = pingouin.intraclass_corr(long, "joint", "reader", "grade").set_index("Type")
+    return {form: Tested(float(row["ICC"]), *map(float, row["CI95"]), float(row["pval"])) for form, row in rows.iterrows()}
 
 
 def crps(cdf: np.ndarray, percent: np.ndarray) -> float:

@@ -22,6 +22,7 @@ BALANCED = {"balanced": 0, "balanced_within_one": 1}
 LIMITS = {"bias": 1, "lower": 1, "upper": 1, "slope": 3, "distance": 1}  # name -> decimals
 GAPS = {"icc": 3, "kappa": 2, "exact": 2, "distance": 1}  # what is compared between the model and the readers -> decimals
 COLLECTED = "all three"
+GAP = "model with readers less readers with each other"
 
 Found = dict[tuple[str, str, str], Statistic]  # (name, of, scope)
 
@@ -79,7 +80,8 @@ def _totals(rows: Raters, split: str, pair: tuple[str, str], draws: bootstrap.Re
 
 def _icc(ratings: np.ndarray, split: str, of: str, scope: str) -> list[Statistic]:
     n = int((~np.isnan(ratings).any(axis=1)).sum())
-    found = {name: readers.icc(ratings, form) for name, form in FORMS.items()}
+    forms = readers.iccs(ratings)
+    found = {name: forms[form] for name, form in FORMS.items()}
     return [Statistic(SECTION, name, split, of, scope, i.value, i.low, i.high, n) for name, i in found.items()]
 
 
@@ -104,12 +106,11 @@ def _gaps(rows: Raters, split: str, draws: bootstrap.Resamples) -> list[Statisti
     trio = (MODEL, READER1, READER2)
     if not set(trio) <= set(rows.names):
         return []
-    of = "model's mean with the readers less the readers' own"
     parts = {pair: _compared(rows, trio, pair, draws) for pair in combinations(trio, 2)}
     (one, two, own), out = parts.values(), []
     for name, digits in GAPS.items():
         values = draws.estimate((one[name] + two[name]) / 2 - own[name])
-        out.append(Statistic(SECTION, f"{name}_gap", split, of, "total" if name in {"icc", "distance"} else places.EVERYTHING,
+        out.append(Statistic(SECTION, f"{name}_gap", split, GAP, "total" if name in {"icc", "distance"} else places.EVERYTHING,
                              *values, n=len(rows.patients), digits=digits))  # fmt: skip
     return out
 

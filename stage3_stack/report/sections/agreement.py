@@ -1,0 +1,171 @@
+"""Model against readers and readers against each other: how close, on totals and on grades."""
+
+from __future__ import annotations
+
+from ra.anatomy import FINDINGS
+from stage3_stack.evidence import agree, overlap, places
+from stage3_stack.evidence.agree import COLLECTED, GAP, Found, named
+from stage3_stack.evidence.raters import MODEL, TRUTH, Raters
+from stage3_stack.report.blocks import Block, Cell, Section, Table, Text
+
+ID, TITLE = agree.SECTION, "Agreement"
+WORDS = {
+    "icc_2_1": "ICC(2,1)",
+    "icc_2_k": "ICC(2,k)",
+    "bias": "bias",
+    "lower": "lower limit of agreement",
+    "upper": "upper limit of agreement",
+    "slope": "slope of the difference",
+    "distance": "mean distance",
+    "kappa": "quadratic kappa",
+    "exact": "same grade",
+    "within_one": "at most one grade apart",
+    "sensitivity": "sensitivity for any damage",
+    "specificity": "specificity for any damage",
+    "balanced": "balanced accuracy",
+    "balanced_within_one": "balanced accuracy, within one grade",
+}
+CLOSE = (("icc_2_1", "total", "icc"), ("distance", "total", "distance"), ("kappa", places.EVERYTHING, "kappa"),
+         ("exact", places.EVERYTHING, "exact"))  # fmt: skip
+HOW = (
+    "How to read it. ICC: intraclass correlation, two-way random, absolute agreement, of one rater (2,1) and of the mean of "
+    "the raters compared (2,k); 1 is perfect, 0 is none. Quadratic kappa: agreement beyond chance in which a miss of two "
+    "grades weighs four times one of a single grade. Balanced accuracy: the mean, over the grades that occur, of the share "
+    "that the first rater met, so that healthy sites do not drown the rest. In 'A against B' a difference is A less B, and B "
+    "is the reference of sensitivity, specificity and balanced accuracy. The model's grades are rounded to whole ones for all "
+    "that counts grades. Intervals are 95 %: of the ICC of totals the classical one (F distribution, patients independent), of "
+    "balanced accuracies Wald's with persons as units, of all else the bootstrap's over persons. A slope below 0 says that the "
+    "first rater gives less than the second to badly damaged patients."
+)
+
+
+def make(raters: Raters) -> Section:
+    """Per split; the split of most patients is drawn."""
+    return section(raters, raters.splits)
+
+
+def section(raters: Raters, splits: list[str]) -> Section:
+    """The same of any raters; `all` is a split of every row."""
+    names = [name for name in raters.names if name != TRUTH]
+    pairs = agree.pairs(names)
+    if not pairs or not splits:
+        return Section(
+            ID, TITLE, f"Only one rater scored these patients ({', '.join(names) or 'none'}): there is nothing to compare. {CURE}"
+        )
+    founds = {split: agree.measure(raters, split) for split in splits}
+    if len(names) == 3:
+        for split, found in founds.items():
+            found |= {(one.name, one.of, one.scope): one for one in overlap.measure(raters, split, names)}
+    main = max(splits, key=lambda split: len(raters.of(split).patients))
+    blocks: list[Block] = [_closeness(founds, pairs), *_truth(founds, raters.names)]
+    blocks += _pictures(raters.of(main), pairs, names, founds[main], whose(main))
+    for split in sorted(splits, key=lambda split: split != main):
+        blocks += _details(founds[split], pairs, whose(split))
+    more = [one for found in founds.values() for one in found.values()]
+    return Section(ID, TITLE, _lead(founds, pairs, names), [*blocks, Text(HOW, "note")], more)
+
+
+CURE = "Bring a second reading of the same films as RAW/train/reader2.csv and RAW/gold/reader2.csv and prepare the set again."
+
+
+def whose(split: str) -> str:
+    """Of whom a table or a picture is."""
+    return {"oof": "training patients, out of fold", "test": "test patients"}.get(split, "all patients")
+
+
+def _lead(founds: dict[str, Found], pairs: list[tuple[str, str]], names: list[str]) -> str:
+    if MODEL not in names:
+        one = next(iter(founds.values()))["icc_2_1", named(*pairs[0]), "total"]
+        return f"{', '.join(names)} compared on {one.n} sets of films: ICC(2,1) of the total of {named(*pairs[0])} is {one.text}."
+    said = []
+    for split, found in founds.items():
+        gap = found.get(("icc_gap", GAP, "total"))
+        if gap is None:
+            one = found["icc_2_1", named(*pairs[0]), "total"]
+            said.append(f"{whose(split)} (n = {one.n}): ICC(2,1) of the total of {named(*pairs[0])} {one.text}")
+            continue
+        verdict = "cannot be told from" if gap.low <= 0 <= gap.high else "is above" if gap.low > 0 else "is below"
+        said.append(f"{whose(split)} (n = {gap.n}): the model's agreement with the readers {verdict} theirs with each other "
+                    f"(ICC of the total, difference {gap.text})")  # fmt: skip
+    cure = "" if len(names) > 2 else f" A second reader is lacking. {CURE}"
+    return f"Is the model as close to the readers as they are to each other? Of {'; '.join(said)}.{cure}"
+
+
+def _cells(found: Found, name: str, of: list[str], scope: str) -> list[Cell]:
+    return [found.get((name, one, scope)) for one in of]
+
+
+def _closeness(founds: dict[str, Found], pairs: list[tuple[str, str]]) -> Table:
+    columns = [named(*pair) for pair in pairs]
+    gap = any((f"{short}_gap", GAP, scope) in found for found in founds.values() for _, scope, short in CLOSE)
+    rows = [
+        [f"{WORDS[name]}, {scope}; {whose(split)}", *_cells(found, name, columns, scope)]
+        + ([found.get((f"{short}_gap", GAP, scope))] if gap else [])
+        for name, scope, short in CLOSE
+        for split, found in founds.items()
+    ]
+    return Table("How close the raters are to each other", ["", *columns, *([GAP] if gap else [])], rows)
+
+
+def _truth(founds: dict[str, Found], names: list[str]) -> list[Block]:
+    if TRUTH not in names:
+        return []
+    columns = [named(name, TRUTH) for name in names if name != TRUTH]
+    rows = [
+        [f"{WORDS[name]}, {scope}; {whose(split)}", *_cells(found, name, columns, scope)]
+        for name, scope, _ in CLOSE
+        for split, found in founds.items()
+    ]
+    return [Table("Against the truth behind the synthetic readers, which no real set has", ["", *columns], rows)]
+
+
+def _pictures(rows: Raters, pairs: list[tuple[str, str]], names: list[str], found: Found, who: str) -> list[Block]:
+    from stage3_stack.report import compared
+
+    out: list[Block] = []
+    if any(found["bias", named(*pair), "total"].n for pair in pairs):
+        out += [compared.bland_altman(rows, pairs, found, who), compared.totals(rows, pairs, who)]
+    if any(found["kappa", named(*pair), places.EVERYTHING].n for pair in pairs):
+        out.append(compared.confusion(rows, pairs, who))
+        if len(names) == 3:
+            out.append(compared.venn(names, found, who))
+    return out
+
+
+def _details(found: Found, pairs: list[tuple[str, str]], who: str) -> list[Block]:
+    columns = [named(*pair) for pair in pairs]
+    three = [*columns, *([COLLECTED] if ("icc_2_1", COLLECTED, "total") in found else [])]
+    totals = ("total", *FINDINGS)
+    limits = ("bias", "lower", "upper", "slope", "distance")
+    counted = ("kappa", "exact", "within_one", "sensitivity", "specificity", "balanced", "balanced_within_one")
+
+    def table(caption: str, of: list[str], keys: list[tuple[str, str]]) -> Table:
+        rows = [[f"{scope}: {WORDS[name]}", *_cells(found, name, of, scope)] for name, scope in keys]
+        return Table(f"{caption}; {who}", ["", *of], [row for row in rows if any(cell is not None for cell in row[1:])])
+
+    return [
+        table("Intraclass correlation", three, [(name, scope) for scope in (*totals, places.EVERYTHING) for name in agree.FORMS]),
+        table("Bland and Altman, in points", columns, [(name, scope) for scope in totals for name in limits]),
+        table("Quadratic kappa by joint type", columns, [("kappa", scope) for scope in places.JOINT_TYPES]),
+        table(
+            "Grades by limb and finding", columns, [(n, scope) for scope in (*places.ALL, *places.LIMB_FINDINGS) for n in counted]
+        ),
+        *_rescored(found, three, who),
+    ]
+
+
+def _rescored(found: Found, three: list[str], who: str) -> list[Block]:
+    if ("icc_1_1", COLLECTED, overlap.RESCORED) not in found:
+        return []
+    words = {
+        "icc_1_1": "ICC(1,1)",
+        **{name: WORDS[name] for name in ("kappa", "exact", "within_one", "balanced", "balanced_within_one")},
+    }
+    rows = [[text, *_cells(found, name, three, overlap.RESCORED)] for name, text in words.items()]
+    return [
+        Table(
+            f"On equal numbers of each grade of reader 1, as Rohrbach et al. 2019 compared three raters; {who}",
+            ["", *three],
+            rows,
+        )
+    ]

@@ -1,0 +1,113 @@
+"""Where the errors lie: by site on a drawn hand and foot, the probabilities, healthy joints of damaged patients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stage3_stack.evidence import calibration, errors, places, shadow
+from stage3_stack.evidence.agree import named
+from stage3_stack.evidence.errors import Sites, site_name
+from stage3_stack.evidence.raters import MODEL, READER1, READER2, Raters
+from stage3_stack.evidence.statistic import Statistic
+from stage3_stack.report.blocks import Block, Section, Table, Text
+from stage3_stack.report.sections.agreement import whose
+
+ID, TITLE = errors.SECTION, "Where the errors lie"
+LARGEST = 12  # sites in the table
+SHADOW = (
+    "Readers score a healthy joint worse when the patient's other joints are damaged (a known bias of labels). A stack that "
+    "sees a patient's other joints learns it; a model that sees only the joint does not. 'own' is the run whose stack sees "
+    "only the joint."
+)
+
+
+def make(raters: Raters) -> Section:
+    """Of the model against reader 1, beside reader 1 against reader 2; the split of most patients is drawn."""
+    splits = raters.splits
+    if not splits or MODEL not in raters.names or np.isnan(raters.by[READER1].grades).all():
+        return Section(ID, TITLE, "Errors by site need the grades of a reader, which this set does not have for any patient.")
+    main = max(splits, key=lambda split: len(raters.of(split).patients))
+    pairs = [(MODEL, READER1), *([(READER1, READER2)] if READER2 in raters.names else [])]
+    by_split = {split: {named(*pair): errors.by_site(raters, split, pair) for pair in pairs} for split in splits}
+    said = {split: calibration.measure(raters, split) for split in splits}
+    healthy = {split: shadow.measure(raters, split) for split in splits}
+    blocks = [*_sites(by_split[main], whose(main)), *_probabilities(said, main), *_healthy(raters, healthy, main)]
+    more = [one for of in by_split.values() for sites in of.values() for ones in sites.values() for one in ones.values()]
+    more += [one for found in (*said.values(), *healthy.values()) for one in found.values()]
+    return Section(ID, TITLE, _lead(by_split[main][named(*pairs[0])], whose(main)), blocks, more)
+
+
+def _largest(sites: Sites) -> list[tuple[str, str, str]]:
+    known = [key for key, ones in sites.items() if not np.isnan(ones["mae"].value)]
+    return sorted(known, key=lambda key: -sites[key]["mae"].value)[:LARGEST]
+
+
+def _lead(sites: Sites, who: str) -> str:
+    worst = _largest(sites)
+    if not worst:
+        return "The model and reader 1 graded no site in common."
+    one = sites[worst[0]]["mae"]
+    return (
+        f"The model is furthest from reader 1 at the site {one.scope}: mean error {one.text} grades ({who}, n = {one.n} sites)."
+    )
+
+
+def _sites(of: dict[str, Sites], who: str) -> list[Block]:
+    from stage3_stack.report import mistakes
+
+    (first, sites), *_ = of.items()
+    start = f"{who[:1].upper()}{who[1:]}; left and right together, drawn as a left hand and foot seen on a film. "
+    size = start + "Mean size of the difference of two grades. Foot erosion has grades to 10, hand erosion to 5, narrowing to 4."
+    sign = start + "Mean difference of two grades: red where the first rater gives more, blue where he gives less."
+    columns = [(pair, name) for pair in of for name in ("mae", "bias")]
+    words = {"mae": "mean error", "bias": "bias"}
+    rows = [[site_name(key), *(of[pair][key][name] for pair, name in columns)] for key in _largest(sites)]
+    return [
+        mistakes.by_site(of, "mae", "Error by site", size),
+        mistakes.by_site(of, "bias", "Bias by site", sign),
+        Table(
+            f"The sites of the largest errors of {first}, in grades; {who}; all sites are in the CSV",
+            ["site", *(f"{words[name]}, {pair}" for pair, name in columns)],
+            rows,
+        ),
+    ]
+
+
+def _probabilities(said: dict[str, dict[tuple[str, str], Statistic]], main: str) -> list[Block]:
+    from stage3_stack.report import mistakes
+
+    if not said[main]:
+        return [Text("No member of this run gives probabilities of grades, so that there is nothing to calibrate.", "note")]
+    rows = [
+        [f"{scope}; {whose(split)}", *(found.get((name, scope)) for name in ("expected", "observed", "excess", "ece"))]
+        for split, found in said.items()
+        for scope in places.LIMB_FINDINGS
+        if ("ece", scope) in found
+    ]
+    head = ["", "damage expected", "damage found", "expected less found", "calibration error"]
+    caption = (
+        "Probabilities of the joint members, before stacking: the share of sites with any damage that they expect and that "
+        "reader 1 found, and the expected calibration error (mean gap over tenths of probability)"
+    )
+    return [mistakes.calibration(said[main], whose(main)), Table(caption, head, rows)]
+
+
+def _healthy(raters: Raters, found: dict[str, dict], main: str) -> list[Block]:
+    from stage3_stack.report import mistakes
+
+    if not found[main]:
+        return [Text("Whether healthy joints of damaged patients are scored worse needs a second reader or the truth.", "note")]
+    judge = shadow.reference(raters)
+    names = list(dict.fromkeys(of for _, of, _ in found[main]))
+    rows = [
+        [
+            f"{name}; {whose(split)}",
+            *(ones.get(("mean_at_healthy", name, band)) for band in shadow.band_names()),
+            ones.get(("rise_at_healthy", name, shadow.RISE)),
+        ]
+        for split, ones in found.items()
+        for name in names
+    ]
+    head = ["", *(f"{band} points" for band in shadow.band_names()), shadow.RISE]
+    caption = f"Mean grade at sites that {judge} calls healthy, by the points at the patient's other sites"
+    return [mistakes.healthy(found[main], judge, whose(main)), Table(caption, head, rows), Text(SHADOW, "note")]
