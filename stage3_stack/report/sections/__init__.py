@@ -11,7 +11,7 @@ import importlib
 from stage3_stack.evidence.raters import Raters
 from stage3_stack.report.blocks import Section
 
-ORDER = ("standing", "change", "ratingen")
+ORDER = ("standing", "change", "ratingen", "films", "looking", "training")
 
 
 def make(raters: Raters) -> list[Section]:
