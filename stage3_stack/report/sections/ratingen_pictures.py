@@ -13,7 +13,7 @@ from stage3_stack.report import draw
 from stage3_stack.report.blocks import Picture
 
 ROOT = (lambda values: np.sqrt(np.maximum(values, 0)), np.square)  # an axis on which mild patients are not one blot
-TICKS = np.array([0, 1, 2, 5, 10, 20, 50, 100, 200, 400])
+TICKS = np.array([0, 2, 5, 10, 20, 50, 100, 200, 400])
 CELLS = 16  # of a histogram's axis
 
 
@@ -52,8 +52,8 @@ def activity(scope: str, damage: dict[tuple[str, str], np.ndarray], indices: dic
             row[0].set_ylabel(index)
         title = f"Disease activity over damage: {scope}"
         caption = (
-            "Darker cells hold more visits; the line is a LOESS fit (two thirds of the visits at each point). Axes of damage grow "
-            "with the root; dashed lines bound remission, low, moderate and high activity."
+            "Darker cells hold more visits; the line is a LOESS fit (two thirds of the visits at each point). Axes of damage "
+            "grow with the root; dashed lines bound remission, low, moderate and high activity."
         )
         alt = f"Two-dimensional histograms of DAS28 over the {scope} with a smooth line through each."
         return draw.picture(drawn, title, caption, alt, wide=True)
@@ -64,7 +64,7 @@ def _histogram(ax, damage: np.ndarray, values: np.ndarray) -> None:
     if not known.any():
         return
     x, y = damage[known], values[known]
-    across, up = np.sqrt(max(x.max(), 1) * 1.02), max(y.max(), 6) * 1.02
+    across, up = np.sqrt(np.nanmax(np.r_[damage, 1]) * 1.02), max(y.max(), 6) * 1.02
     edges = np.square(np.linspace(0, across, CELLS + 1)), np.linspace(0, up, CELLS + 1)
     counts, _, _ = np.histogram2d(x, y, edges)
     ax.pcolormesh(*edges, np.ma.masked_equal(counts.T, 0), cmap="Blues", vmin=0, vmax=counts.max() * 1.3, linewidth=0)
