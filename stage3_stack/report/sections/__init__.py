@@ -7,16 +7,20 @@ its section is one sentence that says what is lacking.
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 
 from stage3_stack.evidence.raters import Raters
 from stage3_stack.report.blocks import Section
 
-ORDER = ("standing", "change", "ratingen", "films", "looking", "training")
+ORDER = ("standing", "change", "prognosis", "ratingen", "films", "looking", "training")
 
 
-def make(raters: Raters) -> list[Section]:
-    """Every section of the report; first what to look at first, which is told from all others."""
-    from stage3_stack.report.sections import alarms
+def module(name: str) -> ModuleType:
+    """A section's module."""
+    return importlib.import_module(f"stage3_stack.report.sections.{name}")
 
-    others = [importlib.import_module(f"stage3_stack.report.sections.{name}").make(raters) for name in ORDER]
-    return [alarms.make(others), *others]
+
+def make(raters: Raters, order: tuple[str, ...] = ORDER) -> list[Section]:
+    """The sections named; first of all what to look at first, which is told from their figures."""
+    others = [module(name).make(raters) for name in order]
+    return [module("alarms").make(others), *others]
