@@ -61,8 +61,19 @@ class Group:
         return table.reindex(index=self.patients, columns=list(submission.COLUMNS_A[1:]))
 
 
-def make(data: str, folder: Path) -> tuple[dict[str, pd.DataFrame], dict]:
-    """{split: READING rows} and the calibration of each stratum, of a finished run of stage 3.
+@dataclass(frozen=True)
+class Book:
+    """Everything of a run that gets an interval; person and fold (n,) of the cohort's patients, fold -1 of test patients."""
+
+    cohort: Cohort
+    places: list[Place]
+    person: np.ndarray
+    fold: np.ndarray
+    own: tuple[str, ...]  # the splits whose patients are the set's; others are there to calibrate on
+
+
+def load(data: str, folder: Path) -> Book:
+    """Of a finished run of stage 3: of joints, or of hand totals.
 
     A run that was applied to another set (stage3_stack.predict) is calibrated on the patients whom it was trained on.
     """
@@ -77,43 +88,49 @@ def make(data: str, folder: Path) -> tuple[dict[str, pd.DataFrame], dict]:
     places = _places(folder.name, cohort, groups, tuple(saved["members"])) if sites else _hands(data, folder, cohort)
     person = np.concatenate([group.persons for group in groups])
     fold = np.r_[cohort.fold, np.full(len(cohort.test), -1)]
-    bounds, said = calibrate(places, person, fold)
-    rows = pd.concat([_rows(place, cohort, person, fold, *bound) for place, bound in zip(places, bounds, strict=True)])
+    return Book(cohort, places, person, fold, tuple(group.split for group in groups if group.data == data))
+
+
+def make(data: str, folder: Path) -> tuple[dict[str, pd.DataFrame], dict]:
+    """{split: READING rows} and the calibration of each stratum."""
+    book = load(data, folder)
+    bounds, said = calibrate(book)
+    rows = pd.concat([_rows(book, place, *bound) for place, bound in zip(book.places, bounds, strict=True)])
     rows = rows.sort_index(kind="stable")  # patients in the cohort's order
-    own = [group.split for group in groups if group.data == data]
-    return {split: rows[(rows.split == split) & (split in own)].reset_index(drop=True) for split in ("oof", "test")}, said
+    return {split: rows[(rows.split == split) & (split in book.own)].reset_index(drop=True) for split in ("oof", "test")}, said
 
 
-def calibrate(places: list[Place], person: np.ndarray, fold: np.ndarray) -> tuple[list[tuple], dict]:
+def calibrate(book: Book) -> tuple[list[tuple], dict]:
     """Per place its (low, high), each (n, levels), and what each stratum's calibration was."""
-    bounds: list = [None] * len(places)
+    bounds: list = [None] * len(book.places)
     said = {}
-    for name in dict.fromkeys(place.stratum for place in places):
-        own = [i for i, place in enumerate(places) if place.stratum == name]
-        low, high, said[name] = conformal.cross_fitted(_stratum(name, [places[i] for i in own]), person, fold)
+    for name in dict.fromkeys(place.stratum for place in book.places):
+        own = [i for i, place in enumerate(book.places) if place.stratum == name]
+        low, high, said[name] = conformal.cross_fitted(stratum(book, name), book.person, book.fold)
         for column, i in enumerate(own):
-            ratio, top = places[i].answer.ratio[:, None], places[i].answer.top
-            bounds[i] = tuple(np.clip(ratio * end[:, column], 0, top) for end in (low, high))
+            answer = book.places[i].answer
+            bounds[i] = tuple(np.clip(answer.ratio[:, None] * end[:, column], 0, answer.top) for end in (low, high))
     return bounds, said
 
 
-def _stratum(name: str, own: list[Place]) -> Stratum:
-    """Intervals lie around what was scored, and are pro-rated with it; a residual is that of the value."""
+def stratum(book: Book, name: str) -> Stratum:
+    """The places of a kind together. Intervals lie around what was scored, and are pro-rated with it; a residual is that of the value."""
 
-    def stack(values) -> np.ndarray:
+    def stack(values: list[np.ndarray]) -> np.ndarray:
         return np.stack(values, axis=1)
 
+    own = [place for place in book.places if place.stratum == name]
     share = stack([np.where(np.isnan(p.answer.ratio), np.nan, p.answer.share) for p in own])
     target = stack([p.target / p.answer.ratio for p in own])
     top = np.array([p.answer.top for p in own])
     return Stratum(name, share, target, top, stack([p.clues for p in own]), own[0].site != TOTAL)
 
 
-def _rows(place: Place, cohort: Cohort, person: np.ndarray, fold: np.ndarray, low: np.ndarray, high: np.ndarray) -> pd.DataFrame:
-    a = place.answer
+def _rows(book: Book, place: Place, low: np.ndarray, high: np.ndarray) -> pd.DataFrame:
+    cohort, fold, a = book.cohort, book.fold, place.answer
     ends = {f"{end}{level}": v[:, i] for i, level in enumerate(tables.LEVELS) for end, v in (("low", low), ("high", high))}
     return pd.DataFrame(
-        {"patient_id": cohort.patients, "person_id": person, "visit": cohort.visit, "fold": fold}
+        {"patient_id": cohort.patients, "person_id": book.person, "visit": cohort.visit, "fold": fold}
         | {"split": np.where(fold >= 0, "oof", "test"), "part": place.part, "site": place.site, "finding": place.finding}
         | {"state": a.state, "target": place.target, "value": a.value, "imputed": a.submitted, "max_score": int(a.top)}
         | {"n_scored": a.n_scored, "n_sites": a.n_sites, "lowest": a.lowest, "highest": a.highest}
