@@ -48,5 +48,18 @@ def parser(doc: str) -> Any:
 
 
 def run_name(args: Any) -> str:
-    """A run is called like its config's file unless --run says otherwise."""
-    return args.run or Path(args.config).stem
+    """A run is called like its config's file unless --run says otherwise; ensembles have names, of which the first counts."""
+    if args.run or "ensembles" not in config_module.read_yaml(Path(args.config)):
+        return args.run or Path(args.config).stem
+    from stage3_stack.hands import Ensembles
+
+    return config_module.load(Ensembles, args.config, args.sets).ensembles[0].name
+
+
+def ratingen_runs(args: Any) -> tuple[str, ...]:
+    """The Ratingen runs of stage 2 of a config of stage3_stack.visits; none of any other config."""
+    if args.run or "runs" not in config_module.read_yaml(Path(args.config)):
+        return ()
+    from stage3_stack.visits import Visits
+
+    return config_module.load(Visits, args.config, args.sets).runs

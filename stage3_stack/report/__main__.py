@@ -1,6 +1,7 @@
 """The report of a finished run: one HTML file that opens anywhere, and its numbers as CSV and JSON.
 
     python -m stage3_stack.report --data SET --run RUN
+    python -m stage3_stack.report --data SET --config stage3_stack/configs/demo/sources/scqm_joints.yaml
 
 Reads what is on disk (the run, its reading with intervals, its members, what stage 1 and stage 2 left to look at) and writes
 data/work/SET/stage3/RUN/report/{report.html, numbers.csv, numbers.json}.
@@ -10,22 +11,30 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ra import config, manifest, paths
 from ra.config import UserError
 from stage3_stack import recipe as recipes
+
+if TYPE_CHECKING:
+    from stage3_stack.evidence.raters import Raters
 
 
 def run() -> None:
     p = recipes.parser(__doc__)
     args = p.parse_args()
     started = time.time()
-    made = write(args.data, recipes.run_name(args))
+    name, ratingen = recipes.run_name(args), recipes.ratingen_runs(args)
+    if ratingen:
+        made = write(_of_crops(args.data, name, ratingen), f"--config {args.config}")
+    else:
+        made = write(_of_run(args.data, name), f"--run {name}")
     print(f"{made}: {made.stat().st_size / 2**20:.1f} MB, {time.time() - started:.0f} s", flush=True)
 
 
-def write(data: str, name: str) -> Path:
-    """The report of a finished run whose reading is on disk, else a UserError."""
+def _of_run(data: str, name: str) -> Raters:
+    """A finished run of stage 3 whose reading is on disk, else a UserError."""
     manifest.file_hash(paths.run_dir(data, 3, name))  # a UserError when the run is not finished
     for split in ("oof", "test"):
         if not paths.reading(data, name, split).is_file():
@@ -34,16 +43,30 @@ def write(data: str, name: str) -> Path:
                 f"python -m stage3_stack.intervals --data {data} --run {name} first"
             )
     from stage3_stack.evidence import raters
+
+    return raters.load(data, name)
+
+
+def _of_crops(data: str, name: str, ratingen: tuple[str, ...]) -> Raters:
+    """A set of joint crops, which finished Ratingen runs of stage 2 answer, else a UserError."""
+    for run in ratingen:
+        manifest.file_hash(paths.run_dir(data, 2, run))
+    from stage3_stack.evidence import raters
+
+    return raters.of_crops(data, name, ratingen)
+
+
+def write(known: Raters, which: str) -> Path:
+    """The page and its numbers; `which` are the arguments that name the run, for whoever wants to make it again."""
     from stage3_stack.report import facts, page, sections
 
-    known = raters.load(data, name)
     return page.write(
-        paths.report(data, name),
-        f"{data}: joint damage, read and measured",
+        paths.report(known.data, known.run),
+        f"{known.data}: joint damage, read and measured",
         sections.make(known),
         facts.facts(known),
         notice=facts.notice(known),
-        command=f"python -m stage3_stack.report --data {data} --run {name}",
+        command=f"python -m stage3_stack.report --data {known.data} {which}",
     )
 
 
