@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ra import config, paths, tables
@@ -24,20 +23,26 @@ from stage3_stack.evidence import prognosis as pg
 from stage3_stack.evidence import raters as readers
 from stage3_stack.evidence import statistic
 from stage3_stack.evidence.prognosis import FORECASTS, LEAST, RIDGE, Prognosis, Visits
+from stage3_stack.evidence.statistic import Statistic
 from stage3_stack.grid import grid
 
 
 def of_tables(scores: Path, people: Path) -> tuple[pd.Index, Visits]:
     """Patient_IDs and their visits; UserError for tables that cannot be trusted. Patients of one table alone are left out."""
     numbers = submission.read_numbers(scores)
-    tables.challenge(list(numbers.columns)).check(numbers.reset_index())
+    if numbers.isna().all(axis=None):
+        raise UserError(f"{scores} holds no score; its columns are named as in the challenge, such as Overall_Tol")
+    try:
+        tables.challenge(list(numbers.columns)).check(numbers.reset_index())
+    except tables.ContractError as error:
+        raise UserError(f"{scores}: {error}; correct the cell or the row") from error
     who = _people(people)
     known = numbers.index[numbers.index.isin(who.index)]
     if known.empty:
         raise UserError(f"no {ID} of {scores} is in {people}; give the people of these scores")
     left = len(numbers) - len(known)
     if left:
-        print(f"note: {left} of {len(numbers)} patients of {scores} are not in {people} and are left out", flush=True)
+        print(f"note: {left} of {len(numbers)} rows of {scores} have no row in {people} and are left out", flush=True)
     who, numbers = who.loc[known], numbers.loc[known]
     rater = readers.of_table(numbers, numbers[[s.column for s in readers.SITES]].notna().any().to_numpy())
     person, visit, day = (who[column].to_numpy() for column in ("person_id", "visit", "days"))
@@ -88,13 +93,11 @@ def told(made: Prognosis) -> str:
     return "\n".join([title, "", grid(head, rows), "", f"The ridge {made.verdicts}."])
 
 
-def too_few(source: str, visits: Visits, learn: np.ndarray | None = None) -> str:
+def too_few(learnable: Statistic) -> str:
     """The sentence in place of a table."""
-    found = pg.cases(visits, learn)
-    persons = found.take(found.learn).persons
     return (
-        f"From the scores of {source} nothing can be said of a forecast: {persons} persons to learn from have a scored visit with an "
-        f"earlier one, and {LEAST} are needed."
+        f"{learnable.of.capitalize()} nothing can be said of a forecast: {learnable.text} persons to learn from have a scored "
+        f"visit with an earlier one, and {LEAST} are needed."
     )
 
 
@@ -130,7 +133,8 @@ def run() -> None:
     else:
         raise UserError("give --scores CSV and --people CSV, or --data SET")
     made = {source: pg.prognosis(source, visits, learn) for source, visits in sources.items()}
-    print("\n\n".join(told(found) if found else too_few(source, sources[source], learn) for source, found in made.items()))
+    for source, found in made.items():
+        print(told(found) if found else too_few(pg.learnable(source, sources[source], learn)), end="\n\n")
     if args.out:
         _write(args.out, [(patients, found) for found in made.values() if found])
 

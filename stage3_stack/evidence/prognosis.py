@@ -198,6 +198,15 @@ def prognosis(source: str, visits: Visits, learn: np.ndarray | None = None) -> P
     return Prognosis(source, found, forecast(found)) if found.take(found.learn).persons >= LEAST else None
 
 
+def learnable(source: str, visits: Visits, learn: np.ndarray | None = None) -> Statistic:
+    """How many persons have a case to learn from."""
+    found = cases(visits, learn)
+    persons = found.take(found.learn).persons
+    return Statistic(
+        SECTION, "persons_to_learn_from", "all", f"from {source}", "forecast", persons, n=persons, unit="persons", digits=0
+    )
+
+
 def verdict(found: Statistic) -> str:
     """What a difference of errors says: its whole interval on one side of 0, or not."""
     if np.isnan(found.low):

@@ -22,8 +22,8 @@ NOTE = (
     "erosion and narrowing, the number of damaged joint sites, the slope so far, the number of visits and the time between them; "
     "a training person is forecast by a regression that never saw him, a test person by one of all training persons. The other "
     "forecasts: no change, the last total again; same slope, the rise between the last two visits again, known only after "
-    "two earlier visits and compared on those alone; average change, the same rise for everybody. The ridge beats one or does worse "
-    "when the whole 95 % interval of the difference of RMSE lies on one side of 0."
+    "two earlier visits and compared on those alone; average change, the same rise for everybody. The ridge beats one or does "
+    "worse when the whole 95 % interval of the difference of RMSE lies on one side of 0."
 )
 PICTURE = "Left: root mean squared error with its 95 % interval. Right: each mark a visit; the line is a perfect forecast."
 ALT = "Errors of the forecasts, and the rise that came against the rise forecast"
@@ -35,13 +35,13 @@ def make(raters: Raters) -> Section:
     sources = verb.of_run(raters)
     made = {source: pg.prognosis(source, visits, learn) for source, visits in sources.items()}
     done = [found for found in made.values() if found]
-    few = " ".join(verb.too_few(source, sources[source], learn) for source, found in made.items() if not found)
-    if not done:
-        return Section(pg.SECTION, TITLE, few)
+    lacking = [pg.learnable(source, sources[source], learn) for source, found in made.items() if not found]
+    few = [verb.too_few(one) for one in lacking]
     sentences = [_told(found) for found in done]
-    lead = " ".join([words for words, _ in sentences] + [few] * bool(few))
-    more = [one for _, statistics in sentences for one in statistics]
-    return Section(pg.SECTION, TITLE, lead, [_table(done), _picture(done), Text(NOTE, "note")], more)
+    lead = " ".join([words for words, _ in sentences] + few)
+    more = [one for _, statistics in sentences for one in statistics] + lacking
+    blocks = [_table(done), _picture(done), Text(NOTE, "note")] if done else []
+    return Section(pg.SECTION, TITLE, lead, blocks, more)
 
 
 def _told(made: Prognosis) -> tuple[str, list[Statistic]]:
@@ -51,8 +51,8 @@ def _told(made: Prognosis) -> tuple[str, list[Statistic]]:
         Statistic(pg.SECTION, what, "all", f"from {made.source}", "forecast", n, n=n, unit=what, digits=0)
         for what, n in counts.items()
     )
-    words = f"From the earlier scores of {made.source} ({visits.text} visits of {persons.text} persons) the ridge {made.verdicts}."
-    return words, [visits, persons]
+    told = f"From the earlier scores of {made.source} ({visits.text} visits of {persons.text} persons) the ridge {made.verdicts}."
+    return told, [visits, persons]
 
 
 def _table(made: list[Prognosis]) -> Table:
