@@ -33,12 +33,12 @@ class Rule:
     @property
     def sentence(self) -> str:
         """The rule as the page tells it."""
-        healthy = f"at most {self.healthy:.1%} of the largest score" if self.healthy else "0"
+        healthy, severe, small, large = (f"{100 * share:.2g} %" for share in (self.healthy, self.severe, self.small, self.large))
+        none = f"at most {healthy} of the largest score" if self.healthy else "0"
         return (
-            f"Damage seen: the reader gave at least {self.severe:.0%} of the largest score and the network was off by at most "
-            f"{self.small:.1%} of it. No damage, none seen: the reader gave {healthy}, with the same small error. Called too "
-            f"high, called too low: off by at least {self.large:.0%} of the largest score. Of each sort the clearest, one per "
-            "patient."
+            f"Damage seen: the reader gave at least {severe} of the largest score and the network was off by at most {small} of "
+            f"it. No damage, none seen: the reader gave {none}, with the same small error. Called too high, too low: off by at "
+            f"least {large} of the largest score. Of each sort the clearest, one per patient."
         )
 
 

@@ -17,14 +17,14 @@ from stage3_stack.report.blocks import Block, Gallery, Picture, Section, Table, 
 ID, TITLE = "films", "Where the joints were found"
 COLOURS = {"model": (74, 158, 255), "template": (255, 160, 50), "outside": (150, 150, 150), "truth": (80, 220, 120)}
 LIMBS = {"hand": "hands", "foot": "feet"}
-MARGIN = 0.12  # around the joints, of their extent: what lies at a film's edges, burnt-in text too, is not drawn
-FILM_PX = 440  # width of a film's tile
+GROWN = 1.6  # times a box's side: how far around the joints a film is drawn
+FILM_PX = 440  # width of a film's tile, twice what is shown
 WORST = 6
 BOXES = (
     "Blue: found by the detector of the fold that never saw the patient. Orange: not seen, placed by the template of a hand "
     "or a foot. Grey: beyond the film's edge; such a joint gets no score. A green dot, where the set has boxes of its own: "
-    "the true centre. Only the surroundings of the joints are drawn, so that text at a film's edges is not passed on with "
-    "this page."
+    "the true centre. Only the surroundings of the joints are drawn, the rest is black, so that what is written on a film is "
+    "not passed on with this page. Quality is the detector's own: its confidence over the film's joints."
 )
 SHARES = (
     "Percent of the joints, with 95 % intervals over resampled people. Within 2 %: the box's centre lies within 2 % of the "
@@ -39,6 +39,7 @@ def make(raters: Raters) -> Section:
         return Section(ID, TITLE, "No detector looked for the joints of this set: its own boxes, or whole films, were read.")
     statistics = localisation.statistics(raters.data, folder.name, ID)
     blocks: list[Block] = [_table(statistics)] if statistics else []
+    blocks.append(Text(BOXES))
     chosen, boxes = choose(_films(raters.data, folder.name)), _boxes(raters.data, folder.name)
     quality, lost = [], 0
     for title, rows in (
@@ -50,7 +51,7 @@ def make(raters: Raters) -> Section:
         lost += len(tiles_of) - len(shown)
         quality += [one for _, one in shown]
         if shown:
-            blocks.append(Gallery(title, BOXES, [picture for picture, _ in shown]))
+            blocks.append(Gallery(title, "", [picture for picture, _ in shown]))
     if lost:
         blocks.append(Text("Some of the films can no longer be read from where they were prepared, and are not shown.", "note"))
     return Section(ID, TITLE, _lead(statistics), blocks, quality)
@@ -98,37 +99,54 @@ def _tile(row: object, boxes: pd.DataFrame) -> tuple[Picture, Statistic] | None:
         return None
     quality = Statistic(ID, "quality", "all", "detector", row.film_id, float(row.quality), n=1, unit="films", digits=2)
     caption = f"{'out of fold' if row.split == 'train' else 'test'}, quality {quality.text}"
-    picture = Picture(str(row.film_id), caption, tiles.webp(drawn(grey, own), FILM_PX), f"{row.part} with its joint boxes")
+    picture = Picture(str(row.film_id), caption, tiles.webp(drawn(grey, own)), f"{row.part} with its joint boxes")
     return picture, quality
 
 
 def drawn(grey: np.ndarray, boxes: pd.DataFrame) -> np.ndarray:
-    """uint8 (h, w, 3): the joints' surroundings of a film (H, W) with boxes coloured by source; nothing else of the film."""
+    """uint8 (h, FILM_PX, 3): the joints' surroundings of a film (H, W) with boxes coloured by source; the rest is black."""
     from PIL import Image, ImageDraw
 
     low, high = window(boxes, grey.shape)
-    image = Image.fromarray(grey[low[1] : high[1], low[0] : high[0]]).convert("RGB")
-    pen, line = ImageDraw.Draw(image), max(1, round(image.width / FILM_PX))
+    scale = FILM_PX / (high - low)[0]
+    size = (FILM_PX, max(1, round((high - low)[1] * scale)))
+    seen = np.where(surroundings(boxes, grey.shape), grey, 0)[low[1] : high[1], low[0] : high[0]]
+    image = Image.fromarray(seen).resize(size, Image.Resampling.LANCZOS).convert("RGB")
+    pen = ImageDraw.Draw(image)
     for box in boxes.itertuples():
-        x, y = box.x_px + 0.5 - low[0], box.y_px + 0.5 - low[1]
-        half = (2.5 * line, 2.5 * line) if box.source == "truth" else (box.w_px / 2, box.h_px / 2)
-        corners = (x - half[0], y - half[1], x + half[0], y + half[1])
+        centre = (np.array([box.x_px, box.y_px]) + 0.5 - low) * scale
         if box.source == "truth":
-            pen.ellipse(corners, fill=COLOURS["truth"])
+            pen.ellipse((*(centre - 3), *(centre + 3)), fill=COLOURS["truth"])
         else:
-            pen.rectangle(corners, outline=COLOURS[box.source], width=line)
+            half = np.array([box.w_px, box.h_px]) * scale / 2
+            pen.rectangle((*(centre - half), *(centre + half)), outline=COLOURS[box.source], width=2)
     return np.asarray(image)
 
 
-def window(boxes: pd.DataFrame, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """(x, y) where the surroundings of the boxes that are on the film begin and end, in whole pixels of a film (H, W)."""
+def surroundings(boxes: pd.DataFrame, shape: tuple[int, int]) -> np.ndarray:
+    """(H, W) whether a pixel of a film lies in the hull of the boxes on it, each made wider by GROWN."""
+    import cv2
+
+    centre, half = _places(boxes)
+    corners = np.concatenate([centre + half * GROWN * sign for sign in ((-1, -1), (-1, 1), (1, -1), (1, 1))])
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(corners.round().astype(np.int32)), 1)
+    return mask.astype(bool)
+
+
+def _places(boxes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Centres and half sides (n, 2) px of the boxes that are on the film."""
     seen = boxes[~boxes.source.isin(["outside", "truth"])]
     seen = seen if len(seen) else boxes
-    centre, half = seen[["x_px", "y_px"]].to_numpy(float), seen[["w_px", "h_px"]].to_numpy(float) / 2
-    low, high = (centre - half).min(axis=0), (centre + half).max(axis=0)
-    margin, end = MARGIN * (high - low), np.array(shape[::-1])
-    low = np.clip(np.floor(low - margin), 0, end - 2).astype(int)
-    return low, np.clip(np.ceil(high + margin), low + 2, end).astype(int)
+    return seen[["x_px", "y_px"]].to_numpy(float), seen[["w_px", "h_px"]].to_numpy(float) / 2
+
+
+def window(boxes: pd.DataFrame, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """(x, y) where these surroundings begin and end, in whole pixels of a film (H, W)."""
+    centre, half = _places(boxes)
+    end = np.array(shape[::-1])
+    low = np.clip(np.floor((centre - half * GROWN).min(axis=0)), 0, end - 2).astype(int)
+    return low, np.clip(np.ceil((centre + half * GROWN).max(axis=0)), low + 2, end).astype(int)
 
 
 def _table(statistics: list[Statistic]) -> Table:

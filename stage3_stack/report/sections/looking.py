@@ -17,7 +17,7 @@ from stage3_stack.report.sections.looking_map import of_embeddings
 
 ID, TITLE = "looking", "Looking at films and at what the networks see"
 SHOWN = 24  # of the largest errors, per finding
-CASES = {"tp": "Damage seen", "tn": "None, none seen", "fp": "Called too high", "fn": "Called too low"}
+CASES = {"tp": "Damage seen", "tn": "No damage, none seen", "fp": "Called too high", "fn": "Called too low"}
 SITE = {(s.part, s.joint, s.finding): j for j, s in enumerate(SITES)}
 MAPS = (
     "Left: what the network was shown. Middle: Grad-CAM, the places of the network's last map that raised the answer, yellow "
@@ -97,7 +97,7 @@ def _cases(book: _Book, name: str) -> list[Block]:
         for finding, rows in table.groupby("finding", sort=False) if len(table) else ():
             pictures = [_case(book, name, folder, row) for row in rows.itertuples()]
             lacking = [words.lower() for case, words in CASES.items() if case not in set(rows.case)]
-            none = f" Nothing here is: {'; '.join(lacking)}." if lacking and file == "cases" else ""
+            none = f" None here of: {'; '.join(lacking)}." if lacking and file == "cases" else ""
             blocks.append(
                 Gallery(f"{title}: {_told(finding)}, member {name}", (rule if file == "cases" else "") + none, pictures)
             )

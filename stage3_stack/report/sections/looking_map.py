@@ -13,10 +13,12 @@ CAPTION = (
     "t-SNE lays crops that the network sees alike side by side; distances between far groups and the axes mean nothing. Each "
     "point is one of {n} joint crops of patients whom this network never saw, placed by the backbone's features, before the "
     "network is told which joint it is; rare grades were taken first, so the colours do not show how frequent a grade is. "
-    "Grey: not scored for this finding. If grades form regions, the network has learned them; if only joints do, it has not."
+    "Grey: not scored for this finding. Erosion is graded to 5 in hands and to 10 in feet. If grades form regions, the "
+    "network has learned them; if only joints do, it has not."
 )
-ROWS = {"pip": "PIP, thumb IP", "mcp": "MCP", "wrist": "wrist", "mtp": "MTP, hallux IP"}
+ROWS = {"pip": "PIP", "mcp": "MCP", "wrist": "wrist", "mtp": "MTP"}
 ROW = {"thumb": "pip", "hallux": "mtp"}
+BAR = {"location": "bottom", "shrink": 0.8, "aspect": 30, "pad": 0.02}
 
 
 def of_embeddings(points: pd.DataFrame, name: str, n: str) -> Picture:
@@ -24,7 +26,7 @@ def of_embeddings(points: pd.DataFrame, name: str, n: str) -> Picture:
     with draw.figure(1, 3, width=9.6, height=3.5, sharex=True, sharey=True) as (drawn, axes):
         for axis, finding in zip(axes, FINDINGS, strict=False):
             _by_grade(drawn, axis, points, finding)
-        _by_joint(axes[-1], points)
+        _by_joint(drawn, axes[-1], points)
         for axis in axes:
             axis.set_xticks([])
             axis.set_yticks([])
@@ -43,15 +45,16 @@ def _by_grade(drawn: object, axis: object, points: pd.DataFrame, finding: str) -
     shown = axis.scatter(
         points.x.iloc[order], points.y.iloc[order], c=grade[order], s=5, cmap="viridis_r", vmin=0, vmax=top, linewidths=0
     )
-    drawn.colorbar(shown, ax=axis, location="bottom", shrink=0.8, aspect=30, label=f"{finding}, grade of reader 1")
+    drawn.colorbar(shown, ax=axis, label="grade of reader 1", **BAR)
     axis.set_title(finding, loc="left")
 
 
-def _by_joint(axis: object, points: pd.DataFrame) -> None:
-    row = points.joint.str.split("_").str[0].replace(ROW)
-    for (key, words), colour in zip(ROWS.items(), draw.COLOURS, strict=False):
-        own = points[row == key]
-        if len(own):
-            axis.scatter(own.x, own.y, s=5, color=colour, label=words, linewidths=0)
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2, markerscale=3, fontsize=8)
+def _by_joint(drawn: object, axis: object, points: pd.DataFrame) -> None:
+    from matplotlib.colors import ListedColormap
+
+    row = points.joint.str.split("_").str[0].replace(ROW).map(list(ROWS).index)
+    colours = ListedColormap(draw.COLOURS[: len(ROWS)])
+    shown = axis.scatter(points.x, points.y, c=row, s=5, cmap=colours, vmin=-0.5, vmax=len(ROWS) - 0.5, linewidths=0)
+    bar = drawn.colorbar(shown, ax=axis, ticks=range(len(ROWS)), label="row of joints, thumb and hallux IP with theirs", **BAR)
+    bar.ax.set_xticklabels(ROWS.values())
     axis.set_title("joint", loc="left")

@@ -82,6 +82,7 @@ def _curves(group: str, logs: list[Log]) -> Picture:
                 _lines(axis, log, what)
             axes[0, column].set_title(log.name, loc="left")
             axes[-1, column].set_xlabel("epoch")
+            axes[-1, column].xaxis.get_major_locator().set_params(integer=True)
         for axis, word in zip(axes[:, 0], ("training loss", "criterion"), strict=False):
             axis.set_ylabel(word)
         alt = f"Curves of training loss and criterion by epoch of {', '.join(log.name for log in logs)}."
@@ -101,7 +102,7 @@ def _lines(axis: object, log: Log, what: str | None) -> None:
 
 
 def _table(logs: list[Log]) -> Table:
-    head = ["", "networks", "numbers trained in each", "epochs run", "epoch kept", "training loss there", "criterion there"]
+    head = ["", "networks", "weights in each", "epochs run", "epoch kept", "training loss there", "criterion there"]
     return Table(
         "Means over the networks of a run, one per fold. Minutes stand with the results.", head, [_row(log) for log in logs]
     )
