@@ -114,7 +114,10 @@ def calibrate(book: Book) -> tuple[list[tuple], dict]:
 
 
 def stratum(book: Book, name: str) -> Stratum:
-    """The places of a kind together. Intervals lie around what was scored, and are pro-rated with it; a residual is that of the value."""
+    """The places of a kind together.
+
+    Intervals lie around what was scored, and are pro-rated with it; a residual is that of the value.
+    """
 
     def stack(values: list[np.ndarray]) -> np.ndarray:
         return np.stack(values, axis=1)
