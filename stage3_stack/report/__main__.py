@@ -26,15 +26,12 @@ def run() -> None:
     args = p.parse_args()
     started = time.time()
     name, ratingen = recipes.run_name(args), recipes.ratingen_runs(args)
-    if ratingen:
-        made = write(_of_crops(args.data, name, ratingen), f"--config {args.config}")
-    else:
-        made = write(_of_run(args.data, name), f"--run {name}")
+    made = write_crops(args.data, name, ratingen, args.config) if ratingen else write(args.data, name)
     print(f"{made}: {made.stat().st_size / 2**20:.1f} MB, {time.time() - started:.0f} s", flush=True)
 
 
-def _of_run(data: str, name: str) -> Raters:
-    """A finished run of stage 3 whose reading is on disk, else a UserError."""
+def write(data: str, name: str) -> Path:
+    """The report of a finished run of stage 3 whose reading is on disk, else a UserError."""
     manifest.file_hash(paths.run_dir(data, 3, name))  # a UserError when the run is not finished
     for split in ("oof", "test"):
         if not paths.reading(data, name, split).is_file():
@@ -44,19 +41,19 @@ def _of_run(data: str, name: str) -> Raters:
             )
     from stage3_stack.evidence import raters
 
-    return raters.load(data, name)
+    return _write(raters.load(data, name), f"--run {name}")
 
 
-def _of_crops(data: str, name: str, ratingen: tuple[str, ...]) -> Raters:
-    """A set of joint crops, which finished Ratingen runs of stage 2 answer, else a UserError."""
+def write_crops(data: str, name: str, ratingen: tuple[str, ...], config_path: str) -> Path:
+    """That of a set of joint crops and its finished Ratingen runs of stage 2, else a UserError."""
     for run in ratingen:
         manifest.file_hash(paths.run_dir(data, 2, run))
     from stage3_stack.evidence import raters
 
-    return raters.of_crops(data, name, ratingen)
+    return _write(raters.of_crops(data, name, ratingen), f"--config {config_path}")
 
 
-def write(known: Raters, which: str) -> Path:
+def _write(known: Raters, which: str) -> Path:
     """The page and its numbers; `which` are the arguments that name the run, for whoever wants to make it again."""
     from stage3_stack.report import facts, page, sections
 
