@@ -114,7 +114,9 @@ def test_too_few_persons_for_a_quantile_leave_independent_errors(world):
     few = change.successive(world.take(np.isin(world.person, [f"P{k:03d}" for k in (*range(6), 70, 71)])))
     limits = change.bounds(few, 95)
     assert limits.factor == dict.fromkeys(change.MEASURES, 1.0) and limits.persons == 6
-    far = few.raters.by[MODEL].totals[few.before, 0] > 12  # from the scale's end, where a status interval is cut
+    far = (few.raters.by[MODEL].totals[[few.before, few.after], 0] > 12).all(
+        axis=0
+    )  # from the scale's end, where a status interval is cut
     assert far.any() and (limits.high - limits.low)[far, 0] == pytest.approx(2 * np.hypot(12, 12))
 
 
