@@ -144,8 +144,8 @@ def venn(names: list[str], found: Found, whose: str) -> Picture:
             drawn,
             "Who gave the same grade",
             f"{whose[:1].upper()}{whose[1:]}: share of the sites in each region; where circles overlap, those raters gave the "
-            "same grade. Left: up to 50 sites of each grade of reader 1, since most sites of most patients are healthy and "
-            "agree. Right: all sites.",
+            f"same grade. Left: up to {overlap.PER_GRADE} sites of each grade of {names[1]}, since most sites of most patients "
+            "are healthy and agree. Right: all sites.",
             "Two Venn diagrams of three raters with the share of sites on which each group of them agrees",
             wide=True,
         )

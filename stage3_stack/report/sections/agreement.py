@@ -5,7 +5,7 @@ from __future__ import annotations
 from ra.anatomy import FINDINGS
 from stage3_stack.evidence import agree, overlap, places
 from stage3_stack.evidence.agree import COLLECTED, GAP, Found, named
-from stage3_stack.evidence.raters import MODEL, TRUTH, Raters
+from stage3_stack.evidence.raters import MODEL, READER1, TRUTH, Raters
 from stage3_stack.report.blocks import Block, Cell, Section, Table, Text
 
 ID, TITLE = agree.SECTION, "Agreement"
@@ -56,7 +56,7 @@ def section(raters: Raters, splits: list[str]) -> Section:
     if len(names) == 3:
         for split, found in founds.items():
             found |= {(one.name, one.of, one.scope): one for one in overlap.measure(raters, split, names)}
-    main = max(splits, key=lambda split: len(raters.of(split).patients))
+    main = drawn(raters, splits)
     blocks: list[Block] = [_closeness(founds, pairs), *_truth(founds, raters.names)]
     blocks += _pictures(raters.of(main), pairs, names, founds[main], whose(main))
     for split in sorted(splits, key=lambda split: split != main):
@@ -68,15 +68,20 @@ def section(raters: Raters, splits: list[str]) -> Section:
 CURE = "Bring a second reading of the same films as RAW/train/reader2.csv and RAW/gold/reader2.csv and prepare the set again."
 
 
+def drawn(raters: Raters, splits: list[str]) -> str:
+    """The split whose pictures are shown: that of most patients."""
+    return max(splits, key=lambda split: len(raters.of(split).patients))
+
+
 def whose(split: str) -> str:
     """Of whom a table or a picture is."""
     return {"oof": "training patients, out of fold", "test": "test patients"}.get(split, "all patients")
 
 
 def _lead(founds: dict[str, Found], pairs: list[tuple[str, str]], names: list[str]) -> str:
-    if MODEL not in names:
+    if not {MODEL, READER1} <= set(names):
         one = next(iter(founds.values()))["icc_2_1", named(*pairs[0]), "total"]
-        return f"{', '.join(names)} compared on {one.n} sets of films: ICC(2,1) of the total of {named(*pairs[0])} is {one.text}."
+        return f"{named(*pairs[0])}, {one.n} sets of films with a total by both: ICC(2,1) of the total is {one.text}."
     said = []
     for split, found in founds.items():
         gap = found.get(("icc_gap", GAP, "total"))
@@ -150,11 +155,11 @@ def _details(found: Found, pairs: list[tuple[str, str]], who: str) -> list[Block
         table(
             "Grades by limb and finding", columns, [(n, scope) for scope in (*places.ALL, *places.LIMB_FINDINGS) for n in counted]
         ),
-        *_rescored(found, three, who),
+        *_rescored(found, three, pairs[0][1], who),
     ]
 
 
-def _rescored(found: Found, three: list[str], who: str) -> list[Block]:
+def _rescored(found: Found, three: list[str], drawn_by: str, who: str) -> list[Block]:
     if ("icc_1_1", COLLECTED, overlap.RESCORED) not in found:
         return []
     words = {
@@ -164,7 +169,7 @@ def _rescored(found: Found, three: list[str], who: str) -> list[Block]:
     rows = [[text, *_cells(found, name, three, overlap.RESCORED)] for name, text in words.items()]
     return [
         Table(
-            f"On equal numbers of each grade of reader 1, as Rohrbach et al. 2019 compared three raters; {who}",
+            f"On equal numbers of each grade of {drawn_by}, as Rohrbach et al. 2019 compared three raters; {who}",
             ["", *three],
             rows,
         )

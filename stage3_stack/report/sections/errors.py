@@ -10,10 +10,11 @@ from stage3_stack.evidence.errors import Sites, site_name
 from stage3_stack.evidence.raters import MODEL, READER1, READER2, Raters
 from stage3_stack.evidence.statistic import Statistic
 from stage3_stack.report.blocks import Block, Section, Table, Text
-from stage3_stack.report.sections.agreement import whose
+from stage3_stack.report.sections.agreement import drawn, whose
 
 ID, TITLE = errors.SECTION, "Where the errors lie"
 LARGEST = 12  # sites in the table
+NOTHING = "Errors by site need grades of the same sites by two raters, which this set does not have."
 SHADOW = (
     "Readers score a healthy joint worse when the patient's other joints are damaged (a known bias of labels). A stack that "
     "sees a patient's other joints learns it; a model that sees only the joint does not. 'own' is the run whose stack sees "
@@ -24,17 +25,28 @@ SHADOW = (
 def make(raters: Raters) -> Section:
     """Of the model against reader 1, beside reader 1 against reader 2; the split of most patients is drawn."""
     splits = raters.splits
-    if not splits or MODEL not in raters.names or np.isnan(raters.by[READER1].grades).all():
-        return Section(ID, TITLE, "Errors by site need the grades of a reader, which this set does not have for any patient.")
-    main = max(splits, key=lambda split: len(raters.of(split).patients))
-    pairs = [(MODEL, READER1), *([(READER1, READER2)] if READER2 in raters.names else [])]
-    by_split = {split: {named(*pair): errors.by_site(raters, split, pair) for pair in pairs} for split in splits}
+    if MODEL not in raters.names or READER1 not in raters.names:
+        return Section(ID, TITLE, NOTHING)
+    made = section(raters, splits, [(MODEL, READER1), *([(READER1, READER2)] if READER2 in raters.names else [])])
+    if not made.blocks:
+        return made
+    main = drawn(raters, splits)
     said = {split: calibration.measure(raters, split) for split in splits}
     healthy = {split: shadow.measure(raters, split) for split in splits}
-    blocks = [*_sites(by_split[main], whose(main)), *_probabilities(said, main), *_healthy(raters, healthy, main)]
+    made.blocks += [*_probabilities(said, main), *_healthy(raters, healthy, main)]
+    made.more += [one for found in (*said.values(), *healthy.values()) for one in found.values()]
+    return made
+
+
+def section(raters: Raters, splits: list[str], pairs: list[tuple[str, str]]) -> Section:
+    """Error and bias by site of any pairs of raters; the lead is of the first."""
+    graded = [pair for pair in pairs if not np.isnan(raters.by[pair[0]].grades + raters.by[pair[1]].grades).all()]
+    if not graded or not splits:
+        return Section(ID, TITLE, NOTHING)
+    main = drawn(raters, splits)
+    by_split = {split: {named(*pair): errors.by_site(raters, split, pair) for pair in graded} for split in splits}
     more = [one for of in by_split.values() for sites in of.values() for ones in sites.values() for one in ones.values()]
-    more += [one for found in (*said.values(), *healthy.values()) for one in found.values()]
-    return Section(ID, TITLE, _lead(by_split[main][named(*pairs[0])], whose(main)), blocks, more)
+    return Section(ID, TITLE, _lead(graded[0], by_split[main], whose(main)), _sites(by_split[main], whose(main)), more)
 
 
 def _largest(sites: Sites) -> list[tuple[str, str, str]]:
@@ -42,13 +54,11 @@ def _largest(sites: Sites) -> list[tuple[str, str, str]]:
     return sorted(known, key=lambda key: -sites[key]["mae"].value)[:LARGEST]
 
 
-def _lead(sites: Sites, who: str) -> str:
-    worst = _largest(sites)
-    if not worst:
-        return "The model and reader 1 graded no site in common."
-    one = sites[worst[0]]["mae"]
+def _lead(pair: tuple[str, str], of: dict[str, Sites], who: str) -> str:
+    worst = _largest(of[named(*pair)])
+    one = of[named(*pair)][worst[0]]["mae"]
     return (
-        f"The model is furthest from reader 1 at the site {one.scope}: mean error {one.text} grades ({who}, n = {one.n} sites)."
+        f"{pair[0]} and {pair[1]} are furthest apart at {one.scope}: by {one.text} grades on average ({who}, n = {one.n} sites)."
     )
 
 
