@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
+import numpy as np
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -22,7 +23,8 @@ INK, PALE, ACCENT, WARN, GOOD = "#1d2433", "#c9cfda", "#1f5fa8", "#b3402a", "#2f
 COLOURS = (ACCENT, "#d08a1d", GOOD, WARN, "#6b4fa0", "#5b6676")  # told apart by the colour-blind too, by lightness
 DPI = 170  # sharp on paper; page.size_px shows a figure at its size in inches
 STYLE = {
-    "savefig.dpi": DPI,
+    "figure.dpi": DPI,
+    "figure.facecolor": "white",
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.edgecolor": INK,
@@ -56,11 +58,9 @@ def picture(drawn: Figure, title: str, caption: str, alt: str, *, wide: bool = F
     """The figure as a PNG of few colours, which a page of many can carry."""
     from PIL import Image
 
-    raw = io.BytesIO()
-    drawn.savefig(raw, format="png", facecolor="white")
-    raw.seek(0)
+    drawn.canvas.draw()  # not savefig, which would lay it out twice and write a PNG to be read again
     small = io.BytesIO()
-    Image.open(raw).convert("RGB").quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
-        small, format="png", optimize=True, dpi=(DPI, DPI)
-    )
+    Image.fromarray(np.asarray(drawn.canvas.buffer_rgba())[..., :3]).quantize(
+        128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+    ).save(small, format="png", optimize=True, dpi=(DPI, DPI))
     return Picture(title, caption, small.getvalue(), alt, wide)

@@ -151,7 +151,7 @@ def _picture(found: dict[str, list[Line]]) -> Picture:
         return draw.picture(
             drawn,
             "From the column mean (0 %) to the noise floor (100 %)",
-            "Filled: out of fold; hollow: test. Lines: 95 % intervals (bootstrap over persons; the column mean and the noise floor "
+            "Filled: out of fold; hollow: test. Lines: 95 % intervals (persons resampled; the column mean and the noise floor "
             "are resampled with them). A point left of 0 is worse than the column mean.",
             f"Dot plot of three scores: how far {', '.join(names)} are on that way.",
             wide=True,
