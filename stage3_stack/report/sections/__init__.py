@@ -12,7 +12,7 @@ from types import ModuleType
 from stage3_stack.evidence.raters import Raters
 from stage3_stack.report.blocks import Section
 
-ORDER = ("standing", "agreement", "errors", "change", "prognosis", "ratingen", "films", "looking", "training")
+ORDER = ("standing", "agreement", "errors", "intervals", "change", "prognosis", "ratingen", "films", "looking", "training")
 
 
 def module(name: str) -> ModuleType:
