@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -9,7 +12,7 @@ from ra import agreement
 from ra.agreement import RAU_SITES
 from ra.anatomy import ID
 from ra.tables import LEVELS
-from stage3_stack.evidence import crosstab
+from stage3_stack.evidence import crosstab, eroded
 from stage3_stack.evidence.activity import pearson
 from stage3_stack.evidence.bootstrap import Resamples, by_person, ratio, resample
 from stage3_stack.evidence.eroded import Eroded, rau
@@ -22,15 +25,15 @@ AGAINST = f"{MODEL} against {READER1}"
 Found = dict[tuple[str, str], Statistic]  # (name, split)
 
 
-def measure(raters: Raters, eroded: Eroded) -> Found:
+def measure(raters: Raters, found: Eroded) -> Found:
     """Per split how the model's grades and Rau scores agree with reader 1's, on the joints that both scored."""
     out = {}
     for split in dict.fromkeys(raters.split):
-        rows = (raters.split == split) & ~np.isnan(eroded.reader).all(axis=1) & ~np.isnan(eroded.model).all(axis=1)
+        rows = (raters.split == split) & ~np.isnan(found.reader).all(axis=1) & ~np.isnan(found.model).all(axis=1)
         if rows.any():
-            found = _of_grades(raters.person[rows], split, eroded.whole[rows], eroded.reader[rows])
-            found += _of_rau(raters.person[rows], split, eroded, rows)
-            out |= {(one.name, split): one for one in found}
+            of_grades = _of_grades(raters.person[rows], split, found.whole[rows], found.reader[rows])
+            of_rau = _of_rau(raters.person[rows], split, found, rows)
+            out |= {(one.name, split): one for one in of_grades + of_rau}
     return out
 
 
@@ -46,11 +49,11 @@ def _of_grades(person: np.ndarray, split: str, model: np.ndarray, reader: np.nda
     ]
 
 
-def _of_rau(person: np.ndarray, split: str, eroded: Eroded, rows: np.ndarray) -> list[Statistic]:
-    both = np.isnan(eroded.model[rows]) | np.isnan(eroded.reader[rows])
-    model, reader = (rau(np.where(both, np.nan, grades[rows])) for grades in (eroded.model, eroded.reader))
+def _of_rau(person: np.ndarray, split: str, found: Eroded, rows: np.ndarray) -> list[Statistic]:
+    both = np.isnan(found.model[rows]) | np.isnan(found.reader[rows])
+    model, reader = (rau(np.where(both, np.nan, grades[rows])) for grades in (found.model, found.reader))
     known = ~np.isnan(model)
-    model, reader, low, high = (values[known] for values in (model, reader, eroded.low[rows], eroded.high[rows]))
+    model, reader, low, high = (values[known] for values in (model, reader, found.low[rows], found.high[rows]))
     draws, n = resample(person[known]), int(known.sum())
     mean = {"bias": model - reader, "mae": np.abs(model - reader)}
     figures = {name: (draws.estimate(_mean(values, draws)), 1) for name, values in mean.items()}
@@ -70,9 +73,9 @@ def _mean(values: np.ndarray, draws: Resamples) -> np.ndarray:
     return ratio(draws.sums(values), draws.sums(np.ones(len(values))))
 
 
-def scored(eroded: Eroded) -> list[Statistic]:
+def scored(found: Eroded) -> list[Statistic]:
     """How many of the 34 joints the Rau scores are made of: the fewest and the median over the sets of films."""
-    count = (~np.isnan(eroded.model)).sum(axis=1)
+    count = (~np.isnan(found.model)).sum(axis=1)
     n = len(count)
     return [
         Statistic(SECTION, name, "all", MODEL, "joints scored", float(fn(count)), n=n, unit="sets of films", digits=0)
@@ -80,16 +83,26 @@ def scored(eroded: Eroded) -> list[Statistic]:
     ]
 
 
-def table(raters: Raters, eroded: Eroded) -> pd.DataFrame:
+def table(raters: Raters, found: Eroded) -> pd.DataFrame:
     """For users, a row per set of films: each joint's grade, the joints scored, the Rau score of these, its bounds if the others
     were all healthy or all destroyed, and its interval."""
-    scores = [agreement.rau(dict(zip(RAU_SITES, row, strict=True))) for row in eroded.model]
+    scores = [agreement.rau(dict(zip(RAU_SITES, row, strict=True))) for row in found.model]
     who = {ID: raters.patients, "person_id": raters.person, "visit": raters.visit, "split": raters.split}
-    grades = {f"{part}_{joint}_grade": eroded.whole[:, j] for j, (part, joint) in enumerate(RAU_SITES)}
-    own = {"n_scored": [s.n_scored for s in scores], "rau": [s.score for s in scores]}
-    own |= {f"rau_{end}": [s.bounds[i] for s in scores] for i, end in enumerate(("lowest", "highest"))}
-    ends = {
-        f"rau_{end}{level}": v[:, i] for i, level in enumerate(LEVELS) for end, v in (("low", eroded.low), ("high", eroded.high))
-    }
-    out = pd.DataFrame(who | grades | own | ends).round(1)
+    grades = {f"{part}_{joint}_grade": found.whole[:, j] for j, (part, joint) in enumerate(RAU_SITES)}
+    score = {"n_scored": [s.n_scored for s in scores], "rau": [s.score for s in scores]}
+    score |= {f"rau_{end}": [s.bounds[i] for s in scores] for i, end in enumerate(("lowest", "highest"))}
+    bounds = {"low": found.low, "high": found.high}
+    ends = {f"rau_{end}{level}": own[:, i] for i, level in enumerate(LEVELS) for end, own in bounds.items()}
+    out = pd.DataFrame(who | grades | score | ends).round(1)
     return out.astype(dict.fromkeys(grades, "Int64"))
+
+
+def write(raters: Raters, path: Path) -> None:
+    """The table as a CSV; no file where nobody tells Ratingen grades."""
+    found = eroded.read(raters)
+    path.unlink(missing_ok=True)
+    if found is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        table(raters, found).to_csv(temporary, index=False)
+        temporary.replace(path)

@@ -4,7 +4,8 @@
     python -m stage3_stack.report --data SET --config stage3_stack/configs/demo/sources/scqm_joints.yaml
 
 Reads what is on disk (the run, its reading with intervals, its members, what stage 1 and stage 2 left to look at) and writes
-data/work/SET/stage3/RUN/report/{report.html, numbers.csv, numbers.json}.
+data/work/SET/stage3/RUN/report/{report.html, numbers.csv, numbers.json},
+and each set of films' Ratingen grades and Rau score as ratingen.csv.
 """
 
 from __future__ import annotations
@@ -55,10 +56,13 @@ def write_crops(data: str, name: str, ratingen: tuple[str, ...], config_path: st
 
 def _write(known: Raters, which: str) -> Path:
     """The page and its numbers; `which` are the arguments that name the run, for whoever wants to make it again."""
+    from stage3_stack.evidence import rau
     from stage3_stack.report import facts, page, sections
 
+    folder = paths.report(known.data, known.run)
+    rau.write(known, folder / "ratingen.csv")
     return page.write(
-        paths.report(known.data, known.run),
+        folder,
         f"{known.data}: joint damage, read and measured",
         sections.make(known),
         facts.facts(known),

@@ -72,12 +72,12 @@ def _reading(raters: Raters, found: Eroded) -> tuple[str, list[Block], list[Stat
     if not splits:
         return UNREAD, blocks, count
     for caption, names in (("Joint grades", GRADES), ("Rau score, 0 to 190", SCORES)):
-        rows = [[SPLITS[split], *(figures[name, split] for name in names)] for split in splits]
-        rows = [[*row, _n(row[1])] for row in rows]
-        blocks.append(Table(f"{caption}: model against reader 1.", ["", *names.values(), "rests on"], rows))
+        rows = [[figures[name, split] for name in names] for split in splits]
+        rows = [[f"{SPLITS[split]}, {_n(row[0])}", *row] for split, row in zip(splits, rows, strict=True)]
+        blocks.append(Table(f"{caption}: model against reader 1.", ["", *names.values()], rows))
     last = splits[-1]
     lead = (
-        f"The same reading on Ratingen's scale. {SPLITS[last].capitalize()}: quadratic kappa of a joint's grade with reader 1 "
+        f"Erosions on Ratingen's scale. {SPLITS[last].capitalize()}: quadratic kappa of a joint's grade with reader 1 "
         f"{figures['kappa', last].text}, ICC of the Rau score {figures['icc_2_1', last].text}."
     )
     return lead, [*blocks, Text(HOW, "note"), pictures.scores(raters, found, splits)], count
@@ -88,22 +88,23 @@ def _n(one: Statistic) -> str:
 
 
 def _source(found: Eroded) -> str:
-    whose = (
-        f"They are the answers of {', '.join(found.runs)}, trained on Ratingen grades"
-        + (", the best such member of the set out of fold." if len(found.runs) == 1 else ", averaged.")
-        if found.runs
-        else "They are translated from the erosion grades above, by a curve for each kind of joint (finger, wrist, toe) that was "
-        "fitted to reader 1's grades of other patients."
-    )
+    """Where the grades come from, in words."""
+    if found.runs:
+        chosen = "the set's best such member out of fold" if len(found.runs) == 1 else "averaged"
+        whose = f"They are the answers of {', '.join(found.runs)}, trained on Ratingen grades: {chosen}."
+    else:
+        whose = (
+            "They are translated from the erosion grades of the SvdH reading, by a curve for each kind of joint (finger, wrist, "
+            "toe) fitted to reader 1's Ratingen grades of other patients: expected grades, rounded where joints are compared, not "
+            "rounded in the Rau score."
+        )
     reader = (
-        ""
-        if found.readers == eroded.GIVEN
-        else " Reader 1 gave no Ratingen grades; his are his erosion grades converted, 20 % of the surface for each grade of a "
-        "hand's site and 10 % of a foot's, so the figures below say nothing about true Ratingen readings."
+        " Reader 1 gave no Ratingen grades; his are his erosion grades converted, 20 % of the surface for each grade of a hand's "
+        "site and 10 % of a foot's, so the figures below say nothing of true Ratingen readings."
     )
     return (
-        "Ratingen grades, 0 to 5, count the eroded share of a joint's surface in steps of 20 %. " + whose + reader + " The Rau "
-        "score is 38 times their mean over the joints scored; the model's is made of expected grades, not rounded ones."
+        "Ratingen grades, 0 to 5, count the eroded share of a joint's surface in steps of 20 %; the Rau score is 38 times their "
+        f"mean over the joints scored. {whose}{reader if found.readers == eroded.CONVERTED else ''}"
     )
 
 
@@ -126,8 +127,8 @@ def _activity(raters: Raters, found: Eroded | None, measured: pd.DataFrame) -> l
         Text(NEVER + (SIMULATED if notice(raters) else "")),
         Table(
             "Disease activity of the visits: remission below 2.6, low below 3.2, high above 5.1; shares with 95 % intervals.",
-            ["", "median", *activity.BANDS, "rests on"],
-            [[*row, _n(row[1])] for row in bands],
+            ["", "median", *activity.BANDS],
+            [[f"{row[0]}, {_n(row[1])}", *row[1:]] for row in bands],
         ),
     ]
     if not damage:
@@ -135,10 +136,10 @@ def _activity(raters: Raters, found: Eroded | None, measured: pd.DataFrame) -> l
     rows = []
     for (scope, of), values in damage.items():
         cells = [c for name, v in indices.items() for c in activity.correlations(values, v, raters.person, of, f"{scope} {name}")]
-        rows.append([f"{scope}, {of}", *cells, _n(cells[0])])
+        rows.append([f"{scope}, {of}", *cells])
     head = [f"{name}, {kind}" for name in indices for kind in ("Pearson", "Spearman")]
     caption = "Correlation of damage and activity, all visits (the model's answers to films held out), with 95 % intervals."
-    blocks.append(Table(caption, ["", *head, "rests on"], rows))
+    blocks.append(Table(caption, ["", *head], rows))
     return blocks + [pictures.activity(scope, damage, indices) for scope in dict.fromkeys(scope for scope, _ in damage)]
 
 
