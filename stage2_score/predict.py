@@ -35,6 +35,8 @@ def run() -> None:
         made = manifest.Run(paths.run_dir(args.data, 2, name), member, inputs, args.force)
         if made.begin():
             started.append((name, member, made))
+    if not started:
+        return
     apply_all(started, args.trained, Place(args.data, args.data, jobs.device(args.device)), args.jobs)
 
 

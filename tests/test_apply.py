@@ -48,8 +48,9 @@ def world(tmp_path_factory) -> dict:
         patch.setenv("RA_DATA", str(folder))
         patch.setenv("RA_SUBMISSIONS", str(folder / "submissions"))
         made = stage3_world.make("trained", n_train=36, n_test=14, n_folds=2)
-        few = ("members=[m0, m1, m2, film]", "site_learners=[{name: mean}, {name: ridge}]", "inner_folds=2", "bags=2")
-        call(train, "--data", "trained", "--config", str(SMOKE), *(word for item in few for word in ("--set", item)))
+        sites = "site_learners=[{name: mean}, {name: ridge}, {name: lightgbm, params: {rounds: 30}}]"
+        few = [word for item in ("members=[m0, m1, m2, film]", sites, "inner_folds=2", "bags=2") for word in ("--set", item)]
+        call(train, "--data", "trained", "--config", str(SMOKE), *few)
         intervals.make("trained", "blend")
         new_set("new", "trained", "N")
         call(predict, "--trained", "trained", "--data", "new", "--config", str(SMOKE))

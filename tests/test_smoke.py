@@ -57,6 +57,18 @@ def test_the_second_call_skips_everything(world, finished):
     assert sum("skipped" in line for line in lines) >= len(steps)
 
 
+def test_the_finished_run_scores_the_same_films_as_a_set_of_their_own_alike(world, finished, tmp_path):
+    assert finished.returncode == 0
+    shutil.copytree(Path(world["RA_DATA"]) / "raw" / "phantom-smoke" / "test", tmp_path / "clinic" / "test")
+    score = ["bash", str(paths.ROOT / "score.sh"), "phantom-smoke", str(tmp_path / "clinic")]
+    for said in ("finished in", "stage 2: members"):
+        done = subprocess.run(score, env=world | {"SOURCE": "phantom"}, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and said in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
+    assert done.stdout.count("skipped") >= 7, "prepare, boxes, crops, two members, the stack, intervals, submission"
+    made = Path(world["RA_SUBMISSIONS"])
+    assert (made / "clinic-scored.csv").read_bytes() == (made / "phantom-smoke.csv").read_bytes()
+
+
 def test_the_zoo_puts_a_system_of_every_paper_into_one_table(world, finished):
     assert finished.returncode == 0
     done = run_all(world | {"ZOO": "1"})
