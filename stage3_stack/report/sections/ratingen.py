@@ -95,8 +95,8 @@ def _source(found: Eroded) -> str:
     else:
         whose = (
             "They are translated from the erosion grades of the SvdH reading, by a curve for each kind of joint (finger, wrist, "
-            "toe) fitted to reader 1's Ratingen grades of other patients: expected grades, rounded where joints are compared, not "
-            "rounded in the Rau score."
+            "toe) fitted to reader 1's Ratingen grades of other patients: expected grades, rounded where joints are compared but "
+            "not in the Rau score."
         )
     reader = (
         " Reader 1 gave no Ratingen grades; his are his erosion grades converted, 20 % of the surface for each grade of a hand's "
