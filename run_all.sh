@@ -5,7 +5,9 @@
 #   bash run_all.sh DATA_DIR            a folder in the RA2-DREAM layout
 #   SOURCE=NAME bash run_all.sh DATA_DIR    another layout: ram_h1200, hand_totals, scqm_joints (README, your own films)
 #   PROFILE=smoke|demo|full bash run_all.sh [DATA_DIR]
+#   bash run_all.sh --no-report [DATA_DIR]
 #
+# It ends in a report, one HTML file (data/work/<set>/stage3/<run>/report/), unless --no-report leaves it out.
 # NAMES="total=SHS file=image" tells your names of a table's columns, role=name.
 # BONEAGE_DIR names a folder in the RSNA Bone Age layout to pretrain on; by default generated growing hands serve.
 # ZOO=1 then trains every system of the papers too (stage2_score/configs/<profile>/zoo) and prints the table of all of them.
@@ -18,6 +20,11 @@ case "$PROFILE" in smoke | demo | full) ;; *)
   exit 2
   ;;
 esac
+report=yes words=()
+for word in "$@"; do
+  if [[ $word == --no-report ]]; then report=; else words+=("$word"); fi
+done
+set -- "${words[@]}"
 SOURCE=${SOURCE:-$([[ -n ${1:-} ]] && echo ra2dream || echo phantom)}
 case "$SOURCE" in ra2dream | ram_h1200 | hand_totals | scqm_joints | phantom) ;; *)
   echo "error: SOURCE=$SOURCE is not one of ra2dream, ram_h1200, hand_totals, scqm_joints, phantom" >&2
@@ -25,7 +32,7 @@ case "$SOURCE" in ra2dream | ram_h1200 | hand_totals | scqm_joints | phantom) ;;
   ;;
 esac
 if (($# > 1)) || [[ ${1:-} == -* || ($SOURCE != phantom && -z ${1:-}) ]]; then
-  sed -n '2,13s/^# \{0,1\}//p' "$0"
+  sed -n '2,15s/^# \{0,1\}//p' "$0"
   exit 2
 fi
 data_dir=${1:+$(realpath -m -- "$1")}
@@ -81,8 +88,13 @@ from_joints() { # films -> boxes -> joint scores -> the challenge's submission
   members=$(ls $two/*.yaml | grep -v -e /crops -e /films -e /age_)
   step "stage 2: members" python -m stage2_score.train $members --data "$set" --bone-age "$ages" "${flags[@]}"
   step "stage 3: the stack" python -m stage3_stack.train --data "$set" --config $three/blend.yaml
+  step "stage 3: intervals" python -m stage3_stack.intervals --data "$set" --config $three/blend.yaml
   step "stage 3: submission" python -m stage3_stack.submit --data "$set" --config $three/blend.yaml
   step "results" python -m stage3_stack.results --data "$set" --config $three/blend.yaml
+  if [[ -n $report ]]; then
+    step "report: looking" python -m stage2_score.look $two/{resnet,whole}.yaml --data "$set"
+    step "report" python -m stage3_stack.report --data "$set" --config $three/blend.yaml
+  fi
 }
 
 from_hand_totals() { # both hands at once -> their total (Bo et al. 2024)
