@@ -35,7 +35,8 @@ def wilson(covered: np.ndarray, person: np.ndarray) -> tuple[float, float, float
     variance = np.square(by_person(person, covered - p)).sum() / len(covered) ** 2
     n = float(n_persons) if p in (0.0, 1.0) else min(p * (1 - p) / max(variance, 1e-12), float(len(covered)))
     middle, reach = p + Z**2 / (2 * n), Z * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-    return p, float((middle - reach) / (1 + Z**2 / n)), float((middle + reach) / (1 + Z**2 / n))
+    low, high = (middle - reach) / (1 + Z**2 / n), (middle + reach) / (1 + Z**2 / n)
+    return p, float(min(max(low, 0.0), p)), float(max(min(high, 1.0), p))
 
 
 def band_name(index: int) -> str:
