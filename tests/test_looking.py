@@ -205,7 +205,7 @@ def test_the_largest_errors_come_first_in_shares_of_the_scale():
 def test_a_film_is_drawn_around_its_joints_alone():
     grey = np.full((400, 300), 90, np.uint8)
     grey[:40] = grey[-40:] = 255  # burnt-in text
-    grey[200:230, :30] = 255
+    grey[88:110, 88:100] = grey[88:140, 215:232] = 255  # and in the corners of the joints' own frame
     at = {"x_px": [150.0, 200.0, 120.0], "y_px": [120.0, 250.0, 260.0], "w_px": 40.0, "h_px": 40.0, "source": "model"}
     shown = films.drawn(grey, pd.DataFrame(at))
     photograph = (shown[..., 0] == shown[..., 1]) & (shown[..., 1] == shown[..., 2])
