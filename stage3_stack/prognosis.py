@@ -74,7 +74,7 @@ def of_run(known: readers.Raters) -> dict[str, Visits]:
         day = tables.ACTIVITY.read(paths.activity(known.data)).set_index("patient_id").days
     days = day.reindex(known.patients).to_numpy(float)
     outcome = known.by[readers.READER1].totals[:, 0]
-    found = {name: known.by[name] for name in (readers.READER1, readers.MODEL)}
+    found = {readers.READER1: known.by[readers.READER1], f"the {readers.MODEL}": known.by[readers.MODEL]}
     return {
         name: Visits(known.person, known.visit, rater.totals, (rater.whole > 0).sum(axis=1), outcome, days)
         for name, rater in found.items()
@@ -90,7 +90,7 @@ def told(made: Prognosis) -> str:
         rows.append([name, str(error.n), error.text, made.error(name, "mae").text, *(less or ["", ""])])
     head = ["forecast", "visits", "RMSE", "MAE", "ridge less it, RMSE", "ridge less it, MAE"]
     title = f"The next total from {made.source}: {len(made.found.row)} visits of {made.found.persons} persons, persons whole"
-    return "\n".join([title, "", grid(head, rows), "", f"The ridge {made.verdicts}."])
+    return "\n".join([title, "", grid(head, rows), "", f"The ridge regression {made.verdicts}."])
 
 
 def too_few(learnable: Statistic) -> str:

@@ -11,6 +11,7 @@ from data.phantom import histories
 from ra.agreement import icc as pingouin_icc
 from ra.anatomy import ALL_PARTS, ID, OVERALL, SITES
 from ra.config import UserError
+from stage3_stack import change as change_verb
 from stage3_stack import prognosis as verb
 from stage3_stack.evidence import change, progression
 from stage3_stack.evidence import prognosis as pg
@@ -120,6 +121,13 @@ def test_too_few_persons_for_a_quantile_leave_independent_errors(world):
     assert far.any() and (limits.high - limits.low)[far, 0] == pytest.approx(2 * np.hypot(12, 12))
 
 
+def test_a_wider_level_holds_the_narrower_one(world):
+    few = change.successive(world.take(np.isin(world.person, [f"P{k:03d}" for k in (*range(12), 70, 71)])))
+    limits = change.nested(few)
+    assert limits[80].factor["total"] != 1 and limits[95].factor["total"] == 1
+    assert (limits[95].low <= limits[80].low).all() and (limits[95].high >= limits[80].high).all()
+
+
 def test_verdicts():
     limits = change.Bounds(95, *(np.array(ends)[:, None] for ends in ([1, -3, -3, np.nan], [9, 3, 8, np.nan])), {}, 9)
     assert change.verdicts(limits, 5.0).tolist() == ["progressed", "not progressed", "cannot tell", "cannot tell"]
@@ -132,6 +140,9 @@ def test_the_section_says_what_it_knows(world):
     assert numbers.loc["change/coverage_95/all/model/total", "value"] > 0.9
     verdicts = numbers[numbers.index.str.contains("/verdict/all/") & numbers.index.str.endswith("95")]
     assert verdicts.value.sum() == 160
+    every = change_verb.table(progression.Study(change.successive(world)))
+    assert len(every) == 160 * 89 and (every.low95 <= every.low80).all() and (every.low80 <= every.change).all()
+    assert every[every.verdict != ""].verdict.value_counts().sum() == 160
     assert numbers.loc["change/progression_icc_a1/all/model-and-reader-1/total", "value"] > 0.3
 
 

@@ -5,12 +5,13 @@ Columns of an array (n, 89) are the three totals (total, erosion, narrowing) and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from ra.anatomy import ALL_PARTS, BOTH_HANDS, TOTAL
+from ra.tables import LEVELS
 from stage3_stack.cohort import TARGETS
 from stage3_stack.evidence import conformal
 from stage3_stack.evidence.raters import MODEL, READER1, Rater, Raters
@@ -137,6 +138,17 @@ def bounds(pairs: Pairs, level: int) -> Bounds:
             others, own = train & (pairs.fold != fold), train & (pairs.fold == fold)
             q[own, use] = _quantile(score[others, use], pairs.person[others], level)
     return Bounds(level, model - q * below, model + q * above, factor, len(np.unique(pairs.person[train].astype(str))))
+
+
+def nested(pairs: Pairs) -> dict[int, Bounds]:
+    """The intervals of LEVELS, each holding the one below: a factor that could not be learned must not make it the shorter."""
+    out: dict[int, Bounds] = {}
+    for level in LEVELS:
+        made, inner = bounds(pairs, level), list(out.values())[-1:]
+        for within in inner:
+            made = replace(made, low=np.fmin(made.low, within.low), high=np.fmax(made.high, within.high))
+        out[level] = made
+    return out
 
 
 def enough(persons: int, level: int) -> bool:

@@ -186,7 +186,7 @@ class Prognosis:
         found = {name: self.difference(name, "rmse") for name in FORECASTS[1:]}
         said = [f"{verdict(one)} {name}" for name, one in found.items() if one.n]
         unknown = [name for name, one in found.items() if not one.n]
-        return ", ".join(said + [f"has no {name} beside it, which takes two earlier visits" for name in unknown])
+        return ", ".join(said + [f"cannot be compared with {name}, which takes two earlier visits" for name in unknown])
 
     def _statistic(self, name: str, scope: str, found: Interval, n: int) -> Statistic:
         return Statistic(SECTION, name, "all", f"from {self.source}", scope, *vars(found).values(), n=n, unit="visits", digits=2)

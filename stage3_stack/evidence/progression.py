@@ -5,10 +5,15 @@ Everything is over persons: rows of one person are drawn together.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 
 from ra.agreement import Interval, Z
 from stage3_stack.evidence.bootstrap import by_person, resample
+from stage3_stack.evidence.change import Bounds, Pairs, nested, verdicts
+from stage3_stack.evidence.raters import MODEL, READER1, READER2, Raters
 
 Z80 = 1.281552  # of a two-sided 80 % interval
 LEAST_ROWS = 3
@@ -96,3 +101,43 @@ def share(hit: np.ndarray, known: np.ndarray, person: np.ndarray) -> Interval:
 def above(change: np.ndarray, person: np.ndarray, threshold: float) -> Interval:
     """Share of changes, (n,) or (n, m), above a threshold; undefined where the threshold is."""
     return NONE if np.isnan(threshold) else share(change > threshold, ~np.isnan(change), person)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Successive visits and what their changes are held against."""
+
+    pairs: Pairs
+
+    @property
+    def raters(self) -> Raters:
+        return self.pairs.raters
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The raters who scored both visits of some pair."""
+        return [name for name in self.raters.names if len(self.pairs) and not np.isnan(self.pairs.change(name)).all()]
+
+    @property
+    def told(self) -> bool:
+        """Whether anything can be said of change."""
+        return {MODEL, READER1} <= set(self.names)
+
+    @cached_property
+    def bounds(self) -> dict[int, Bounds]:
+        """The model's intervals by level."""
+        return nested(self.pairs)
+
+    @property
+    def judges(self) -> tuple[str, str]:
+        """The two raters whose disagreement is the error that a change must exceed: the readers, else the model and a reader."""
+        return (READER1, READER2) if READER2 in self.names else (MODEL, READER1)
+
+    def sdc(self, level: int) -> Interval:
+        """Smallest detectable change of the total, one reader."""
+        a, b = (self.pairs.change(name)[:, 0] for name in self.judges)
+        return sdc(a, b, self.pairs.person, 1, z={95: Z, 80: Z80}[level])
+
+    def verdicts(self, level: int) -> np.ndarray:
+        """(n,) of change.VERDICTS."""
+        return verdicts(self.bounds[level], self.sdc(level).value)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
-
 import numpy as np
 
 from ra.agreement import Interval
@@ -12,7 +9,8 @@ from ra.anatomy import SITES, limb
 from ra.tables import LEVELS
 from stage3_stack.cohort import TARGETS
 from stage3_stack.evidence import change, progression
-from stage3_stack.evidence.change import MEASURES, VERDICTS, Bounds, Pairs
+from stage3_stack.evidence.change import MEASURES, VERDICTS, Pairs
+from stage3_stack.evidence.progression import Study
 from stage3_stack.evidence.raters import MODEL, READER1, READER2, SPLITS, TRUTH, Raters
 from stage3_stack.evidence.statistic import NAN, Statistic
 from stage3_stack.report.blocks import Block, Section, Table, Text
@@ -28,33 +26,6 @@ SHOWN = 20  # pairs in the table of the page
 MANY = 30  # persons, below which the page warns
 
 
-@dataclass(frozen=True)
-class Study:
-    """Successive visits, and each person's first and last; what both readings of a pair are compared with."""
-
-    pairs: Pairs
-    ends: Pairs
-    raters: Raters
-    names: list[str] = field(default_factory=list)
-
-    @cached_property
-    def bounds(self) -> dict[int, Bounds]:
-        return {level: change.bounds(self.pairs, level) for level in LEVELS}
-
-    @cached_property
-    def judges(self) -> tuple[str, str]:
-        """The two raters whose disagreement is the error that a change must exceed: the readers, else the model and a reader."""
-        return TWO[0] if READER2 in self.names else TWO[1]
-
-    def sdc(self, level: int) -> Interval:
-        """Smallest detectable change of the total, one reader."""
-        a, b = (self.pairs.change(name)[:, 0] for name in self.judges)
-        return progression.sdc(a, b, self.pairs.person, 1, z=progression.Z if level == 95 else progression.Z80)
-
-    def verdicts(self, level: int) -> np.ndarray:
-        return change.verdicts(self.bounds[level], self.sdc(level).value)
-
-
 def statistic(
     name: str, of: str, scope: str, found: Interval | float, n: int, *, split: str = "all", **more: object
 ) -> Statistic:
@@ -65,15 +36,14 @@ def statistic(
 
 def make(raters: Raters) -> Section:
     """The section; without second visits its lead alone."""
-    pairs = change.successive(raters)
-    names = [name for name in raters.names if len(pairs) and not np.isnan(pairs.change(name)).all()]
-    if not {MODEL, READER1} <= set(names):
+    study, ends = Study(change.successive(raters)), change.first_to_last(raters)
+    if not study.told:
         return Section(ID, TITLE, words.LACKING)
-    study = Study(pairs, change.first_to_last(raters), raters, names)
     told, more = _told(study)
-    blocks: list[Block] = [_verdict_table(study), _error_table(study), *_icc_table(study), _coverage_table(study)]
-    blocks += [_coverage_note(study, more), _share_table(study), change_pictures.curves(study), change_pictures.scatter(study)]
-    blocks += [_sites_table(study), _pairs_table(study), Text(words.NOTE, "note")]
+    blocks: list[Block] = [_verdict_table(study), _error_table(study), _icc_table(study), _coverage_table(study)]
+    blocks += [_coverage_note(study, more), _share_table(study, ends)]
+    blocks += [change_pictures.curves(study, ends), change_pictures.scatter(study)]
+    blocks += [_sites_table(study), *_joints_table(study), _pairs_table(study), Text(words.NOTE, "note")]
     return Section(ID, TITLE, told, blocks, more)
 
 
@@ -93,20 +63,19 @@ def _told(study: Study) -> tuple[str, list[Statistic]]:
 
 
 def _verdict_table(study: Study) -> Table:
-    seen, truth = study.pairs.change(READER1)[:, 0], study.pairs.change(TRUTH)[:, 0]
+    columns = [(READER1, "above_0"), (READER1, "above_sdc"), (TRUTH, "above_sdc")]
+    columns = [(name, word) for name, word in columns if name in study.names]
     rows = []
     for level in LEVELS:
-        found, sdc = study.verdicts(level), study.sdc(level).value
+        found, limit = study.verdicts(level), {"above_0": 0.0, "above_sdc": study.sdc(level).value}
         for verdict in VERDICTS:
             own, scope = found == verdict, f"{verdict}, {level} %"
-            person = study.pairs.person[own]
             cells = [statistic("verdict", MODEL, scope, own.sum(), len(own), digits=0)]
-            cells += [statistic("above_sdc", READER1, scope, progression.above(seen[own], person, sdc), own.sum(), digits=2)]
-            if TRUTH in study.names:
-                share = progression.above(truth[own], person, 0)
-                cells += [statistic("above_0", TRUTH, scope, share, own.sum(), digits=2)]
+            for name, word in columns:
+                share = progression.above(study.pairs.change(name)[own, 0], study.pairs.person[own], limit[word])
+                cells.append(statistic(word, name, scope, share, own.sum(), digits=2))
             rows.append([f"{verdict} ({level} %)", *cells])
-    head = ["the model says", "pairs", "of them reader 1 above the SDC"] + ["truth above 0"] * (TRUTH in study.names)
+    head = ["the model says", "pairs", *(f"{name} {word.replace('_', ' ').replace('sdc', 'the SDC')}" for name, word in columns)]
     return Table(words.VERDICT, head, rows)
 
 
@@ -134,7 +103,7 @@ def _error_table(study: Study) -> Table:
     return Table(words.ERROR, head, rows)
 
 
-def _icc_table(study: Study) -> list[Block]:
+def _icc_table(study: Study) -> Table:
     groups = [*_pairs_of(study), *([THREE] if set(THREE) <= set(study.names) else [])]
     rows = []
     for names in groups:
@@ -153,7 +122,7 @@ def _icc_table(study: Study) -> list[Block]:
                     cells.append(statistic(f"{kind}_{form}", of, measure, found, n, digits=2, unit=unit))
             rows.append([f"{of}: {measure}", *cells])
     head = ["", "status, one", "status, mean of all", "progression, one", "progression, mean of all"]
-    return [Table(words.ICC, head, rows)]
+    return Table(words.ICC, head, rows)
 
 
 def _coverage_table(study: Study) -> Table:
@@ -190,8 +159,8 @@ def _coverage_note(study: Study, more: list[Statistic]) -> Text:
     return Text(told, "note")
 
 
-def _share_table(study: Study) -> Table:
-    ends, sdc, rows = study.ends, study.sdc(95).value, []
+def _share_table(study: Study, ends: Pairs) -> Table:
+    sdc, rows = study.sdc(95).value, []
     for name in study.names:
         moved = ends.change(name)[:, 0]
         n = (~np.isnan(moved)).sum()
@@ -235,3 +204,19 @@ def _pairs_table(study: Study) -> Table:
         visits = f"{study.raters.visit[pairs.before[i]]} to {study.raters.visit[pairs.after[i]]}"
         rows.append([scope, visits, theirs, statistic("change", MODEL, scope, own, 1, digits=1, split=pairs.split[i]), said[i]])
     return Table(words.SINGLE.format(shown=SHOWN), ["sets of films", "visits", READER1, MODEL, "the model says"], rows)
+
+
+def _joints_table(study: Study) -> list[Block]:
+    """Single joint sites that rose, by the model, surest first; nothing where it is sure of none."""
+    pairs, limits, use = study.pairs, study.bounds[95], MEASURES["joint sites"]
+    low, high = limits.low[:, use], limits.high[:, use]
+    moved, seen = (pairs.change(name)[:, use] for name in (MODEL, READER1))
+    places = [(i, j) for i, j in zip(*np.nonzero(low > 0), strict=True)]
+    rows = []
+    for i, j in sorted(places, key=lambda place: -low[place])[:SHOWN]:
+        films = f"{study.raters.patients[pairs.before[i]]} to {study.raters.patients[pairs.after[i]]}"
+        place, split = f"{SITES[j].part} {SITES[j].site} {SITES[j].finding}", pairs.split[i]
+        theirs = statistic("change", READER1, f"{films} {place}", seen[i, j], 1, digits=0, split=split)
+        own = Interval(moved[i, j], low[i, j], high[i, j])
+        rows.append([films, place, theirs, statistic("change", MODEL, f"{films} {place}", own, 1, digits=1, split=split)])
+    return [Table(words.JOINTS.format(shown=SHOWN), ["sets of films", "joint site", READER1, MODEL], rows)] if rows else []

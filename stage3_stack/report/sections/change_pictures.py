@@ -15,15 +15,16 @@ from stage3_stack.report.sections import change_words as words
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from stage3_stack.report.sections.change import Study
+    from stage3_stack.evidence.change import Pairs
+    from stage3_stack.evidence.progression import Study
 
 COLOUR_OF = dict(zip(VERDICTS, (draw.WARN, "#8a93a3", draw.GOOD), strict=True))
 MARKERS = "osv^"
 
 
-def curves(study: Study) -> Picture:
+def curves(study: Study, ends: Pairs) -> Picture:
     """Cumulative probability plots: left by rater, right by reader 1's damage at the first visit."""
-    ends, sdc = study.ends, study.sdc(95).value
+    sdc = study.sdc(95).value
     baseline = study.raters.by[READER1].totals[ends.before, 0]
     middle = np.nanmedian(baseline)
     groups = {f"total above {middle:g} at first": baseline > middle, f"{middle:g} or below": baseline <= middle}

@@ -45,6 +45,10 @@ SINGLE = (
     "Single pairs, the largest change of reader 1 first, at most {shown}: change of the total, the model's with its 95 % "
     "interval."
 )
+JOINTS = (
+    "Single joint sites whose 95 % interval of the change lies above 0, the surest first, at most {shown}; of very many "
+    "sites some are here by chance. All changes with their intervals: python -m stage3_stack.change."
+)
 NOTE = (
     "Training patients were read by models that never saw them (out of fold), test patients by the final ones, so both "
     "are taken together where nothing else is said. Change is the later visit less the earlier; above 0 is worse."

@@ -18,7 +18,7 @@ CAPTION = (
     "forecast on the same visits: below 0 the ridge is better. 95 % bootstrap intervals over persons."
 )
 NOTE = (
-    "The ridge is a linear regression held back from extremes. It learns how much the total will rise from the last total, "
+    "The ridge regression is a linear one held back from extremes. It learns how much the total will rise from the last total, "
     "erosion and narrowing, the number of damaged joint sites, the slope so far, the number of visits and the time between them; "
     "a training person is forecast by a regression that never saw him, a test person by one of all training persons. The other "
     "forecasts: no change, the last total again; same slope, the rise between the last two visits again, known only after "
@@ -51,8 +51,8 @@ def _told(made: Prognosis) -> tuple[str, list[Statistic]]:
         Statistic(pg.SECTION, what, "all", f"from {made.source}", "forecast", n, n=n, unit=what, digits=0)
         for what, n in counts.items()
     )
-    told = f"From the earlier scores of {made.source} ({visits.text} visits of {persons.text} persons) the ridge {made.verdicts}."
-    return told, [visits, persons]
+    seen = f"From the earlier scores of {made.source} ({visits.text} visits, {persons.text} persons)"
+    return f"{seen} a ridge regression {made.verdicts}.", [visits, persons]
 
 
 def _table(made: list[Prognosis]) -> Table:
