@@ -26,8 +26,12 @@ class Resamples:
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """(1 + times, ...) weighted sums over the rows of values (n, ...); no NaN among them."""
-        flat = np.asarray(values, float).reshape(self.weight.shape[1], -1)
+        flat = np.asarray(values, float).reshape(self.weight.shape[1], int(np.prod(np.shape(values)[1:])))
         return (self.weight @ flat).reshape(len(self.weight), *np.shape(values)[1:])
+
+    def of(self, rows: np.ndarray) -> Resamples:
+        """The same resamples of the persons, of some rows (a mask)."""
+        return Resamples(self.weight[:, rows], self.n_persons)
 
     def estimate(self, samples: np.ndarray) -> tuple[float, float, float]:
         """(value, low, high) of (1 + times,) samples: the 2.5 and 97.5 percentiles; NaN without an interval."""

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ra import folds, paths, tables
-from ra.anatomy import ALL_PARTS, BOTH_HANDS, SITES, TOTAL
+from ra.anatomy import ALL_PARTS, BOTH_HANDS, SITES, TOTAL, limb
 from ra.config import UserError
 from stage3_stack import submission
 from stage3_stack.cohort import TARGETS
@@ -102,6 +102,11 @@ def load(data: str, run: str) -> Raters:
     first = Rater(np.where(train, first.grades, gold.grades), np.where(train, first.totals, gold.totals))
     by = {MODEL: _model(reading, patients), READER1: first}
     by |= {name: _csv(paths.reader(data, file), patients, scored) for name, file in ((READER2, "reader2"), (TRUTH, "truth"))}
+    if (reading.part == BOTH_HANDS).any():
+        by |= {name: _of_hands(rater) for name, rater in by.items() if name != MODEL}
+        of_train, of_test = (_given(path, patients) for path in (paths.sites(data), paths.work(data) / "gold.parquet"))
+        totals = by[READER1].totals  # the sums of his grades, else what the set gives
+        totals[:, 0] = np.where(np.isnan(totals[:, 0]), np.where(train[:, 0], of_train, of_test), totals[:, 0])
     n_train = int(train.sum())
     return Raters(
         data,
@@ -123,6 +128,20 @@ def of_crops(data: str, name: str, runs: tuple[str, ...]) -> Raters:
     columns = (people[column].to_numpy() for column in ("patient_id", "person_id", "visit"))
     split = np.where(people.split == "test", "test", "oof").astype(object)
     return Raters(data, name, *columns, split, fold, dict.fromkeys((MODEL, READER1, READER2, TRUTH), nobody), ratingen=runs)
+
+
+def _of_hands(rater: Rater) -> Rater:
+    """The same reader beside a run that reads both hands alone: totals of the hands' sites, NaN where one is not scored."""
+    erosion, hands = np.array([[s.finding == "erosion", limb(s.part) == "hand"] for s in SITES]).T
+    own = (hands, hands & erosion, hands & ~erosion)
+    return Rater(rater.grades, np.stack([rater.grades[:, sites].sum(axis=1) for sites in own], axis=1))
+
+
+def _given(path: Path, patients: pd.Index) -> np.ndarray:
+    """(n,) totals of hands that a sites table gives as a whole; NaN without the table."""
+    from stage3_stack.hands import given_totals
+
+    return given_totals(path).reindex(patients).to_numpy(float) if path.is_file() else np.full(len(patients), np.nan)
 
 
 def _model(reading: pd.DataFrame, patients: pd.Index) -> Rater:
