@@ -40,18 +40,22 @@ def measure(raters: Raters, split: str) -> Found:
     """Every figure of a split's patients."""
     rows = raters.of(split)
     draws = bootstrap.resample(rows.person)
-    compared = pairs(rows.names) + [(name, TRUTH) for name in rows.names if TRUTH in rows.names and name != TRUTH]
     found: list[Statistic] = []
-    for pair in compared:
-        found += _grades(rows, split, pair, draws) + _totals(rows, split, pair, draws)
+    for pair in pairs(rows.names):
+        found += _grades(rows, split, pair, places.GROUPS, draws) + _totals(rows, split, pair)
+    for name in rows.names:
+        if TRUTH in rows.names and name != TRUTH:
+            found += _grades(rows, split, (name, TRUTH), places.ALL, draws) + _totals(rows, split, (name, TRUTH))
     found += _three(rows, split, draws) + _gaps(rows, split, draws)
     return {(one.name, one.of, one.scope): one for one in found}
 
 
-def _grades(rows: Raters, split: str, pair: tuple[str, str], draws: bootstrap.Resamples) -> list[Statistic]:
+def _grades(
+    rows: Raters, split: str, pair: tuple[str, str], groups: dict[str, np.ndarray], draws: bootstrap.Resamples
+) -> list[Statistic]:
     first, second = (rows.by[name].whole for name in pair)
     out = []
-    for scope, sites in places.GROUPS.items():
+    for scope, sites in groups.items():
         counts = crosstab.count(first[:, sites], second[:, sites])
         n, tables, persons = int(counts.sum()), draws.sums(counts), bootstrap.by_person(rows.person, counts)
 
@@ -63,13 +67,12 @@ def _grades(rows: Raters, split: str, pair: tuple[str, str], draws: bootstrap.Re
     return out
 
 
-def _totals(rows: Raters, split: str, pair: tuple[str, str], draws: bootstrap.Resamples) -> list[Statistic]:
+def _totals(rows: Raters, split: str, pair: tuple[str, str]) -> list[Statistic]:
     out = []
     for column, scope in enumerate(TARGETS):
         both = np.stack([rows.by[name].totals[:, column] for name in pair], axis=1)
         known = ~np.isnan(both).any(axis=1)
-        some = bootstrap.Resamples(draws.weight[:, known], len(np.unique(rows.person[known].astype(str))))
-        n = int(known.sum())
+        some, n = bootstrap.resample(rows.person[known]), int(known.sum())
         out += _icc(both[known], split, named(*pair), scope)
         spread = totals.bland_altman(*both[known].T, some)
         for name, digits in LIMITS.items():
@@ -122,10 +125,9 @@ def _compared(rows: Raters, trio: tuple[str, ...], pair: tuple[str, str], draws:
     a, b = (np.where(people, np.nan, rows.by[name].totals[:, 0]) for name in pair)
     tables = draws.sums(crosstab.count(first, second))
     known = ~people
-    some = bootstrap.Resamples(draws.weight[:, known], draws.n_persons)
     return {
         "icc": totals.icc(np.stack([a, b], axis=1), draws)["ICC(A,1)"],
         "kappa": crosstab.quadratic_kappa(tables),
         "exact": crosstab.agreement(tables),
-        "distance": totals.bland_altman(a[known], b[known], some)["distance"],
+        "distance": totals.bland_altman(a[known], b[known], draws.of(known))["distance"],
     }

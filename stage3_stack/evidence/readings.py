@@ -13,7 +13,8 @@ from stage3_stack import submission
 from stage3_stack.evidence.raters import TRUTH, Raters, of_table
 
 EMPTY = ("", "na", "nan", "n/a")  # not scored
-HIGHEST = {site.column: site.max_grade for site in SITES} | {column: MAX_TOTAL[what] for what, column in OVERALL.items()}
+HIGHEST = {site.column: site.max_grade for site in SITES}
+HIGHEST |= {OVERALL[what]: top for what, top in MAX_TOTAL.items()}
 SITE_COLUMNS = [site.column for site in SITES]
 
 

@@ -1,0 +1,383 @@
+"""The agreement of raters against scikit-learn, scipy, statsmodels and published examples; models broken on purpose are named."""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, confusion_matrix, recall_score
+
+from ra import agreement as readers
+from ra import config, paths
+from ra.anatomy import ID, OVERALL, SITES
+from ra.config import UserError
+from stage3_stack import agreement as verb
+from stage3_stack import submission
+from stage3_stack.evidence import agree, bootstrap, calibration, crosstab, errors, overlap, places, readings, shadow, totals
+from stage3_stack.evidence.raters import MODEL, READER1, READER2
+from stage3_stack.report import draw, page
+from stage3_stack.report.blocks import Picture
+from stage3_stack.report.sections import agreement as section
+from stage3_stack.report.sections import errors as errors_section
+from tests import evidence_world as world
+
+VERB = [sys.executable, "-m", "stage3_stack.agreement"]
+PAIR = "model against reader 1"
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+
+
+@pytest.fixture(scope="module")
+def raters():
+    return world.make()
+
+
+def blank(_, title, caption, alt, *, wide=False):
+    """In place of draw.picture, which is most of the work."""
+    return Picture(title, caption, PIXEL, alt, wide)
+
+
+@pytest.fixture(scope="module")
+def pages(raters, tmp_path_factory):
+    """{model: (agreement's figures of the training patients, the page's folder)}: the sound model, of all patients and drawn,
+    and the broken ones."""
+    out = {}
+    for name, change in {"sound": None, **world.BROKEN}.items():
+        with pytest.MonkeyPatch.context() as patch:
+            if change:
+                patch.setattr(draw, "picture", blank)
+            rows = change(raters).of("oof") if change else raters
+            sections = [section.make(rows), errors_section.make(rows)]
+        folder = tmp_path_factory.mktemp(name)
+        page.write(folder, name, sections, {})
+        found = {(one.name, one.of, one.scope): one for one in sections[0].statistics() if one.split == "oof"}
+        out[name] = found, folder
+    return out
+
+
+def written(folder):
+    """(the page, the CSV by id) of a folder."""
+    return (folder / "report.html").read_text(), pd.read_csv(folder / "numbers.csv").set_index("id")
+
+
+def reading_of(raters, name, grades):
+    """The same raters with other grades by one of them."""
+    return replace(raters, by=raters.by | {name: world.rater(grades)})
+
+
+def plain(n):
+    """n rows of a person each."""
+    return bootstrap.resample(np.arange(n), times=50)
+
+
+def tables(first, second):
+    return crosstab.count(first[:, None].astype(float), second[:, None].astype(float))
+
+
+def test_measures_of_counts_against_scikit_learn():
+    rng = np.random.default_rng(5)
+    second = rng.choice(6, 300, p=[0.6, 0.15, 0.1, 0.05, 0.05, 0.05])
+    first = np.clip(second + rng.integers(-2, 3, 300), 0, 5)
+    counts = tables(first, second)
+    table = counts.sum(0)
+    assert (table[:6, :6] == confusion_matrix(second, first)).all()  # a row per grade of the reference
+    assert crosstab.quadratic_kappa(table) == pytest.approx(cohen_kappa_score(second, first, weights="quadratic"))
+    assert crosstab.agreement(table) == pytest.approx(np.mean(first == second))
+    assert crosstab.within_one(table) == pytest.approx(np.mean(np.abs(first - second) <= 1))
+    assert crosstab.sensitivity(table) == pytest.approx(recall_score(second > 0, first > 0))
+    assert crosstab.specificity(table) == pytest.approx(recall_score(second == 0, first == 0))
+    balanced, theirs = crosstab.balanced(counts), readers.balanced_accuracy(second, first)
+    assert balanced.value == pytest.approx(balanced_accuracy_score(second, first))
+    half = (theirs.high - theirs.low) * np.sqrt(300 / 299)  # a site each: Wald's interval of independent sites
+    assert balanced.high - balanced.low == pytest.approx(half)
+    assert crosstab.balanced(counts, 1).value == pytest.approx(readers.within_one_balanced_accuracy(second, first).value)
+    same = crosstab.balanced(np.repeat(counts, 4, axis=0).reshape(300, 4, 11, 11).sum(1))  # four joints that always agree
+    assert same.high - same.low == pytest.approx(balanced.high - balanced.low)  # tell no more than one
+
+
+def test_what_is_not_defined_is_nan():
+    never = tables(np.zeros(9), np.zeros(9)).sum(0)
+    assert (
+        np.isnan(crosstab.quadratic_kappa(never)) and np.isnan(crosstab.sensitivity(never)) and crosstab.specificity(never) == 1
+    )
+    varies = tables(np.zeros(6), np.arange(6)).sum(0)
+    assert crosstab.quadratic_kappa(varies) == 0 and np.isnan(crosstab.specificity(np.zeros((11, 11))))
+    assert np.isnan(totals.icc(np.ones((9, 2)), plain(9))["ICC(A,1)"]).all()
+    missing = crosstab.count(np.array([[np.nan, 1.0]]), np.array([[2.0, 1.0]]))
+    assert missing.sum() == 1
+
+
+def test_icc_of_shrout_and_fleiss():
+    """Psychol Bull 1979;86:420, table 2: ICC(1,1) 0.17, ICC(2,1) 0.29, ICC(2,k) 0.62; pingouin on sites with gaps."""
+    judges = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)
+    found = totals.icc(judges, plain(6))
+    assert [round(float(found[form][0]), 2) for form in ("ICC(1,1)", "ICC(A,1)", "ICC(A,k)")] == [0.17, 0.29, 0.62]
+    rng = np.random.default_rng(0)
+    cube = rng.normal(size=(12, 5, 1)) + rng.normal(0, 0.6, (12, 5, 3)) + [0, 0.3, -0.2]
+    cube[2, 3, 1] = np.nan
+    ours, theirs = totals.icc(cube, plain(12)), readers.iccs(cube.reshape(-1, 3))
+    for form, values in ours.items():
+        assert values[0] == pytest.approx(theirs[form].value), form
+
+
+def test_bland_altman_by_hand_and_by_scipy():
+    first, second = np.array([10.0, 12, 20, 31, 44, 80]), np.array([8.0, 13, 17, 30, 40, 70])
+    found = {name: values[0] for name, values in totals.bland_altman(first, second, plain(6)).items()}
+    difference = first - second  # 2 -1 3 1 4 10: mean 19/6, sum of squares 131
+    sd = np.sqrt((131 - 19**2 / 6) / 5)
+    assert (
+        found["bias"] == pytest.approx(19 / 6) and found["sd"] == pytest.approx(sd) and found["distance"] == pytest.approx(21 / 6)
+    )
+    assert (found["lower"], found["upper"]) == pytest.approx((19 / 6 - 1.96 * sd, 19 / 6 + 1.96 * sd), abs=1e-3)
+    assert found["slope"] == pytest.approx(stats.linregress((first + second) / 2, difference).slope)
+
+
+def test_bootstrap_of_a_mean_is_students_interval_and_keeps_persons_together():
+    rng = np.random.default_rng(1)
+    values = rng.normal(10, 3, 200)
+    draws = bootstrap.resample(np.arange(200))
+    value, low, high = draws.estimate(draws.sums(values) / draws.sums(np.ones(200)))
+    half = 1.96 * values.std(ddof=1) / np.sqrt(200)
+    assert value == pytest.approx(values.mean()) and (high - low) / 2 == pytest.approx(half, rel=0.08)
+    twice = np.tile(values, 4)  # four visits that say the same are no more than one
+    draws = bootstrap.resample(np.tile(np.arange(200), 4))
+    _, low4, high4 = draws.estimate(draws.sums(twice) / draws.sums(np.ones(800)))
+    assert high4 - low4 == pytest.approx(high - low, rel=0.02)
+    few = bootstrap.resample(np.arange(4))
+    assert np.isnan(few.estimate(few.sums(np.ones(4)))[1])
+
+
+def test_a_splits_figures_are_those_of_its_own_patients(raters):
+    found, rows = agree.measure(raters, "test"), raters.of("test")
+    model, reader = rows.by[MODEL], rows.by[READER1]
+    feet = places.LIMB_FINDINGS["foot erosion"]
+    theirs = cohen_kappa_score(reader.grades[:, feet].ravel(), model.whole[:, feet].ravel(), weights="quadratic")
+    one = found["kappa", PAIR, "foot erosion"]
+    assert one.value == pytest.approx(theirs) and one.low < one.value < one.high and one.n == 60 * 12 and one.split == "test"
+    total = found["icc_2_1", PAIR, "total"]
+    assert total.value == pytest.approx(readers.icc(np.stack([model.totals[:, 0], reader.totals[:, 0]], 1), "ICC(A,1)").value)
+    assert sum(mask.sum() for mask in places.JOINT_TYPES.values()) == 86 == sum(m.sum() for m in places.LIMB_FINDINGS.values())
+    assert len(places.BOTH_SIDES) == 43 and {int(mask.sum()) for mask in places.BOTH_SIDES.values()} == {2}
+    gap, pairs = found["kappa_gap", agree.GAP, places.EVERYTHING], ((MODEL, READER1), (MODEL, READER2), (READER1, READER2))
+    one, two, own = (found["kappa", agree.named(*pair), places.EVERYTHING].value for pair in pairs)
+    assert gap.value == pytest.approx((one + two) / 2 - own)
+
+
+def test_regions_of_the_agreement_diagram():
+    grades = np.array([[1, 1, 1], [1, 1, 2], [1, 2, 1], [2, 1, 1], [1, 2, 3]])
+    held = overlap.regions(*grades.T)
+    assert held[:, :5].tolist() == np.eye(5, dtype=bool).tolist()
+    assert held[:, 5:].tolist() == [[False] * 3, [False, False, True], [False, True, False], [True, False, False], [True] * 3]
+
+
+def test_the_drawn_set_has_equal_grades_and_the_same_figures(raters):
+    names = [MODEL, READER1, READER2]
+    sites = overlap.chosen(raters, names)[overlap.RESCORED]
+    drawn = np.bincount(raters.by[READER1].grades[sites].astype(int))
+    assert drawn.max() == overlap.PER_GRADE and (drawn[:4] == overlap.PER_GRADE).all()
+    found = {(one.name, one.of): one for one in overlap.measure(raters, "all", names) if one.scope == overlap.RESCORED}
+    shares = [found["same_grade", of].value for of in overlap.labels(names)]
+    assert sum(shares[:5]) == pytest.approx(1) and found["exact", PAIR].value == pytest.approx(shares[0] + shares[1])
+    assert shares[5] == pytest.approx(1 - shares[0] - shares[1] - shares[2])
+
+
+def test_calibration_finds_probabilities_that_hold_and_those_that_do_not(raters):
+    rng = np.random.default_rng(2)
+    belief = raters.belief
+    drawn = (belief.cumsum(-1) < rng.random(belief.shape[:2])[..., None]).sum(-1).astype(float)
+    honest = reading_of(raters, READER1, drawn)
+    found = calibration.measure(honest, "all")
+    excess = found["excess", "hand erosion"]
+    assert excess.low < 0 < excess.high and found["ece", "hand erosion"].value < 0.02
+    grade2 = found["expected", "hand erosion, grade 2"], found["observed", "hand erosion, grade 2"]
+    assert grade2[0].value == pytest.approx(grade2[1].value, abs=0.01)
+    healthy = calibration.measure(reading_of(raters, READER1, np.zeros_like(drawn)), "all")
+    one, sites = healthy["ece", "foot erosion"], places.LIMB_FINDINGS["foot erosion"]
+    assert one.value == pytest.approx((1 - belief[:, sites, 0]).mean()) == healthy["excess", "foot erosion"].value
+
+
+def test_a_reader_who_scores_healthy_joints_of_damaged_patients_worse_is_seen(raters):
+    damaged = raters.by["truth"].totals[:, :1] >= 40
+    biased = reading_of(raters, READER1, raters.by["truth"].grades + 0.5 * damaged)
+    found = shadow.measure(biased, "all")
+    name, band = shadow.band_names()[0], shadow.band_names()[2]
+    assert found["mean_at_healthy", READER1, name].value == 0 and found["mean_at_healthy", READER1, band].value == 0.5
+    rise = found["rise_at_healthy", READER1, shadow.RISE]
+    assert rise.value == 0.5 and rise.n == (raters.by["truth"].grades == 0).sum()
+
+
+def test_error_by_site_is_of_both_sides(raters):
+    found = errors.by_site(raters, "all", (MODEL, READER1))["foot", "mtp_5", "erosion"]
+    off = np.concatenate([
+        raters.by[MODEL].grades[:, k] - raters.by[READER1].grades[:, k]
+        for k, site in enumerate(SITES)
+        if site.column in {"LF_mtp_E__5", "RF_mtp_E__5"}
+    ])  # fmt: skip
+    assert found["bias"].value == pytest.approx(off.mean()) and found["mae"].value == pytest.approx(np.abs(off).mean())
+
+
+def test_a_constant_model_agrees_with_nobody(pages):
+    found, folder = pages["constant"]
+    text, numbers = written(folder)
+    icc, gap = found["icc_2_1", PAIR, "total"], found["icc_gap", agree.GAP, "total"]
+    assert abs(icc.value) < 0.05 and icc.low < 0 < icc.high and gap.high < -0.5
+    assert found["kappa", PAIR, "all sites"].high < 0.3 and "is below theirs" in text
+    assert numbers.value[icc.id] == pytest.approx(icc.value, abs=1e-12)
+
+
+def test_shuffled_answers_have_no_correlation_but_the_right_mean(pages):
+    found, folder = pages["shuffled"]
+    text, _ = written(folder)
+    icc, bias = found["icc_2_1", PAIR, "total"], found["bias", PAIR, "total"]
+    assert icc.low < 0.05 and icc.value < 0.3 and bias.low < 0 < bias.high and "is below theirs" in text
+
+
+def test_a_shift_is_a_bias_and_leaves_the_order(raters, pages):
+    found, folder = pages["shifted"]
+    text, numbers = written(folder)
+    rows = raters.of("oof")
+    sound = pages["sound"][0]
+    added = (world.shifted(rows).by[MODEL].totals - rows.by[MODEL].totals)[:, 0].mean()
+    bias = found["bias", PAIR, "total"]
+    assert bias.value == pytest.approx(sound["bias", PAIR, "total"].value + added) and bias.low > 100
+    assert found["exact", PAIR, "all sites"].high < 0.1 and sound["exact", PAIR, "all sites"].low > 0.8
+    model, reader = (rows.by[name].totals[:, 0] for name in (MODEL, READER1))
+    assert stats.spearmanr(model + 2 * len(SITES), reader)[0] > 0.85  # the order stays
+    assert f'data-id="{bias.id}"' in text and numbers.low[bias.id] == pytest.approx(bias.low)
+
+
+def test_a_model_blind_to_feet_is_named_by_its_feet(pages):
+    found, folder = pages["blind_to_feet"]
+    text, numbers = written(folder)
+    sound = pages["sound"][0]
+    for finding in ("erosion", "narrowing"):
+        assert found["kappa", PAIR, f"foot {finding}"].value == 0 == found["sensitivity", PAIR, f"foot {finding}"].value
+        hands = ("kappa", PAIR, f"hand {finding}")
+        assert found[hands] == sound[hands]
+    assert found["kappa", PAIR, "MTP erosion"].value == 0 and found["slope", PAIR, "total"].high < 0
+    largest = numbers[(numbers.section == "errors") & (numbers.name == "mae") & (numbers.of == PAIR)].value.idxmax()
+    assert "/foot-" in largest and "furthest apart at foot" in text
+    assert (
+        numbers[(numbers.section == "errors") & (numbers.name == "bias") & (numbers.of == PAIR)].value.idxmin().split("/")[-1][:4]
+        == "foot"
+    )
+
+
+def test_html_csv_and_json_are_the_same_numbers(pages):
+    folder = pages["sound"][1]
+    text, numbers = (folder / "report.html").read_text(), pd.read_csv(folder / "numbers.csv")
+    listed = json.loads((folder / "numbers.json").read_text())
+    assert len(re.findall("data:image/png", text)) == 8 and len(text) > 300_000
+    assert numbers.id.tolist() == [row["id"] for row in listed] and numbers.id.is_unique and len(numbers) > 1500
+    known = {row["id"]: row["value"] for row in listed}
+    for name, value in zip(numbers.id, numbers.value, strict=True):
+        assert (known[name] is None and np.isnan(value)) or known[name] == pytest.approx(value, rel=1e-12)
+    shown = set(re.findall(r'data-id="([^"]+)"', text))
+    assert shown <= set(numbers.id) and len(shown) > 300
+    assert set(numbers.split) == {"oof", "test"}
+
+
+def test_a_set_with_one_reader_says_what_is_lacking(raters, monkeypatch):
+    monkeypatch.setattr(draw, "picture", blank)
+    alone = raters.take(np.arange(30))
+    alone = reading_of(alone, READER2, np.full((30, 86), np.nan))
+    alone = reading_of(alone, "truth", np.full((30, 86), np.nan))
+    made = section.make(alone)
+    assert "reader2.csv" in made.lead and "–" not in made.lead and made.blocks
+    assert "needs a second reader" in " ".join(b.words for b in errors_section.make(alone).blocks if hasattr(b, "words"))
+    none = reading_of(alone, READER1, np.full((30, 86), np.nan))
+    assert section.make(none).blocks == [] == errors_section.make(none).blocks
+
+
+# the verb
+
+
+def table_of(rater, patients, columns=None):
+    table = submission.frame(pd.Index(patients), rater.grades, rater.totals)
+    return table if columns is None else table[columns]
+
+
+@pytest.fixture
+def csvs(raters, tmp_path):
+    """Three readers' tables: B without Overall columns, in another order of rows and columns, C of hands' erosion alone."""
+    patients = raters.patients
+    hands = [site.column for site in SITES if site.finding == "erosion" and "H_" in site.column]
+    a, b = table_of(raters.by[READER1], patients), table_of(raters.by[READER2], patients)
+    a.to_csv(tmp_path / "A.csv")
+    b.drop(columns=list(OVERALL.values())).iloc[5:, ::-1].sample(frac=1, random_state=0).to_csv(tmp_path / "B.csv")
+    table_of(raters.by[MODEL], patients, hands).to_csv(tmp_path / "C.csv")
+    return tmp_path
+
+
+def run(*arguments, cwd=paths.ROOT):
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(paths.ROOT)}
+    return subprocess.run([*VERB, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, env=env, check=False)
+
+
+def test_the_verb_compares_a_trials_own_readers(csvs, raters):
+    people = pd.DataFrame({ID: raters.patients, "person_id": raters.person, "visit": raters.visit})
+    people.to_csv(csvs / "people.csv", index=False)
+    done = run(csvs / "A.csv", csvs / "B.csv", "--people", csvs / "people.csv", "--out", csvs / "out")
+    assert done.returncode == 0, done.stderr
+    assert "A: 5 of 150 left out" in done.stdout and "rows 2, 3, 4, 5, 6" in done.stdout
+    numbers = pd.read_csv(csvs / "out/numbers.csv").set_index("id")
+    rows = raters.take(np.arange(5, 150))
+    theirs = agree.measure(rows, "all")["kappa", "reader 1 against reader 2", "MCP erosion"]
+    ours = numbers.loc["agreement/kappa/all/a-against-b/mcp-erosion"]
+    assert (ours.value, ours.low, ours.high, ours.n) == pytest.approx((theirs.value, theirs.low, theirs.high, theirs.n))
+    assert theirs.text in done.stdout and "agreement/bias/all/a-against-b/total" in (csvs / "out/agreement.html").read_text()
+    total = numbers.loc["agreement/bias/all/a-against-b/total"]  # B's Overall columns are not there: sums of both
+    sums = [rows.by[name].grades.sum(1) for name in (READER1, READER2)]
+    assert total.value == pytest.approx((sums[0] - sums[1]).mean())
+
+
+def test_tables_that_score_some_sites_are_compared_on_those(csvs):
+    read = {name: readings.read(csvs / f"{name}.csv") for name in "ABC"}
+    known = readings.load(read)
+    assert known.names == ["A", "B", "C"] and len(known.patients) == 145 and set(known.split) == {"all"}
+    found = agree.measure(known, "all")
+    assert found["kappa", "A against B", "foot erosion"].n == 145 * 12 and found["kappa", "A against C", "foot erosion"].n == 0
+    hands = places.LIMB_FINDINGS["hand erosion"]
+    assert known.by["A"].totals[:, 0] == pytest.approx(known.by["A"].grades[:, hands].sum(1))  # what C scored too
+
+
+def edited(path, change):
+    change(pd.read_csv(path, dtype=str)).to_csv(path, index=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.rename(columns={ID: "id"}), "has no column Patient_ID"),
+        (lambda t: t.assign(**{ID: ["UAB007", *t[ID][1:]]}), "row 9 has the Patient_ID of row 2; keep one row"),
+        (lambda t: t.assign(**{ID: ["", *t[ID][1:]]}), "row 2 has no Patient_ID"),
+        (lambda t: t.assign(**{"LH_mcp_E__2": "6"}), "LH_mcp_E__2: '6' is not on its scale, 0 to 5"),
+        (lambda t: t.assign(**{"RF_mtp_J__ip": "two"}), "RF_mtp_J__ip: 'two' is not on its scale"),
+        (lambda t: t.assign(**{"RF_mtp_J__ip": "-1"}), "'-1' is not on its scale"),
+        (lambda t: t.assign(**{ID: t[ID] + "x"}), "no Patient_ID in common"),
+        (lambda t: t[[ID]], "no column of scores"),
+    ],
+)
+def test_bad_tables_get_one_sentence(csvs, change, words):
+    edited(csvs / "A.csv", change)
+    with pytest.raises(UserError, match=words.replace("(", r"\(")):
+        readings.load({name: readings.read(csvs / f"{name}.csv") for name in "AB"})
+
+
+def test_bad_commands_get_one_sentence(csvs, monkeypatch, capsys):
+    for arguments, words in (
+        (["A.csv"], "1 tables are given"),
+        (["A.csv", "A.csv"], "different names"),
+        (["A.csv", "none.csv"], "does not exist"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["agreement", *(str(csvs / name) for name in arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            config.main(verb.run)
+        said = capsys.readouterr().err
+        assert stopped.value.code == 1 and words in said and said.count("\n") == 1
