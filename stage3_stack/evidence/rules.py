@@ -11,6 +11,7 @@ import numpy as np
 
 from stage3_stack.evidence.agree import named
 from stage3_stack.evidence.alarms import Book, Rule
+from stage3_stack.evidence.places import GROUPS
 from stage3_stack.evidence.raters import MODEL, READER1, READER2
 from stage3_stack.evidence.statistic import NAN, Statistic
 
@@ -67,14 +68,34 @@ def _few(one: Statistic, _: Book) -> float:
 
 
 def _below_readers(one: Statistic, book: Book) -> float:
-    """An agreement at least 0.15 below the readers' own, with intervals apart."""
-    other = _of_readers(one, book)
+    """An agreement at least 0.15 below the readers' own, with intervals apart; of places, not of a sample of them."""
+    other = _of_readers(one, book) if one.scope in GROUPS else None
     return NAN if other is None else min(other.low - one.high, other.value - one.value - 0.15) / 0.3
 
 
 def _uncovered(one: Statistic, _: Book) -> float:
     """95 % intervals that hold less than 90 %, and surely less than 95 %."""
-    return min(0.90 - one.value, 0.95 - one.high) / 0.1
+    return NAN if one.n < FEWEST else min(0.90 - one.value, 0.95 - one.high) / 0.1
+
+
+def _unscored(one: Statistic, _: Book) -> float:
+    """How many were scored, of n: less than 90 %."""
+    return (0.9 - one.value / one.n) / 0.2
+
+
+def _missed(one: Statistic, _: Book) -> float:
+    """A percentage of joints that is below 95."""
+    return (95 - one.value) / 10
+
+
+def _guessed(one: Statistic, _: Book) -> float:
+    """A percentage of joints that is above 5."""
+    return (one.value - 5) / 10
+
+
+def _no_better(one: Statistic, _: Book) -> float:
+    """A difference of errors that is surely above 0."""
+    return one.low / 5
 
 
 RULES: tuple[Rule, ...] = (
@@ -141,5 +162,69 @@ RULES: tuple[Rule, ...] = (
         "The model agrees with the reader far less than the readers with each other: {scope}.",
         "Look at the largest errors of these joints, and at how many of them were there to learn from.",
         "No joint type far below the readers' own agreement",
+    ),
+    Rule(
+        "uncovered",
+        f"intervals/coverage_95/*/{MODEL}/*",
+        _uncovered,
+        "The 95 % intervals hold too few of the reader's numbers: {scope}.",
+        "These patients are unlike those whom the intervals were calibrated on; do not rest a decision on the interval here.",
+        "95 % intervals hold what they promise",
+    ),
+    Rule(
+        "unscorable",
+        f"intervals/sites/*/{MODEL}/scored",
+        _unscored,
+        "More than one site in ten could not be scored.",
+        "The table of states says why: films missing, refused by the quality gate, or joints off the film.",
+        "At least nine sites in ten were scored",
+    ),
+    Rule(
+        "joints-missed",
+        "films/within-2-of-the-long-side/*",
+        _missed,
+        "Many joint boxes are not on their joint: {scope}.",
+        "Look at the overlays; correct boxes with stage1_detect.annotate and train on them with stage1_detect.finetune.",
+        "Joint boxes lie on their joints",
+    ),
+    Rule(
+        "joints-guessed",
+        "films/placed-by-the-template/*",
+        _guessed,
+        "Many joints were not seen by the detector and stand where the template puts them: {scope}.",
+        "Look at the overlays: films of another kind than the detector knows, fused joints, or the wrong part.",
+        "The detector saw the joints that it boxed",
+    ),
+    Rule(
+        "no-progression",
+        f"change/progression_icc_a1/*/{MODEL}-and-reader-1/total",
+        _chance,
+        "The model's change between two visits has little to do with the reader's.",
+        "A single reading of two visits is not enough here; read change as cannot tell unless it exceeds its interval.",
+        "Change between visits agrees with the reader's",
+    ),
+    Rule(
+        "change-uncovered",
+        f"change/coverage_95/*/{MODEL}/*",
+        _uncovered,
+        "The 95 % intervals of change hold too few of the reader's changes: {scope}.",
+        "Do not call a patient progressed on the interval alone.",
+        "95 % intervals of change hold what they promise",
+    ),
+    Rule(
+        "naive-forecast",
+        "prognosis/rmse_less/*",
+        _no_better,
+        "The prognosis is worse than a naive forecast: {scope}.",
+        "Use the naive forecast.",
+        "The prognosis is not worse than a naive forecast",
+    ),
+    Rule(
+        "rau-chance",
+        f"ratingen/icc_2_1/*/{MODELS}/*",
+        _chance,
+        "The model's Rau score is as far from the reader's as another patient's would be.",
+        "Look at the Ratingen grades and at how many joints were scored.",
+        "A patient's Rau score is nearer to the reader's than another patient's",
     ),
 )

@@ -9,6 +9,7 @@ from stage3_stack.evidence.alarms import Alarm
 from stage3_stack.evidence.statistic import Statistic
 
 Cell = str | Statistic | None
+SCREEN = 24  # rows of a table
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Table:
     caption: str
     head: list[str]
     rows: list[list[Cell]]
+
+    @property
+    def folded(self) -> bool:
+        """Whether the page shows its caption alone until asked: a table longer than a screen is in nobody's way."""
+        return len(self.rows) > SCREEN
 
     def is_number(self, column: int) -> bool:
         """Whether a column holds statistics: then its name stands above them on the right."""

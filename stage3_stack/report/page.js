@@ -1,4 +1,4 @@
-// The list of sections shows where one is; without this the page is whole.
+// Without this the page is whole. The list of sections shows where one is.
 const links = new Map([...document.querySelectorAll("nav a")].map((a) => [a.hash.slice(1), a]));
 const seen = new Set();
 const watcher = new IntersectionObserver(
@@ -12,3 +12,5 @@ const watcher = new IntersectionObserver(
   { rootMargin: "-15% 0px -70% 0px" },
 );
 for (const section of document.querySelectorAll("main > section")) watcher.observe(section);
+// On paper nothing is folded away.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((folded) => (folded.open = true)));
