@@ -40,14 +40,17 @@ def spread(grade: np.ndarray, n: int, seed: int) -> np.ndarray:
 
 
 def tsne(points: np.ndarray, seed: int) -> np.ndarray:
-    """(n, 2) t-SNE (van der Maaten, Hinton 2008) of points (n, channels), the same in every run: started from their PCA.
+    """(n, 2) t-SNE (van der Maaten, Hinton 2008) of points (n, channels), the same in every run: started from their PCA, on one
+    thread, since the order in which several add up their parts is chance.
 
     Units mean nothing; the perplexity is 30, less where there are few points.
     """
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     perplexity = min(30.0, (len(points) - 1) / 3)
-    return TSNE(2, perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(points)
+    with threadpool_limits(1):
+        return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
 
 
 def kin(joints: pd.Series) -> np.ndarray:

@@ -12,12 +12,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ra import paths, tables
-from ra.anatomy import RATINGEN
+from ra.anatomy import RATINGEN, RATINGEN_STEPS_PERCENT
 from ra.config import UserError
 from stage2_score import model, tasks
 from stage2_score.members import Member, Place
 from stage2_score.tasks import PictureTask
 
+PERCENT_A_GRADE = RATINGEN_STEPS_PERCENT[1]
 PLACE = ["patient_id", "part", "joint"]
 ROWS = [*PLACE, "person_id", "finding", "target", "pred", "max_score", "fold"]
 
@@ -28,8 +29,11 @@ def expected(p: Tensor) -> Tensor:
 
 
 def _ratingen(task: PictureTask, out: dict[str, Tensor], finding: str) -> Tensor:  # noqa: ARG001 - there is one finding
+    """Expected grade; of a percentage, given or as the mean of its distribution, in widths of a grade."""
     (answer,) = task.decode(out).values()
-    return expected(answer) if "classes" in out else answer if answer.ndim == 1 else (1 - answer).sum(1)
+    if "classes" in out:
+        return expected(answer)
+    return (answer if answer.ndim == 1 else (1 - answer).sum(1)) / PERCENT_A_GRADE
 
 
 # kind of member -> the number that its pictures are asked for, of the network's outputs and a finding: (N,)

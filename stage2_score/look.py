@@ -141,19 +141,21 @@ def run() -> None:
     for name, of in (("patient", "whose pictures"), ("part", "LH RH LF RF"), ("joint", "such as mcp_2")):
         p.add_argument(f"--{name}", help=f"maps of these pictures too: {of}")
     args = p.parse_args()
+    if (args.part or args.joint) and not args.patient:
+        raise UserError("--part and --joint choose among one patient's pictures; name the patient, for example --patient UAB002")
     place = Place(args.data, args.data, jobs.device(args.device))
     for name, member in members.load(Member, args):
         folder, what = trained(name, member, args.data), looking_of(member)
         made = manifest.Run(paths.looking(args.data, name), what, [folder, paths.run_dir(args.data, 2, member.crops)], args.force)
-        todo, asked = made.begin(), args.patient or args.part or args.joint
-        if not (todo or asked):
+        todo = made.begin()
+        if not (todo or args.patient):
             continue
         from stage2_score.heldout import HeldOut
 
         held = HeldOut(name, member, place)
         if todo:
             made.finish(look(held, what, made.folder), {}, what.seed, rule=what.rule.sentence)
-        if asked:
+        if args.patient:
             _write(draw(held, named(held, args), made.folder, "asked"), made.folder / "asked.parquet")
         print(f"{name}: {made.folder}", flush=True)
 

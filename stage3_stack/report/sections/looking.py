@@ -80,7 +80,9 @@ class _Book:
 
 def _lead(looked: list[str], book: _Book) -> str:
     if looked:
-        return f"What the networks of {', '.join(looked)} respond to, and the joints on which the run and reader 1 differ most."
+        return (
+            f"What the networks of {' and '.join(looked)} respond to, and the joints on which the run and reader 1 differ most."
+        )
     lacking = (
         "Stage 2 left nothing to look at; run python -m stage2_score.look with the members' configs and make the report again."
     )
