@@ -189,5 +189,8 @@ def _belief(data: str, run: str, patients: pd.Index, n_train: int) -> np.ndarray
         return None
     members = [load_member(data, name, patients, n_train) for name in config.load(Recipe, saved).members]
     found = [member.belief for member in members if member.belief is not None]
-    with np.errstate(invalid="ignore"):
-        return np.nanmean(np.stack(found), axis=0) if found else None
+    if not found:
+        return None
+    beliefs = np.stack(found)
+    seen = (~np.isnan(beliefs)).sum(axis=0)
+    return np.where(seen > 0, np.nansum(beliefs, axis=0) / np.maximum(seen, 1), np.nan)
