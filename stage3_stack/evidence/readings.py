@@ -21,8 +21,8 @@ SITE_COLUMNS = [site.column for site in SITES]
 def read(path: Path) -> pd.DataFrame:
     """(n, 89) scores by Patient_ID, NaN where not scored or where the file has no such column.
 
-    UserError: no CSV, no ids, an id twice, no score column, a cell that is no number of its scale. Rows are named by their number,
-    not by the patient.
+    UserError: no CSV, no ids, an id twice, no score column, a cell that is no number of its scale. Rows are named by their
+    number, not by the patient.
     """
     submission.read_numbers(path)  # its sentences: no file, no CSV, no ids, a column twice
     text = submission.read_text(path)

@@ -7,18 +7,38 @@ are not: then part of a slope is his error.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 
+from ra import paths, tables
 from stage3_stack.evidence import bootstrap
 from stage3_stack.evidence.bootstrap import ratio
-from stage3_stack.evidence.raters import READER2, TRUTH, Raters
+from stage3_stack.evidence.raters import READER2, SPLITS, TRUTH, Rater, Raters
 from stage3_stack.evidence.statistic import Statistic
+from stage3_stack.member import MOMENTS, load_member
 
 SECTION = "errors"
 BANDS = (0, 10, 40, 100, np.inf)  # points at the patient's other sites; a healthy site adds none to its own patient
 RISE = "third band less first"  # the last is too thin in a set of mild patients
+OWN, OWN_NAME = "own", "model, each joint alone"  # run (configs/PROFILE/own.yaml) whose learners see a site's own joint only
+
+
+def with_own(raters: Raters) -> Raters:
+    """And the run OWN of the same set beside the model, where it is finished."""
+    if raters.run == OWN or not all(paths.scores(raters.data, 3, OWN, split).is_file() for split in SPLITS):
+        return raters
+    training = raters.split == "oof"
+    order = np.argsort(~training, kind="stable")
+    try:
+        moments = load_member(raters.data, OWN, pd.Index(raters.patients[order]), int(training.sum()), stage=3).moments
+    except tables.ContractError:  # of other patients: an older preparation of the set
+        return raters
+    grades = np.empty((len(order), moments.shape[1]))
+    grades[order] = moments[..., MOMENTS.index("grade")]
+    return replace(raters, by=raters.by | {OWN_NAME: Rater(grades, np.full((len(order), 3), np.nan))})
 
 
 def reference(rows: Raters) -> str | None:

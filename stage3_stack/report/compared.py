@@ -134,12 +134,12 @@ def venn(names: list[str], found: Found, whose: str) -> Picture:
                 ax.add_patch(Circle(centre, RADIUS, fill=False, ec=colour, lw=1.6))
             for where, of in zip(_region_centres(), overlap.labels(names), strict=True):
                 one = found["same_grade", of, scope]
-                ax.text(*where, f"{one.value:.{one.digits}f}", ha="center", va="center", fontsize=10 if of != "none" else 8)
+                ax.text(*where, f"{one.value:.{one.digits}f}", ha="center", va="center", fontsize=8 if of == "none" else 10)
             for name, where in zip(names, ((-0.9, 1.12), (0.9, 1.12), (0.0, -1.42)), strict=True):
                 ax.text(*where, name, ha="center", va="center", weight="bold")
-            ax.text(1.0, -1.16, "no two the same", ha="center", fontsize=8)
+            ax.text(1.05, -1.2, "no two the same", ha="center", fontsize=8)
             n = found["same_grade", overlap.COLLECTED, scope].n
-            ax.set_title(f"{scope if scope == overlap.RESCORED else 'all sites'}, {n} sites", fontsize=9)
+            ax.set_title(f"{scope} ({n} sites)" if scope == overlap.RESCORED else f"all {n} sites", fontsize=9)
         return draw.picture(
             drawn,
             "Who gave the same grade",
@@ -160,4 +160,4 @@ def _region_centres() -> list[tuple[float, float]]:
         for x, y in ((a, b), (a, c), (b, c))
     ]
     alone = [x + 0.38 * (x - middle) / np.linalg.norm(x - middle) for x in (a, b, c)]
-    return [tuple(middle), *map(tuple, shared), (1.0, -1.33), *map(tuple, alone)]
+    return [tuple(middle), *map(tuple, shared), (1.05, -1.3), *map(tuple, alone)]
