@@ -53,13 +53,16 @@ def _told(study: Study) -> tuple[str, list[Statistic]]:
     people = statistic("persons", READER1, "successive visits", persons, persons, digits=0, unit="persons")
     a, b = study.judges
     sdc = statistic("sdc_1_reader", f"{a} and {b}", "total", study.sdc(95), n, digits=1)
-    sure = statistic("progressed", MODEL, "95 % interval above 0", int((study.verdicts(95) == VERDICTS[0]).sum()), n, digits=0)
+    sure, likely = (
+        statistic("progressed", MODEL, f"{level} % interval above 0", (study.verdicts(level) == VERDICTS[0]).sum(), n, digits=0)
+        for level in (95, 80)
+    )
     told = (
         f"{count.text} pairs of successive visits of {people.text} persons. A change of the total below {sdc.text} points is not "
-        f"told from the error of one reader (95 %, {a} against {b}). By its own 95 % interval the model calls "
-        f"{sure.text} of the pairs progressed.{words.FEW if persons < MANY else ''}"
+        f"told from the error of one reader (95 %, {a} against {b}). By its own 95 % interval the model calls {sure.text} of the "
+        f"pairs progressed, by its 80 % interval {likely.text}.{words.FEW if persons < MANY else ''}"
     )
-    return told, [count, people, sdc, sure]
+    return told, [count, people, sdc, sure, likely]
 
 
 def _verdict_table(study: Study) -> Table:
@@ -215,7 +218,7 @@ def _joints_table(study: Study) -> list[Block]:
     rows = []
     for i, j in sorted(places, key=lambda place: -low[place])[:SHOWN]:
         films = f"{study.raters.patients[pairs.before[i]]} to {study.raters.patients[pairs.after[i]]}"
-        place, split = f"{SITES[j].part} {SITES[j].site} {SITES[j].finding}", pairs.split[i]
+        place, split = f"{SITES[j].part} {SITES[j].joint} {SITES[j].finding}", pairs.split[i]
         theirs = statistic("change", READER1, f"{films} {place}", seen[i, j], 1, digits=0, split=split)
         own = Interval(moved[i, j], low[i, j], high[i, j])
         rows.append([films, place, theirs, statistic("change", MODEL, f"{films} {place}", own, 1, digits=1, split=split)])

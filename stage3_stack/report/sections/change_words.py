@@ -25,7 +25,7 @@ INTERVAL = (
     "The interval of a change joins those of the two visits as if their errors were independent (Zou & Donner 2008), "
     "times a factor that makes it cover the training pairs of other persons (split conformal prediction, persons kept "
     "whole). The factor shown is that of test pairs, learned from {persons} training persons with two visits; that of a "
-    "training pair is learned from the other folds."
+    "training pair is learned from the other folds. An interval is never shorter than that of the level below."
 )
 TOO_FEW = (
     " For the {levels} interval they are too few and the factor is 1: the errors of the two visits are taken as "
