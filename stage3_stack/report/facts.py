@@ -35,6 +35,8 @@ def facts(raters: Raters) -> dict[str, str]:
         "Films": _films(raters.data),
         "Readings": ", ".join(name for name in raters.names if name != MODEL) or "none",
     }
+    if record.get("trained"):
+        found["Trained on"] = f"{record['trained']}, and applied to this set: nothing was learned from its patients"
     if record:
         versions = record.get("versions", {})
         found["Seed and config"] = f"{record.get('seed')}, {record.get('config_hash')}"
