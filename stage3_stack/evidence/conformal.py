@@ -8,7 +8,9 @@ stands at infinity (hierarchical conformal prediction: Lee, Barber & Willett, ar
 Ramdas, JASA 2023;118:2491).
 
 Coverage is over persons and over the places of a stratum together, not for each place or each kind of patient: those are measured
-(evidence/coverage.py).
+(evidence/coverage.py). Most joints are healthy and seen to be, so that over all of them the interval [0, 0] covers much: grades
+therefore have a quantile for each class of value, within which they keep their promise (Mondrian conformal prediction: Vovk,
+Gammerman & Shafer, Algorithmic Learning in a Random World, 2005).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ PENALTY = 0.05  # ridge of the log-linear spread, on standardised clues
 FLOOR = 0.02  # of a spread, on the scale of the residuals: a place where nobody erred is not known to be free of error
 SHARED = 0.5  # of a side's spread is that of both sides: an error that one side seldom shows is not one that it never makes
 LOG: tuple[Callable, Callable] = (np.log1p, np.expm1)  # the scale of totals, whose errors grow with them, and back
+CLASSES = (0.1, 0.5)  # grades: nothing seen below, damage from the second on, doubtful between
 PLAIN: tuple[Callable, Callable] = (np.asarray, np.asarray)  # that of grades
 
 
@@ -62,6 +65,11 @@ class Stratum:
     def centre(self) -> np.ndarray:
         """(n, m) what an interval lies around: the value, on the scale of the residuals."""
         return self.scale[0](self.value)
+
+    @property
+    def kind(self) -> np.ndarray:
+        """(n, m) class of a value, which has a quantile of its own; 0 of totals."""
+        return np.digitize(self.value, CLASSES if self.whole else ())
 
     @property
     def residual(self) -> np.ndarray:
@@ -107,10 +115,11 @@ class Spread:
 
 @dataclass
 class Calibration:
-    """The spread and the quantiles of one stratum, fitted on the patients `rows`: no target of any other patient is read."""
+    """The spread and the quantiles (level -> one per class of value) of one stratum, fitted on the patients `rows`: no target of
+    any other patient is read."""
 
     spread: Spread
-    quantiles: dict[int, float]
+    quantiles: dict[int, np.ndarray]
     n_persons: int
     n_scores: int
 
@@ -129,15 +138,18 @@ class Calibration:
         for k in np.unique(part):
             held = part == k
             scores[held] = Spread().fit(clues[~held], residual[~held]).scores(clues[held], residual[held])
-        found = {level: quantile(scores, of, level / 100) for level in levels}
+        kind = stratum.kind[rows][known]
+        kinds = [kind == k for k in range(len(CLASSES) + 1 if stratum.whole else 1)]
+        found = {level: np.array([quantile(scores[own], of[own], level / 100) for own in kinds]) for level in levels}
         return cls(Spread().fit(clues, residual), found, len(names), len(scores))
 
     def interval(self, stratum: Stratum, rows: np.ndarray, level: int) -> tuple[np.ndarray, np.ndarray]:
         """(low, high), each (len(rows), m), within [0, top]; NaN where there is no value."""
-        down, up = self.spread.predict(stratum.clues[rows])
+        reach = self.quantiles[level][stratum.kind[rows]]
+        down, up = (reach * spread for spread in self.spread.predict(stratum.clues[rows]))
         centre, (scale, back) = stratum.centre[rows], stratum.scale
-        low = back(np.maximum(centre - self.quantiles[level] * down, 0.0))
-        high = back(np.minimum(centre + self.quantiles[level] * up, scale(stratum.top)))
+        low = back(np.maximum(centre - down, 0.0))
+        high = back(np.minimum(centre + up, scale(stratum.top)))
         if not stratum.whole:
             return low, high
         rounded = np.floor(stratum.value[rows] + 0.5)
@@ -146,7 +158,7 @@ class Calibration:
     def describe(self) -> dict:
         """What intervals.json says of it."""
         return {
-            "quantiles": {str(level): value if np.isfinite(value) else None for level, value in self.quantiles.items()},
+            "quantiles": {str(at): [v if np.isfinite(v) else None for v in own.tolist()] for at, own in self.quantiles.items()},
             "log_spread": {way: [round(float(c), 6) for c in values] for way, values in self.spread.coefficients.items()},
             "clues_mean": [round(float(v), 6) for v in self.spread.mean],
             "clues_sd": [round(float(v), 6) for v in self.spread.sd],

@@ -21,10 +21,12 @@ from stage3_stack.evidence.statistic import NAN, Statistic
 from stage3_stack.member import SITE_OF
 
 SECTION = "intervals"
+GRADED = ("sites that reader 1 graded 0", "sites that he graded above 0")  # after the fact: nothing is promised of them
 BANDS = (0, 1, 4, 8, 21, 56, 149)  # totals at which a band of severity begins: RA2-DREAM's bands of weight
 WHOLE = "total"
 NOMINAL = (50, 60, 70, 80, 90, 95)  # percent
 SITES_SCOPE = "all sites"
+SEEN = ("sites where the model sees nothing", "sites where it doubts", "sites where it sees damage")  # conformal.CLASSES
 
 
 def wilson(covered: np.ndarray, person: np.ndarray) -> tuple[float, float, float]:
@@ -91,15 +93,26 @@ def _reader(rows: Raters, table: pd.DataFrame) -> np.ndarray:
     return out
 
 
+def site_groups(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """All sites of rows of `judged`, by what the model saw there, and by what reader 1 did; {} of a set of totals."""
+    sites = rows[rows.site != TOTAL]
+    if sites.empty:
+        return {}
+    kind = np.digitize(sites.value, conformal.CLASSES)
+    damaged = {GRADED[0]: sites[sites.truth == 0], GRADED[1]: sites[sites.truth > 0]}
+    return {SITES_SCOPE: sites} | {name: sites[kind == k] for k, name in enumerate(SEEN)} | damaged
+
+
 def figures(rows: pd.DataFrame, split: str, name: str) -> dict[str, Statistic]:
     """n, coverage_80, width_80, coverage_95 and width_95 of rows of `judged`."""
     n, unit = len(rows), "patients" if rows.patient_id.is_unique else "places"
+    measure = "held" if name in GRADED else "coverage"
     same, digits = {"n": n, "unit": unit}, 1 if n and rows.max_score.min() > max(MAX_GRADES) else 2
     out = {"n": Statistic(SECTION, "n", split, MODEL, name, float(n), digits=0, **same)}
     for level in LEVELS:
         share = wilson(rows[f"covered{level}"].to_numpy(), rows.person_id.to_numpy())
         width = float(rows[f"width{level}"].mean()) if n else NAN
-        out[f"coverage_{level}"] = Statistic(SECTION, f"coverage_{level}", split, MODEL, name, *share, digits=2, **same)
+        out[f"coverage_{level}"] = Statistic(SECTION, f"{measure}_{level}", split, MODEL, name, *share, digits=2, **same)
         out[f"width_{level}"] = Statistic(SECTION, f"width_{level}", split, MODEL, name, width, digits=digits, **same)
     return out
 

@@ -19,7 +19,9 @@ NOTE = (
     "many expected errors wide as covers the stated share of the training patients, with a correction for their number. Patients "
     "are kept whole: a person counts once, however many joints and visits he has. Out of fold, a patient's interval rests on the "
     "other folds alone. The promise holds over all patients together, not for each kind of patient: the table by severity says "
-    "how far it holds there. Bands are by the reader's total, which the model does not know."
+    "how far it holds there; bands are by the reader's total, which the model does not know. A grade's interval is of whole "
+    "grades and holds the rounded one, so that where nothing is seen it covers more than it must; the promise is kept for joints "
+    "where damage is seen and for the others apart. Among those that the reader graded above 0 are the ones that the model missed."
 )
 COVER = (
     "Share of reader 1's numbers that lie in the model's interval, with its own 95 % interval over persons, and the mean width."
@@ -64,8 +66,7 @@ def _told(split: str, whole: dict[str, Statistic]) -> str:
 
 def _table(split: str, rows: pd.DataFrame) -> Table:
     groups = {name: rows[rows.scope == name] for name in sorted(dict.fromkeys(rows.scope), key=_order)}
-    sites = rows[rows.scope.str.endswith("sites")]
-    groups |= {coverage.SITES_SCOPE: sites} if len(sites) else {}
+    groups |= {name: own for name, own in coverage.site_groups(rows).items() if len(own)}
     head = ["of", "n", "80 % interval holds", "mean width", "95 % interval holds", "mean width"]
     return Table(f"{COVER} {SPLITS[split].capitalize()}.", head, [_row(name, own, split, name) for name, own in groups.items()])
 
