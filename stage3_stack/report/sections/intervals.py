@@ -21,7 +21,7 @@ NOTE = (
     "other folds alone. The promise holds over all patients together, not for each kind of patient: the table by severity says "
     "how far it holds there; bands are by the reader's total, which the model does not know. A grade's interval is of whole "
     "grades and holds the rounded one, so that where nothing is seen it covers more than it must; the promise is kept for joints "
-    "where damage is seen and for the others apart. Among those that the reader graded above 0 are the ones that the model missed."
+    "where damage is seen and for the others apart. Those that the reader graded above 0 include the ones that the model missed."
 )
 COVER = (
     "Share of reader 1's numbers that lie in the model's interval, with its own 95 % interval over persons, and the mean width."
