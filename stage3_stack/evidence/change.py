@@ -51,12 +51,6 @@ class Pairs:
         scores = columns(self.raters.by[name])
         return scores[self.after] - scores[self.before]
 
-    def take(self, rows: np.ndarray) -> Pairs:
-        return Pairs(self.raters, self.before[rows], self.after[rows])
-
-    def of(self, split: str) -> Pairs:
-        return self if split == "all" else self.take(self.split == split)
-
 
 def columns(rater: Rater) -> np.ndarray:
     """(n, 89) of a rater's totals and grades."""
