@@ -3,6 +3,7 @@
 python -m docs.pictures films                    four generated films -> docs/films.jpg
 python -m docs.pictures joints FILM.jpg OUT.jpg  a film with the joints that the shipped detector finds
 python -m docs.pictures annotate                 the page that corrects joint boxes, on generated films -> docs/annotate.png
+python -m docs.pictures report REPORT.html       how a report begins, where errors lie, looking -> docs/report_*.png
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from data.phantom.film import draw_film
 from ra import config, film
 
 HEIGHT_PX = 620
+MOST_BYTES = 400_000  # of a screenshot
+SHOTS = {"first": ("alarms", 1320), "errors": ("errors", 980), "looking": ("looking", 1250)}
 
 
 def four_films() -> np.ndarray:
@@ -90,6 +93,38 @@ def annotate_page(out: Path) -> None:
     _reduced(small, out)
 
 
+def report_pages(path: Path) -> list[Path]:
+    """A report as Chromium shows it from where each of SHOTS begins (a section, and how many pixels of it), 1280 px wide."""
+    from playwright.sync_api import sync_playwright
+
+    if not path.is_file():
+        raise config.UserError(f"{path} does not exist; python -m stage3_stack.report makes it")
+    made = []
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for name, (section, height) in SHOTS.items():
+            tab = browser.new_page(viewport={"width": 1280, "height": height}, reduced_motion="reduce")
+            tab.goto(path.resolve().as_uri())
+            if section != "alarms":  # which stands below the title
+                tab.evaluate("(id) => document.getElementById(id).scrollIntoView()", section)
+            tab.wait_for_timeout(1000)  # pictures are decoded as they come into view
+            made.append(Path(__file__).with_name(f"report_{name}.png"))
+            tab.screenshot(path=str(made[-1]))
+            tab.close()
+            _small(made[-1])
+        browser.close()
+    return made
+
+
+def _small(out: Path) -> None:
+    """In as many colours as MOST_BYTES allow."""
+    picture = cv2.imread(str(out))
+    for colours in (200, 96, 48, 24):
+        _reduced(picture, out, colours)
+        if out.stat().st_size <= MOST_BYTES:
+            return
+
+
 def _reduced(picture: np.ndarray, out: Path, colours: int = 200) -> None:
     """The picture as a PNG of few colours."""
     from PIL import Image
@@ -99,12 +134,15 @@ def _reduced(picture: np.ndarray, out: Path, colours: int = 200) -> None:
 
 def run() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("films", "joints", "annotate"))
+    parser.add_argument("what", choices=("films", "joints", "annotate", "report"))
     parser.add_argument("film", nargs="?", type=Path)
     parser.add_argument("out", nargs="?", type=Path)
     args = parser.parse_args()
     if args.what == "annotate":
         annotate_page(Path(__file__).with_name("annotate.png"))
+        return
+    if args.what == "report":
+        print(*report_pages(args.film or Path()), sep="\n")
         return
     if args.what == "films":
         out, picture = Path(__file__).with_name("films.jpg"), four_films()

@@ -89,7 +89,10 @@ def data_of(grey: np.ndarray) -> bytes:
 def report(nowhere, tmp_path_factory):  # noqa: ARG001 - before the first section is made
     """The folder of a whole report."""
     world, folder = evidence_world.make(n_train=60, n_test=45), tmp_path_factory.mktemp("report")
-    page.write(folder, "a world", sections.make(world), {"Set": "world"}, notice="Synthetic", command="made so")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(draw.STYLE, "figure.dpi", 60)  # coarse pictures are drawn sooner
+        made = sections.make(world)
+    page.write(folder, "a world", made, {"Set": "world"}, notice="Synthetic", command="made so")
     return folder
 
 
@@ -152,7 +155,8 @@ def test_a_broken_model_is_visible(tmp_path, broken):
 
 @pytest.mark.usefixtures("unseen")
 def test_a_set_that_lacks_everything_has_every_section(tmp_path):
-    """Hands only, one visit each, one reader, no test patients that anybody scored, no tables on disk."""
+    """Hands only, one visit each, one reader, no test patients that anybody scored, no tables on disk; a single patient and
+    nobody to learn from; nobody scored by a reader."""
     raters = evidence_world.make(n_train=18, n_test=6, visits=1)
     gone, test = np.full(raters.by[MODEL].grades.shape, np.nan), raters.split == "test"
     hands = np.array([limb(site.part) == "hand" for site in SITES])
@@ -164,8 +168,10 @@ def test_a_set_that_lacks_everything_has_every_section(tmp_path):
 
     by = {MODEL: hand_grades(raters.by[MODEL], test | ~test), READER1: hand_grades(raters.by[READER1], ~test)}
     poor = replace(raters, by=by | {READER2: nobody, TRUTH: nobody}, belief=None)
-    text = page.write(tmp_path, "poor", sections.make(poor), {}).read_text()
-    assert Page(text).sections == ["alarms", *sections.ORDER]
+    unknown = replace(poor, by=poor.by | {READER1: nobody})
+    for known in (poor, raters.of("test").take(np.arange(1)), unknown):
+        text = page.write(tmp_path, "poor", sections.make(known), {}).read_text()
+        assert Page(text).sections == ["alarms", *sections.ORDER]
 
 
 def test_a_run_without_its_reading_is_one_sentence(tmp_path, monkeypatch):
@@ -189,6 +195,15 @@ def test_words_from_outside_are_text(tmp_path):
     one = Statistic("s", "n", "all", evil, evil, 1.0)
     made = Section("s", evil, evil, [Text(evil), Table(evil, [evil], [[evil, one]]), shot, Gallery(evil, evil, [shot])])
     assert evil not in page.write(tmp_path, evil, [made], {evil: evil}, notice=evil, command=evil).read_text()
+
+
+def test_an_unreadable_picture_is_named(tmp_path):
+    whole = data_of(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))
+    shots = [
+        Picture(f"crop {name}", "", data, "") for name, data in (("cut", whole[: len(whole) // 2]), ("odd", b"?"), ("ok", whole))
+    ]
+    text = page.write(tmp_path, "t", [Section("s", "S", "", [*shots, Gallery("g", "", shots)])], {}).read_text()
+    assert text.count("cannot be read: crop cut") == text.count("cannot be read: crop odd") == 2 and text.count("<img") == 2
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")

@@ -137,7 +137,7 @@ RULES: tuple[Rule, ...] = (
         _sloped,
         "The error of the model's {scope} changes with its size: severe patients are read with another bias than mild ones.",
         "Few severe patients to learn from, or a model that stays near the mean; read severe totals with their interval.",
-        "The error does not depend on how severe a patient is",
+        "No steep slope of the error over the score",
     ),
     Rule(
         "blind",
@@ -145,7 +145,7 @@ RULES: tuple[Rule, ...] = (
         _few,
         "Almost all damage is missed: {scope}.",
         "Look at crops and boxes of these joints: they may be off the joint, or the films missing.",
-        "Damage is found in every limb and joint type",
+        "No limb or joint type whose damage is almost all missed",
     ),
     Rule(
         "alarmist",
@@ -153,7 +153,7 @@ RULES: tuple[Rule, ...] = (
         _few,
         "Almost every healthy joint is called damaged: {scope}.",
         "Look at the confusion matrices: grades that are all too high, or a model that never says 0.",
-        "Healthy joints are called healthy",
+        "No limb or joint type whose healthy joints are almost all called damaged",
     ),
     Rule(
         "below-readers",
@@ -169,7 +169,7 @@ RULES: tuple[Rule, ...] = (
         _uncovered,
         "The 95 % intervals hold too few of the reader's numbers: {scope}.",
         "These patients are unlike those whom the intervals were calibrated on; do not rest a decision on the interval here.",
-        "95 % intervals hold what they promise",
+        "No group whose 95 % intervals surely hold too little",
     ),
     Rule(
         "unscorable",
@@ -185,7 +185,7 @@ RULES: tuple[Rule, ...] = (
         _missed,
         "Many joint boxes are not on their joint: {scope}.",
         "Look at the overlays; correct boxes with stage1_detect.annotate and train on them with stage1_detect.finetune.",
-        "Joint boxes lie on their joints",
+        "At least 95 % of the joint boxes lie on their joint",
     ),
     Rule(
         "joints-guessed",
@@ -193,7 +193,7 @@ RULES: tuple[Rule, ...] = (
         _guessed,
         "Many joints were not seen by the detector and stand where the template puts them: {scope}.",
         "Look at the overlays: films of another kind than the detector knows, fused joints, or the wrong part.",
-        "The detector saw the joints that it boxed",
+        "At most 5 % of the joints were placed by the template",
     ),
     Rule(
         "no-progression",
@@ -209,7 +209,7 @@ RULES: tuple[Rule, ...] = (
         _uncovered,
         "The 95 % intervals of change hold too few of the reader's changes: {scope}.",
         "Do not call a patient progressed on the interval alone.",
-        "95 % intervals of change hold what they promise",
+        "No 95 % intervals of change that surely hold too little",
     ),
     Rule(
         "naive-forecast",
@@ -217,7 +217,7 @@ RULES: tuple[Rule, ...] = (
         _no_better,
         "The prognosis is worse than a naive forecast: {scope}.",
         "Use the naive forecast.",
-        "The prognosis is not worse than a naive forecast",
+        "No naive forecast that is surely better than the prognosis",
     ),
     Rule(
         "rau-chance",

@@ -65,24 +65,30 @@ def html(title: str, sections: list[Section], facts: dict[str, str], *, notice: 
 
 
 def data_url(data: bytes) -> str:
-    """An image within the page."""
+    """An image within the page, of one of MAGIC's kinds."""
     kind = next(name for start, name in MAGIC.items() if data.startswith(start))
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 @cache
-def size_px(data: bytes) -> tuple[int, int]:
-    """Width and height on the screen: by its resolution where the image tells one, as a figure does, else by its pixels."""
-    from PIL import Image
+def size_px(data: bytes) -> tuple[int, int] | None:
+    """Width and height on the screen: by its resolution where the image tells one, as a figure does, else by its pixels; None of
+    what is not an image, which the page then names."""
+    from PIL import Image, UnidentifiedImageError
 
-    with Image.open(io.BytesIO(data)) as image:
-        scale = CSS_PX_PER_INCH / image.info["dpi"][0] if image.format == "PNG" and "dpi" in image.info else 1.0
-        return round(image.width * scale), round(image.height * scale)
+    try:
+        with Image.open(io.BytesIO(data), formats=list(MAGIC.values())) as image:
+            image.load()
+    except (UnidentifiedImageError, OSError, SyntaxError):
+        return None
+    scale = CSS_PX_PER_INCH / image.info["dpi"][0] if image.format == "PNG" and "dpi" in image.info else 1.0
+    return round(image.width * scale), round(image.height * scale)
 
 
 def tile_px(data: bytes) -> int:
     """Width of a gallery's picture on the screen: half its pixels, for sharp screens."""
-    return min(max(size_px(data)[0] // 2, TILE_PX[0]), TILE_PX[1])
+    width, _ = size_px(data) or (0, 0)
+    return min(max(width // 2, TILE_PX[0]), TILE_PX[1])
 
 
 def _shown(one: Statistic) -> str:
