@@ -1,11 +1,7 @@
-"""The agreement of raters against scikit-learn, scipy, statsmodels and published examples; models broken on purpose are named."""
+"""The agreement of raters against scikit-learn, scipy, pingouin and published examples; models broken on purpose are named."""
 
-import base64
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,32 +11,23 @@ from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, confusion_matrix, recall_score
 
 from ra import agreement as readers
-from ra import config, paths
-from ra.anatomy import ID, OVERALL, SITES
-from ra.config import UserError
-from stage3_stack import agreement as verb
-from stage3_stack import submission
-from stage3_stack.evidence import agree, bootstrap, calibration, crosstab, errors, overlap, places, readings, shadow, totals
+from ra import paths, tables
+from ra.anatomy import SITES
+from stage3_stack.evidence import agree, bootstrap, calibration, crosstab, errors, overlap, places, shadow, totals
 from stage3_stack.evidence.raters import MODEL, READER1, READER2
-from stage3_stack.report import draw, page
-from stage3_stack.report.blocks import Picture
+from stage3_stack.report import page
 from stage3_stack.report.sections import agreement as section
 from stage3_stack.report.sections import errors as errors_section
 from tests import evidence_world as world
+from tests import stage3_world
+from tests.undrawn import undrawn
 
-VERB = [sys.executable, "-m", "stage3_stack.agreement"]
 PAIR = "model against reader 1"
-PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 
 
 @pytest.fixture(scope="module")
 def raters():
     return world.make()
-
-
-def blank(_, title, caption, alt, *, wide=False):
-    """In place of draw.picture, which is most of the work."""
-    return Picture(title, caption, PIXEL, alt, wide)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +38,7 @@ def pages(raters, tmp_path_factory):
     for name, change in {"sound": None, **world.BROKEN}.items():
         with pytest.MonkeyPatch.context() as patch:
             if change:
-                patch.setattr(draw, "picture", blank)
+                undrawn(patch)
             rows = change(raters).of("oof") if change else raters
             sections = [section.make(rows), errors_section.make(rows)]
         folder = tmp_path_factory.mktemp(name)
@@ -76,7 +63,7 @@ def plain(n):
     return bootstrap.resample(np.arange(n), times=50)
 
 
-def tables(first, second):
+def counted(first, second):
     return crosstab.count(first[:, None].astype(float), second[:, None].astype(float))
 
 
@@ -84,7 +71,7 @@ def test_measures_of_counts_against_scikit_learn():
     rng = np.random.default_rng(5)
     second = rng.choice(6, 300, p=[0.6, 0.15, 0.1, 0.05, 0.05, 0.05])
     first = np.clip(second + rng.integers(-2, 3, 300), 0, 5)
-    counts = tables(first, second)
+    counts = counted(first, second)
     table = counts.sum(0)
     assert (table[:6, :6] == confusion_matrix(second, first)).all()  # a row per grade of the reference
     assert crosstab.quadratic_kappa(table) == pytest.approx(cohen_kappa_score(second, first, weights="quadratic"))
@@ -102,11 +89,11 @@ def test_measures_of_counts_against_scikit_learn():
 
 
 def test_what_is_not_defined_is_nan():
-    never = tables(np.zeros(9), np.zeros(9)).sum(0)
+    never = counted(np.zeros(9), np.zeros(9)).sum(0)
     assert (
         np.isnan(crosstab.quadratic_kappa(never)) and np.isnan(crosstab.sensitivity(never)) and crosstab.specificity(never) == 1
     )
-    varies = tables(np.zeros(6), np.arange(6)).sum(0)
+    varies = counted(np.zeros(6), np.arange(6)).sum(0)
     assert crosstab.quadratic_kappa(varies) == 0 and np.isnan(crosstab.specificity(np.zeros((11, 11))))
     assert np.isnan(totals.icc(np.ones((9, 2)), plain(9))["ICC(A,1)"]).all()
     missing = crosstab.count(np.array([[np.nan, 1.0]]), np.array([[2.0, 1.0]]))
@@ -212,6 +199,21 @@ def test_a_reader_who_scores_healthy_joints_of_damaged_patients_worse_is_seen(ra
     assert rise.value == 0.5 and rise.n == (raters.by["truth"].grades == 0).sum()
 
 
+def test_a_stack_that_sees_each_joint_alone_stands_beside_the_model(raters, monkeypatch, tmp_path):
+    assert shadow.with_own(raters) is raters  # no such run
+    monkeypatch.setenv("RA_DATA", str(tmp_path))
+    p = np.zeros((*raters.belief.shape[:2], 11))
+    p[..., 0], p[..., 1] = 0.75, 0.25
+    for split in ("oof", "test"):
+        rows = raters.split == split
+        start = stage3_world.head(shadow.OWN, split, raters.fold[rows], raters.patients[rows], 86)
+        table = stage3_world.scores_table(start, p[rows], np.zeros((rows.sum(), 86), bool))
+        tables.SCORES.write(table, paths.scores(raters.data, 3, shadow.OWN, split))
+    beside = shadow.with_own(raters.take(np.arange(150)[::-1]))
+    assert beside.names[-1] == shadow.OWN_NAME and (beside.by[shadow.OWN_NAME].grades == 0.25).all()
+    assert shadow.measure(beside, "test")["mean_at_healthy", shadow.OWN_NAME, "0 to 10"].value == 0.25
+
+
 def test_error_by_site_is_of_both_sides(raters):
     found = errors.by_site(raters, "all", (MODEL, READER1))["foot", "mtp_5", "erosion"]
     off = np.concatenate([
@@ -284,7 +286,7 @@ def test_html_csv_and_json_are_the_same_numbers(pages):
 
 
 def test_a_set_with_one_reader_says_what_is_lacking(raters, monkeypatch):
-    monkeypatch.setattr(draw, "picture", blank)
+    undrawn(monkeypatch)
     alone = raters.take(np.arange(30))
     alone = reading_of(alone, READER2, np.full((30, 86), np.nan))
     alone = reading_of(alone, "truth", np.full((30, 86), np.nan))
@@ -293,91 +295,3 @@ def test_a_set_with_one_reader_says_what_is_lacking(raters, monkeypatch):
     assert "needs a second reader" in " ".join(b.words for b in errors_section.make(alone).blocks if hasattr(b, "words"))
     none = reading_of(alone, READER1, np.full((30, 86), np.nan))
     assert section.make(none).blocks == [] == errors_section.make(none).blocks
-
-
-# the verb
-
-
-def table_of(rater, patients, columns=None):
-    table = submission.frame(pd.Index(patients), rater.grades, rater.totals)
-    return table if columns is None else table[columns]
-
-
-@pytest.fixture
-def csvs(raters, tmp_path):
-    """Three readers' tables: B without Overall columns, in another order of rows and columns, C of hands' erosion alone."""
-    patients = raters.patients
-    hands = [site.column for site in SITES if site.finding == "erosion" and "H_" in site.column]
-    a, b = table_of(raters.by[READER1], patients), table_of(raters.by[READER2], patients)
-    a.to_csv(tmp_path / "A.csv")
-    b.drop(columns=list(OVERALL.values())).iloc[5:, ::-1].sample(frac=1, random_state=0).to_csv(tmp_path / "B.csv")
-    table_of(raters.by[MODEL], patients, hands).to_csv(tmp_path / "C.csv")
-    return tmp_path
-
-
-def run(*arguments, cwd=paths.ROOT):
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(paths.ROOT)}
-    return subprocess.run([*VERB, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, env=env, check=False)
-
-
-def test_the_verb_compares_a_trials_own_readers(csvs, raters):
-    people = pd.DataFrame({ID: raters.patients, "person_id": raters.person, "visit": raters.visit})
-    people.to_csv(csvs / "people.csv", index=False)
-    done = run(csvs / "A.csv", csvs / "B.csv", "--people", csvs / "people.csv", "--out", csvs / "out")
-    assert done.returncode == 0, done.stderr
-    assert "A: 5 of 150 left out" in done.stdout and "rows 2, 3, 4, 5, 6" in done.stdout
-    numbers = pd.read_csv(csvs / "out/numbers.csv").set_index("id")
-    rows = raters.take(np.arange(5, 150))
-    theirs = agree.measure(rows, "all")["kappa", "reader 1 against reader 2", "MCP erosion"]
-    ours = numbers.loc["agreement/kappa/all/a-against-b/mcp-erosion"]
-    assert (ours.value, ours.low, ours.high, ours.n) == pytest.approx((theirs.value, theirs.low, theirs.high, theirs.n))
-    assert theirs.text in done.stdout and "agreement/bias/all/a-against-b/total" in (csvs / "out/agreement.html").read_text()
-    total = numbers.loc["agreement/bias/all/a-against-b/total"]  # B's Overall columns are not there: sums of both
-    sums = [rows.by[name].grades.sum(1) for name in (READER1, READER2)]
-    assert total.value == pytest.approx((sums[0] - sums[1]).mean())
-
-
-def test_tables_that_score_some_sites_are_compared_on_those(csvs):
-    read = {name: readings.read(csvs / f"{name}.csv") for name in "ABC"}
-    known = readings.load(read)
-    assert known.names == ["A", "B", "C"] and len(known.patients) == 145 and set(known.split) == {"all"}
-    found = agree.measure(known, "all")
-    assert found["kappa", "A against B", "foot erosion"].n == 145 * 12 and found["kappa", "A against C", "foot erosion"].n == 0
-    hands = places.LIMB_FINDINGS["hand erosion"]
-    assert known.by["A"].totals[:, 0] == pytest.approx(known.by["A"].grades[:, hands].sum(1))  # what C scored too
-
-
-def edited(path, change):
-    change(pd.read_csv(path, dtype=str)).to_csv(path, index=False)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda t: t.rename(columns={ID: "id"}), "has no column Patient_ID"),
-        (lambda t: t.assign(**{ID: ["UAB007", *t[ID][1:]]}), "row 9 has the Patient_ID of row 2; keep one row"),
-        (lambda t: t.assign(**{ID: ["", *t[ID][1:]]}), "row 2 has no Patient_ID"),
-        (lambda t: t.assign(**{"LH_mcp_E__2": "6"}), "LH_mcp_E__2: '6' is not on its scale, 0 to 5"),
-        (lambda t: t.assign(**{"RF_mtp_J__ip": "two"}), "RF_mtp_J__ip: 'two' is not on its scale"),
-        (lambda t: t.assign(**{"RF_mtp_J__ip": "-1"}), "'-1' is not on its scale"),
-        (lambda t: t.assign(**{ID: t[ID] + "x"}), "no Patient_ID in common"),
-        (lambda t: t[[ID]], "no column of scores"),
-    ],
-)
-def test_bad_tables_get_one_sentence(csvs, change, words):
-    edited(csvs / "A.csv", change)
-    with pytest.raises(UserError, match=words.replace("(", r"\(")):
-        readings.load({name: readings.read(csvs / f"{name}.csv") for name in "AB"})
-
-
-def test_bad_commands_get_one_sentence(csvs, monkeypatch, capsys):
-    for arguments, words in (
-        (["A.csv"], "1 tables are given"),
-        (["A.csv", "A.csv"], "different names"),
-        (["A.csv", "none.csv"], "does not exist"),
-    ):
-        monkeypatch.setattr(sys, "argv", ["agreement", *(str(csvs / name) for name in arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            config.main(verb.run)
-        said = capsys.readouterr().err
-        assert stopped.value.code == 1 and words in said and said.count("\n") == 1
