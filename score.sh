@@ -31,6 +31,10 @@ if [[ ! -d $root ]]; then
   echo "error: $2 is not a folder; give the folder that holds test/ with the films" >&2
   exit 2
 fi
+if [[ ! -d $root/test ]]; then
+  echo "error: $2 holds no folder named test; put the films into it, <Patient_ID>-<LH|RH|LF|RF>.jpg and so on" >&2
+  exit 2
+fi
 work=${RA_DATA:-data}/work
 stack=$work/$trained/stage3/$run
 if [[ ! -f $stack/run.json ]]; then
