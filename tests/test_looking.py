@@ -84,11 +84,11 @@ def test_outliers_find_a_planted_mislabel_and_never_ask_the_same_person():
 
 def test_the_map_is_the_same_twice_and_keeps_groups_apart():
     rng = np.random.default_rng(0)
-    points = np.concatenate([rng.normal(k * 4, 0.5, (40, 6)) for k in range(3)]).astype(np.float32)
+    points = np.concatenate([rng.normal(k * 4, 0.5, (20, 6)) for k in range(3)]).astype(np.float32)
     once, twice = embed.tsne(points, 0), embed.tsne(points, 0)
     assert np.array_equal(once, twice)
-    centres = once.reshape(3, 40, 2).mean(1)
-    within = np.linalg.norm(once.reshape(3, 40, 2) - centres[:, None], axis=2).mean()
+    centres = once.reshape(3, 20, 2).mean(1)
+    within = np.linalg.norm(once.reshape(3, 20, 2) - centres[:, None], axis=2).mean()
     assert min(np.linalg.norm(centres[a] - centres[b]) for a, b in ((0, 1), (0, 2), (1, 2))) > 2 * within
 
 
@@ -102,7 +102,10 @@ def test_every_grade_is_on_the_map():
 def trained(world, monkeypatch):  # noqa: F811 - the fixture
     """Joint and whole-film members of the tiny set, one epoch each."""
     monkeypatch.setenv("RA_SUBMISSIONS", str(world / "submissions"))
-    resnet, totals = QUICK + "backbone: {name: test_resnet}\n", "kind: whole\nhead: {name: totals}\nloss: {name: totals_log}\n"
+    resnet, totals = (
+        QUICK + "backbone: {name: test_resnet}\nsampler: {name: all, epoch_size: 16}\n",
+        "kind: whole\nhead: {name: totals}\nloss: {name: totals_log}\n",
+    )
     call(monkeypatch, crops, write_config(world, "crops", "out_px: 24\ncanvas_px: 32\n"), "--boxes", "truth")
     files = [write_config(world, "joints", resnet), write_config(world, "whole", resnet + totals)]
     call(monkeypatch, train, *files, "--jobs", "1")
