@@ -10,7 +10,10 @@ synthetic reader (data/work/SET/truth.csv).
 
 from __future__ import annotations
 
+import json
+
 from ra import config, manifest, paths
+from ra.config import UserError
 from stage3_stack import ledger
 from stage3_stack import recipe as recipes
 from stage3_stack.recipe import Recipe
@@ -22,6 +25,8 @@ def run() -> None:
     args = p.parse_args()
     folder = paths.run_dir(args.data, 3, recipes.run_name(args))
     manifest.file_hash(folder)  # a UserError when the run is not finished
+    if trained := json.loads((folder / "run.json").read_text()).get("trained"):
+        raise UserError(f"{folder} is the run of {trained} applied to {args.data}; stage3_stack.report has what is known of it")
     recipe = config.load(Recipe, folder / "config.yaml")  # what was stacked, whatever the config says today
     from stage3_stack.scoreboard import Scoreboard
 

@@ -38,6 +38,8 @@ def fit(data: str, recipe: Recipe, made: manifest.Run, wandb: bool = False) -> N
     from stage3_stack.stack import Prediction, Stack
 
     cohort = cohorts.load(data, recipe.members)
+    if not cohort.n_train:
+        raise UserError(f"{data} has no training patients; stage3_stack.predict applies what was trained on another set")
     stack, oof = Stack(cohort, recipe), Prediction.empty(cohort.n_train, recipe)
     chosen, files = {}, []
     for fold in track.progress([*sorted(set(cohort.fold.tolist())), ALL], "stack: folds and refit"):
