@@ -66,7 +66,7 @@ def write_percent_member(percent: pd.DataFrame, n_train: int, fold: np.ndarray) 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A set with every kind of member, a stack, an ensemble, and a raw folder with gold, a second reader and the truth."""
+    """A set with every kind of member, a stack, an ensemble, gold and truth, and a raw folder with two readers' percentages."""
     folder = tmp_path_factory.mktemp("systems")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RA_DATA", str(folder))
@@ -74,11 +74,11 @@ def world(tmp_path_factory):
         percent, n_train = made["percent"], len(made["fold"])
         write_percent_member(percent, n_train, made["fold"])
         root = paths.raw("world")
-        for of, rows, gold in (("train", slice(0, n_train), "train_gold"), ("gold", slice(n_train, None), "gold")):
+        for of, rows in (("train", slice(0, n_train)), ("gold", slice(n_train, None))):
             write_reader(percent[rows], root / of / "ratingen.csv")
             write_reader((percent[rows] * 0.8).round(), root / of / "ratingen_reader2.csv")
-            made[gold].to_csv(root / of / "gold.csv")
-        made["truth"].to_csv(root / "gold" / "truth.csv")
+        for name in ("gold", "truth"):
+            made[name].to_csv(paths.reader("world", name))
         mean = "[{name: mean}, {name: ridge}]"
         stacked = ["--data", "world", "--config", str(recipe.CONFIGS / "smoke" / "blend.yaml"), "--run", "small"]
         sets = ["members=[m0,film]", f"site_learners={mean}", f"total_learners={mean}"]
