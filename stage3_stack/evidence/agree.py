@@ -20,7 +20,8 @@ SECTION = "agreement"
 FORMS = {"icc_2_1": "ICC(A,1)", "icc_2_k": "ICC(A,k)"}  # Shrout & Fleiss's names: ra.agreement's
 BALANCED = {"balanced": 0, "balanced_within_one": 1}
 LIMITS = {"bias": 1, "lower": 1, "upper": 1, "slope": 3, "distance": 1}  # name -> decimals
-GAPS = {"icc": 3, "kappa": 2, "exact": 2, "distance": 1}  # what is compared between the model and the readers -> decimals
+# what is compared between the model and the readers -> decimals, scope
+GAPS = {"icc": (3, "total"), "kappa": (2, places.EVERYTHING), "exact": (2, places.EVERYTHING), "distance": (1, "total")}
 COLLECTED = "all three"
 GAP = "model with readers less readers with each other"
 
@@ -43,6 +44,7 @@ def measure(raters: Raters, split: str) -> Found:
     found: list[Statistic] = []
     for pair in pairs(rows.names):
         found += _grades(rows, split, pair, places.GROUPS, draws) + _totals(rows, split, pair)
+        found += _icc_of_grades(rows, split, list(pair), named(*pair), draws)
     for name in rows.names:
         if TRUTH in rows.names and name != TRUTH:
             found += _grades(rows, split, (name, TRUTH), places.ALL, draws) + _totals(rows, split, (name, TRUTH))
@@ -96,12 +98,14 @@ def _three(rows: Raters, split: str, draws: bootstrap.Resamples) -> list[Statist
     out = []
     for column, scope in enumerate(TARGETS):
         out += _icc(np.stack([rows.by[name].totals[:, column] for name in names], axis=1), split, COLLECTED, scope)
+    return out + _icc_of_grades(rows, split, names, COLLECTED, draws)
+
+
+def _icc_of_grades(rows: Raters, split: str, names: list[str], of: str, draws: bootstrap.Resamples) -> list[Statistic]:
     grades = np.stack([rows.by[name].whole for name in names], axis=2)
-    n = int((~np.isnan(grades).any(axis=2)).sum())
-    for name, form in FORMS.items():
-        values = draws.estimate(totals.icc(grades, draws)[form])
-        out.append(Statistic(SECTION, name, split, COLLECTED, places.EVERYTHING, *values, n=n, unit="sites"))
-    return out
+    n, forms = int((~np.isnan(grades).any(axis=2)).sum()), totals.icc(grades, draws)
+    found = {name: draws.estimate(forms[form]) for name, form in FORMS.items()}
+    return [Statistic(SECTION, name, split, of, places.EVERYTHING, *v, n=n, unit="sites") for name, v in found.items()]
 
 
 def _gaps(rows: Raters, split: str, draws: bootstrap.Resamples) -> list[Statistic]:
@@ -111,10 +115,12 @@ def _gaps(rows: Raters, split: str, draws: bootstrap.Resamples) -> list[Statisti
         return []
     parts = {pair: _compared(rows, trio, pair, draws) for pair in combinations(trio, 2)}
     (one, two, own), out = parts.values(), []
-    for name, digits in GAPS.items():
+    both = np.stack([np.concatenate([rows.by[name].totals[:, :1], rows.by[name].grades], axis=1) for name in trio])
+    known = ~np.isnan(both).any(axis=0)
+    n = {"total": int(known[:, 0].sum()), places.EVERYTHING: int(known[:, 1:].any(axis=1).sum())}
+    for name, (digits, scope) in GAPS.items():
         values = draws.estimate((one[name] + two[name]) / 2 - own[name])
-        out.append(Statistic(SECTION, f"{name}_gap", split, GAP, "total" if name in {"icc", "distance"} else places.EVERYTHING,
-                             *values, n=len(rows.patients), digits=digits))  # fmt: skip
+        out.append(Statistic(SECTION, f"{name}_gap", split, GAP, scope, *values, n=n[scope], digits=digits))
     return out
 
 

@@ -46,6 +46,11 @@ def reference(rows: Raters) -> str | None:
     return next((name for name in (TRUTH, READER2) if name in rows.names), None)
 
 
+def called(judge: str) -> str:
+    """In a sentence."""
+    return f"the {judge}" if judge == TRUTH else judge
+
+
 def band_names() -> list[str]:
     return [f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}" for low, high in pairwise(BANDS)]
 

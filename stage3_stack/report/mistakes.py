@@ -88,17 +88,16 @@ def healthy(found: dict[tuple[str, str, str], Statistic], judge: str, whose: str
             x = np.arange(len(bands)) + 0.07 * (k - (len(raters) - 1) / 2)
             ax.vlines(x, [one.low for one in ones], [one.high for one in ones], color=colour, lw=1.2)
             ax.plot(x, [one.value for one in ones], "o-", color=colour, ms=4, lw=1.2, label=rater)
-        ax.set(xticks=range(len(bands)), xticklabels=bands, xlabel=f"points at the patient's other sites, by {_the(judge)}")
+        ax.set(
+            xticks=range(len(bands)), xticklabels=bands, xlabel=f"points at the patient's other sites, by {shadow.called(judge)}"
+        )
         ax.set_ylabel("mean grade at healthy sites")
         ax.legend(loc="upper left")
         return draw.picture(
             drawn,
             "Healthy joints of damaged patients",
-            f"{whose[:1].upper()}{whose[1:]}: mean grade that each rater gave to sites that {_the(judge)} calls healthy, by how "
-            "damaged the rest of the patient is (bars: 95 % intervals). Without the bias the lines would be level.",
+            f"{whose[:1].upper()}{whose[1:]}: mean grade that each rater gave to sites that {shadow.called(judge)} calls "
+            "healthy, by how damaged the rest of the patient is (bars: 95 % intervals). Without the bias the lines would be "
+            "level.",
             "Lines of the mean grade at healthy sites over bands of the patient's other damage, one per rater",
         )
-
-
-def _the(judge: str) -> str:
-    return "the truth" if judge == shadow.TRUTH else judge

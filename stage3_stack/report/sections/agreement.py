@@ -145,7 +145,8 @@ def _details(found: Found, pairs: list[tuple[str, str]], who: str) -> list[Block
     counted = ("kappa", "exact", "within_one", "sensitivity", "specificity", "balanced", "balanced_within_one")
 
     def table(caption: str, of: list[str], keys: list[tuple[str, str]]) -> Table:
-        rows = [[f"{scope}: {WORDS[name]}", *_cells(found, name, of, scope)] for name, scope in keys]
+        one = len({name for name, _ in keys}) == 1  # the caption says which
+        rows = [[scope if one else f"{scope}: {WORDS[name]}", *_cells(found, name, of, scope)] for name, scope in keys]
         return Table(f"{caption}; {who}", ["", *of], [row for row in rows if any(cell is not None for cell in row[1:])])
 
     return [

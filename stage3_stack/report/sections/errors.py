@@ -121,5 +121,5 @@ def _healthy(raters: Raters, found: dict[str, dict], main: str) -> list[Block]:
         for name in names
     ]
     head = ["", *(f"{band} points" for band in shadow.band_names()), shadow.RISE]
-    caption = f"Mean grade at sites that {judge} calls healthy, by the points at the patient's other sites"
+    caption = f"Mean grade at sites that {shadow.called(judge)} calls healthy, by the points at the patient's other sites"
     return [mistakes.healthy(found[main], judge, whose(main)), Table(caption, head, rows), Text(SHADOW, "note")]
