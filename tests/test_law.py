@@ -119,6 +119,20 @@ def test_nothing_is_unpickled(module):
             assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords), module
 
 
+JUDGES = ("scoreboard", "evidence", "report", "ratingen", "totals")  # of stage 3: what measures
+LEARNS = ("train", "predict", "stack", "nested", "blend", "learners", "features", "cohort", "hands")
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if not m.startswith(("data", "ra"))])
+def test_only_judges_open_what_readers_say_of_test_patients(module):
+    """gold, a second reader and the truth are opened by what measures, and what learns imports none of that."""
+    told, name = ast.unparse(tree(module)), module.partition("stage3_stack.")[2].split(".")[0]
+    if any(word in told for word in ("paths.reader(", "paths.ratingen_gold", "gold.parquet'")):
+        assert name in JUDGES, f"{module} opens what only the evidence may"
+    if name in LEARNS:
+        assert not [i for i in all_imports(module) if i.startswith(("stage3_stack.scoreboard", "stage3_stack.evidence.raters"))]
+
+
 def test_the_law_sees_what_it_judges():
     """The reading of imports itself: at load, inside a function, in a class body, under TYPE_CHECKING."""
     lines = ["import a", "if TYPE_CHECKING:", "    import b", "def f():", "    import c", "class D:", "    import d", "try:"]
