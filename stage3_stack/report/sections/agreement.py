@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ra.anatomy import FINDINGS
 from stage3_stack.evidence import agree, overlap, places
 from stage3_stack.evidence.agree import COLLECTED, GAP, Found, named
@@ -82,18 +84,27 @@ def _lead(founds: dict[str, Found], pairs: list[tuple[str, str]], names: list[st
     if not {MODEL, READER1} <= set(names):
         one = next(iter(founds.values()))["icc_2_1", named(*pairs[0]), "total"]
         return f"{named(*pairs[0])}, {one.n} sets of films with a total by both: ICC(2,1) of the total is {one.text}."
-    said = []
-    for split, found in founds.items():
-        gap = found.get(("icc_gap", GAP, "total"))
-        if gap is None:
-            one = found["icc_2_1", named(*pairs[0]), "total"]
-            said.append(f"{whose(split)} (n = {one.n}): ICC(2,1) of the total of {named(*pairs[0])} {one.text}")
-            continue
-        verdict = "cannot be told from" if gap.low <= 0 <= gap.high else "is above" if gap.low > 0 else "is below"
-        said.append(f"{whose(split)} (n = {gap.n}): the model's agreement with the readers {verdict} theirs with each other "
-                    f"(ICC of the total, difference {gap.text})")  # fmt: skip
+    said = [f"{whose(split)}{_verdict(found, pairs[0])}" for split, found in founds.items()]
     cure = "" if len(names) > 2 else f" A second reader is lacking. {CURE}"
     return f"Is the model as close to the readers as they are to each other? Of {'; '.join(said)}.{cure}"
+
+
+def _verdict(found: Found, pair: tuple[str, str]) -> str:
+    """By the ICC of the total, or where there are no totals by the kappa of all sites."""
+    for short, name, what, scope in (("icc", "icc_2_1", "ICC", "total"), ("kappa", "kappa", "kappa", places.EVERYTHING)):
+        gap, one = found.get((f"{short}_gap", GAP, scope)), found[name, named(*pair), scope]
+        if gap is not None and not np.isnan(gap.low):
+            verdict = "cannot be told from" if gap.low <= 0 <= gap.high else "is above" if gap.low > 0 else "is below"
+            how = f"{what}, {scope}: difference {gap.text}"
+            return f" (n = {gap.n}): the model's agreement with the readers {verdict} theirs with each other ({how})"
+        if gap is None and one.n:
+            return f" (n = {one.n} {one.unit}): {what} of {named(*pair)}, {scope}: {one.text}"
+    return ": too few patients to say"
+
+
+def _some(cells: list[Cell]) -> bool:
+    """Whether a row of a table says anything."""
+    return any(cell is not None and not np.isnan(cell.value) for cell in cells)
 
 
 def _cells(found: Found, name: str, of: list[str], scope: str) -> list[Cell]:
@@ -147,17 +158,17 @@ def _details(found: Found, pairs: list[tuple[str, str]], who: str) -> list[Block
     def table(caption: str, of: list[str], keys: list[tuple[str, str]]) -> Table:
         one = len({name for name, _ in keys}) == 1  # the caption says which
         rows = [[scope if one else f"{scope}: {WORDS[name]}", *_cells(found, name, of, scope)] for name, scope in keys]
-        return Table(f"{caption}; {who}", ["", *of], [row for row in rows if any(cell is not None for cell in row[1:])])
+        return Table(f"{caption}; {who}", ["", *of], [row for row in rows if _some(row[1:])])
 
-    return [
+    tables = [
         table("Intraclass correlation", three, [(name, scope) for scope in (*totals, places.EVERYTHING) for name in agree.FORMS]),
         table("Bland and Altman, in points", columns, [(name, scope) for scope in totals for name in limits]),
         table("Quadratic kappa by joint type", columns, [("kappa", scope) for scope in places.JOINT_TYPES]),
         table(
             "Grades by limb and finding", columns, [(n, scope) for scope in (*places.ALL, *places.LIMB_FINDINGS) for n in counted]
         ),
-        *_rescored(found, three, pairs[0][1], who),
     ]
+    return [*(one for one in tables if one.rows), *_rescored(found, three, pairs[0][1], who)]
 
 
 def _rescored(found: Found, three: list[str], drawn_by: str, who: str) -> list[Block]:
