@@ -11,6 +11,7 @@ from stage3_stack.evidence.raters import Raters
 from stage3_stack.evidence.statistic import Statistic
 
 SECTION = "errors"
+Sites = dict[tuple[str, str, str], dict[str, Statistic]]  # (limb, joint, finding) -> {bias, mae}
 
 
 def site_name(key: tuple[str, str, str]) -> str:
@@ -18,8 +19,8 @@ def site_name(key: tuple[str, str, str]) -> str:
     return " ".join(key).replace("_", " ")
 
 
-def by_site(raters: Raters, split: str, pair: tuple[str, str]) -> dict[tuple, dict[str, Statistic]]:
-    """{(limb, joint, finding): {bias, mae}} of the first rater's grades against the second's, left and right together."""
+def by_site(raters: Raters, split: str, pair: tuple[str, str]) -> Sites:
+    """Mean and mean size of the first rater's grade less the second's, in grades, left and right together."""
     rows = raters.of(split)
     draws = bootstrap.resample(rows.person)
     out = {}

@@ -43,19 +43,15 @@ def labels(names: list[str]) -> list[str]:
 
 
 def measure(raters: Raters, split: str, names: list[str]) -> list[Statistic]:
-    """Shares of the five regions on SCOPES; on the drawn set the paper's other figures too: ICC(1,1) of the three, and of each
-    pair kappa, exact, balanced."""
+    """Shares of the regions on SCOPES; on the drawn set the paper's other figures too: ICC(1,1) of the three, and each pair's
+    kappa and accuracies."""
     rows = raters.of(split)
     draws = bootstrap.resample(rows.person)
-    labels = [
-        COLLECTED,
-        *(f"only {a} and {b}" for a, b in ((names[0], names[1]), (names[0], names[2]), (names[1], names[2]))),
-        "none",
-    ]
     out = []
     for scope, sites in chosen(rows, names).items():
         held = regions(*(rows.by[name].whole for name in names)) & sites[..., None]
-        shares, n = bootstrap.ratio(draws.sums(held.sum(axis=1)), draws.sums(sites.sum(axis=1))[:, None]), int(sites.sum())
+        shares = bootstrap.ratio(draws.sums(held.sum(axis=1)), draws.sums(sites.sum(axis=1))[:, None])
+        n = int(sites.sum())
         for place, of in enumerate(labels(names)):
             values = draws.estimate(shares[:, place])
             out.append(Statistic(SECTION, "same_grade", split, of, scope, *values, n=n, unit="sites", digits=2))
