@@ -130,11 +130,13 @@ def constant(oof: pd.DataFrame, rows: pd.DataFrame, level: int) -> np.ndarray:
 
 
 def against_constant(oof: pd.DataFrame, rows: pd.DataFrame, chosen: np.ndarray, split: str, name: str) -> dict[str, Statistic]:
-    """What a 95 % interval of one width for all would do for the `chosen` rows: its width within the scale, its coverage."""
+    """What a 95 % interval of one width for all would do for the `chosen` rows: its width within the scale, its coverage; NaN
+    for an applied run, whose calibration patients are another set's."""
     half, rows = constant(oof, rows, 95)[chosen], rows[chosen]
     low, high = np.maximum(rows.value - half, 0), np.minimum(rows.value + half, rows.max_score)
-    share = wilson(((low <= rows.truth) & (rows.truth <= high)).to_numpy(), rows.person_id.to_numpy())
-    width = float((high - low).mean()) if len(rows) else NAN
+    known = np.isfinite(half)
+    share = wilson(((low <= rows.truth) & (rows.truth <= high)).to_numpy()[known], rows.person_id.to_numpy()[known])
+    width = float((high - low)[known].mean()) if known.any() else NAN
     same = {"n": len(rows), "unit": "patients"}
     return {
         "constant_width_95": Statistic(SECTION, "constant_width_95", split, MODEL, name, width, digits=1, **same),
