@@ -1,6 +1,7 @@
 """Intervals that cover, states in place of numbers, totals of what was scored: by hand, simulated, from tables to submission."""
 
 import json
+from dataclasses import astuple
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from test_stage3_stack import call
 from ra import config, manifest, paths, tables
 from ra.anatomy import JOINTS, PARTS, SITES, limb
 from stage3_stack import hands, intervals, submission, submit, totals, train
-from stage3_stack.evidence import conformal, coverage, prorate, raters, reading, unscorable
+from stage3_stack.evidence import bootstrap, conformal, prorate, raters, reading, unscorable
 from stage3_stack.evidence.conformal import Stratum
 from stage3_stack.recipe import Recipe
 from stage3_stack.report.sections import intervals as section
@@ -86,11 +87,11 @@ def test_a_grades_interval_is_of_whole_grades_and_holds_the_rounded_one():
 
 def test_wilsons_interval_is_scipys_and_wider_for_rows_of_one_person():
     covered = np.arange(60) % 6 > 0
-    share, *ends = coverage.wilson(covered, np.arange(60))
+    alone = bootstrap.wilson(covered, np.arange(60))
     wanted = binomtest(50, 60).proportion_ci(method="wilson")
-    assert share == 50 / 60 and ends == pytest.approx([wanted.low, wanted.high], abs=1e-6)
-    pairs = coverage.wilson(np.repeat(covered, 2), np.repeat(np.arange(60), 2))
-    assert pairs == pytest.approx((share, *ends), abs=1e-12)  # the same persons twice tell nothing new
+    assert astuple(alone) == pytest.approx((50 / 60, wanted.low, wanted.high), abs=1e-6)
+    pairs = bootstrap.wilson(np.repeat(covered, 2), np.repeat(np.arange(60), 2))
+    assert astuple(pairs) == pytest.approx(astuple(alone), abs=1e-12)  # the same persons twice tell nothing new
 
 
 def test_pro_rata_by_hand():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ra.agreement import Interval, Z
 from ra.metrics import SEED
 
 TIMES = 1000
@@ -53,6 +54,24 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """numerator / denominator, NaN where nothing was counted."""
     numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator != 0)
+
+
+def wilson(hit: np.ndarray, person: np.ndarray) -> Interval:
+    """Share of hits (n,) of rows that belong to persons, with Wilson's interval of the effective number: as many independent rows
+    as would tell as much.
+
+    It is p (1 - p) / v, v the variance of the share over whole persons (Korn & Graubard, Survey Methodology 1998;24:193; with
+    Wilson's interval Dean & Pagano, J Surv Stat Methodol 2015;3:484); the number of persons where all are hits, or none is.
+    """
+    if not len(hit):
+        return Interval(*[float("nan")] * 3)
+    p = float(np.mean(hit))
+    residual = by_person(person, np.asarray(hit, float) - p)
+    v = np.square(residual).sum() / len(hit) ** 2
+    n = min(p * (1 - p) / v, len(hit)) if v > 1e-12 else len(residual)
+    centre, half = p + Z**2 / (2 * n), Z * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    low, high = ((centre + sign * half) / (1 + Z**2 / n) for sign in (-1, 1))
+    return Interval(p, float(np.clip(low, 0, p)), float(np.clip(high, p, 1)))
 
 
 def by_person(person: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -1,21 +1,21 @@
 """Whether intervals hold what they promise: how often reader 1's number lies in them, for whom, and how wide they are.
 
-Rows of one person err together, so a share's interval is Wilson's with the number of independent rows in place of their count:
-p (1 - p) over the variance of p between persons (the effective sample size of Korn & Graubard, Survey Methodology 1998;24:193).
+Rows of one person err together: a share's interval is bootstrap.wilson's.
 """
 
 from __future__ import annotations
+
+from dataclasses import astuple
 
 import numpy as np
 import pandas as pd
 
 from ra import paths
-from ra.agreement import Z
 from ra.anatomy import ALL_PARTS, BOTH_HANDS, PARTS, SITES, TOTAL, limb
 from ra.tables import LEVELS
 from stage3_stack.cohort import MAX_GRADES, TARGETS
 from stage3_stack.evidence import conformal, reading
-from stage3_stack.evidence.bootstrap import by_person
+from stage3_stack.evidence.bootstrap import wilson
 from stage3_stack.evidence.raters import MODEL, READER1, Raters
 from stage3_stack.evidence.statistic import NAN, Statistic
 from stage3_stack.member import SITE_OF
@@ -27,18 +27,6 @@ WHOLE = "total"
 NOMINAL = (50, 60, 70, 80, 90, 95)  # percent
 SITES_SCOPE = "all sites"
 SEEN = ("sites where the model sees nothing", "sites where it doubts", "sites where it sees damage")  # conformal.CLASSES
-
-
-def wilson(covered: np.ndarray, person: np.ndarray) -> tuple[float, float, float]:
-    """(share, low, high) of covered (N,) booleans of rows that belong to persons; NaN of none."""
-    if not len(covered):
-        return NAN, NAN, NAN
-    p, n_persons = float(np.mean(covered)), len(set(person))
-    variance = np.square(by_person(person, covered - p)).sum() / len(covered) ** 2
-    n = float(n_persons) if p in (0.0, 1.0) else min(p * (1 - p) / max(variance, 1e-12), float(len(covered)))
-    middle, reach = p + Z**2 / (2 * n), Z * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-    low, high = (middle - reach) / (1 + Z**2 / n), (middle + reach) / (1 + Z**2 / n)
-    return p, float(min(max(low, 0.0), p)), float(max(min(high, 1.0), p))
 
 
 def band_name(index: int) -> str:
@@ -110,7 +98,7 @@ def figures(rows: pd.DataFrame, split: str, name: str) -> dict[str, Statistic]:
     same, digits = {"n": n, "unit": unit}, 1 if n and rows.max_score.min() > max(MAX_GRADES) else 2
     out = {"n": Statistic(SECTION, "n", split, MODEL, name, float(n), digits=0, **same)}
     for level in LEVELS:
-        share = wilson(rows[f"covered{level}"].to_numpy(), rows.person_id.to_numpy())
+        share = astuple(wilson(rows[f"covered{level}"].to_numpy(), rows.person_id.to_numpy()))
         width = float(rows[f"width{level}"].mean()) if n else NAN
         out[f"coverage_{level}"] = Statistic(SECTION, f"{measure}_{level}", split, MODEL, name, *share, digits=2, **same)
         out[f"width_{level}"] = Statistic(SECTION, f"width_{level}", split, MODEL, name, width, digits=digits, **same)
@@ -135,7 +123,7 @@ def against_constant(oof: pd.DataFrame, rows: pd.DataFrame, chosen: np.ndarray, 
     half, rows = constant(oof, rows, 95)[chosen], rows[chosen]
     low, high = np.maximum(rows.value - half, 0), np.minimum(rows.value + half, rows.max_score)
     known = np.isfinite(half)
-    share = wilson(((low <= rows.truth) & (rows.truth <= high)).to_numpy()[known], rows.person_id.to_numpy()[known])
+    share = astuple(wilson(((low <= rows.truth) & (rows.truth <= high)).to_numpy()[known], rows.person_id.to_numpy()[known]))
     width = float((high - low)[known].mean()) if known.any() else NAN
     same = {"n": len(rows), "unit": "patients"}
     return {
@@ -180,6 +168,6 @@ def reliability(raters: Raters) -> list[Statistic]:
         use = use & ~np.isnan(truth) & ~np.isnan(low[:, whole, 0])
         for i, level in enumerate(NOMINAL):
             inside = (low[use, whole, i] <= truth[use]) & (truth[use] <= high[use, whole, i])
-            share = wilson(inside, book.person[use])
+            share = astuple(wilson(inside, book.person[use]))
             out.append(Statistic(SECTION, f"measured_{level}", split, MODEL, WHOLE, *share, n=int(use.sum()), digits=2))
     return out

@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from ra.agreement import Interval, Z
-from stage3_stack.evidence.bootstrap import by_person, resample
+from stage3_stack.evidence import totals
+from stage3_stack.evidence.bootstrap import resample, wilson
 from stage3_stack.evidence.change import Bounds, Pairs, nested, verdicts
 from stage3_stack.evidence.raters import MODEL, READER1, READER2, Raters
 
@@ -53,49 +54,17 @@ def _sd(sums: np.ndarray) -> np.ndarray:
 
 
 def icc(ratings: np.ndarray, person: np.ndarray, *, mean: bool = False) -> Interval:
-    """Two-way random, absolute agreement: ICC(A,1), with `mean` ICC(A,k) (McGraw & Wong 1996; ICC(2,1), ICC(2,k) of Shrout &
-    Fleiss), of ratings (n, k); rows with a NaN dropped. The interval is by bootstrap over persons."""
+    """ICC(2,1), with `mean` ICC(2,k), of ratings (n, k); rows with a NaN dropped. The interval is by bootstrap over persons."""
     use = ~np.isnan(ratings).any(axis=1)
-    x, k = ratings[use], ratings.shape[1]
-    if len(x) < LEAST_ROWS or np.ptp(x) == 0:
+    if use.sum() < LEAST_ROWS:
         return NONE
-    x = x - x.mean()
-    moments = np.concatenate([np.ones((len(x), 1)), x, (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)], axis=1)
     drawn = resample(person[use])
-    return Interval(*drawn.estimate(_icc(drawn.sums(moments), k, mean)))
-
-
-def _icc(sums: np.ndarray, k: int, mean: bool) -> np.ndarray:
-    """Of sums of 1, x (k), x x' (k k): the mean squares of rows, raters and rest."""
-    n, s, square = sums[..., 0], sums[..., 1 : 1 + k], sums[..., 1 + k :].reshape(*sums.shape[:-1], k, k)
-    grand = s.sum(axis=-1) ** 2 / (n * k)
-    rows = square.sum(axis=(-2, -1)) / k - grand
-    raters = np.square(s).sum(axis=-1) / n - grand
-    rest = np.trace(square, axis1=-2, axis2=-1) - grand - rows - raters
-    free = np.where(n > 1, n - 1, np.nan)
-    msr, msc, mse = rows / free, raters / (k - 1), rest / (free * (k - 1))
-    below = msr + (msc - mse) / n if mean else msr + (k - 1) * mse + k * (msc - mse) / n
-    return np.divide(msr - mse, below, out=np.full(below.shape, np.nan), where=below > 1e-12)
+    return Interval(*drawn.estimate(totals.icc(ratings[use], drawn)["ICC(A,k)" if mean else "ICC(A,1)"]))
 
 
 def share(hit: np.ndarray, known: np.ndarray, person: np.ndarray) -> Interval:
-    """Share, 0..1, of hits among what is known, hit and known (n,) or (n, m) bool of n rows, with Wilson's interval of the
-    effective number: as many independent ones as would tell as much.
-
-    It is p (1 - p) / v, v the variance of the share over whole persons; the number of persons where all are hits, or none is
-    (Dean & Pagano, J Surv Stat Methodol 2015;3:484).
-    """
-    of, hits = person[np.nonzero(known)[0]], hit[known].astype(float)
-    if not len(hits):
-        return NONE
-    p = hits.mean()
-    residual = by_person(of, hits - p)
-    persons = len(residual)
-    v = np.square(residual).sum() / len(hits) ** 2 * persons / max(persons - 1, 1)
-    n = min(p * (1 - p) / v, len(hits)) if v > 0 else persons
-    centre, half = p + Z**2 / (2 * n), Z * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-    low, high = ((centre + sign * half) / (1 + Z**2 / n) for sign in (-1, 1))
-    return Interval(float(p), float(np.clip(low, 0, p)), float(np.clip(high, p, 1)))
+    """Share, 0..1, of hits among what is known, hit and known (n,) or (n, m) bool of n rows."""
+    return wilson(hit[known], person[np.nonzero(known)[0]])
 
 
 def above(change: np.ndarray, person: np.ndarray, threshold: float) -> Interval:
