@@ -23,8 +23,8 @@ WORST = 6
 BOXES = (
     "Blue: found by the detector of the fold that never saw the patient. Orange: not seen, placed by the template of a hand "
     "or a foot. Grey: beyond the film's edge; such a joint gets no score. A green dot, where the set has boxes of its own: "
-    "the true centre. Only the surroundings of the joints are drawn, the rest is black, so that what is written on a film is "
-    "not passed on with this page. Quality is the detector's own: its confidence over the film's joints."
+    "the true centre. Only the surroundings of the joints are drawn, the rest is black, so that little of what is "
+    "written on a film is passed on with this page. Quality is the detector's own: its confidence over the film's joints."
 )
 SHARES = (
     "Percent of the joints, with 95 % intervals over resampled people. Within 2 %: the box's centre lies within 2 % of the "
