@@ -44,7 +44,7 @@ SCORES = {
 HOW = (
     "Intervals are 95 %: by resampling persons, of balanced accuracies Wald's with persons as units, of the ICC the classical "
     "one. Bias is model less reader 1. The intervals of the Rau score are conformal, from the errors on other persons; out "
-    "of fold they hold less than they say where the folds' stacks lie at different levels, which the other folds cannot tell. For "
+    "of fold they hold less than they say where the folds' stacks lie at different levels, which the others cannot tell. For "
     "orientation, not for ranking, as films, readers and the mix of grades are others: Rohrbach et al. 2019 report of their "
     "network, on joints of a Swiss registry, a balanced accuracy of 47.5 %, within one grade 83.0 %, and a quadratic kappa of "
     "0.675 with reader 1; of two readers with each other 0.562."
