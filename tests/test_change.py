@@ -121,6 +121,15 @@ def test_too_few_persons_for_a_quantile_leave_independent_errors(world):
     assert far.any() and (limits.high - limits.low)[far, 0] == pytest.approx(2 * np.hypot(12, 12))
 
 
+def test_new_patients_intervals_rest_on_the_training_pairs(world):
+    """A run applied to another set: its pairs alone, taught by the training pairs, get what they get beside them."""
+    whole, alone = change.successive(world), change.successive(world.of("test"))
+    wanted, made = change.bounds(whole, 80), change.bounds(alone, 80, change.successive(world.of("oof")))
+    np.testing.assert_array_equal(made.low, wanted.low[whole.split == "test"])
+    assert made.factor == wanted.factor and made.persons == 60
+    assert set(change.bounds(alone, 80).factor.values()) == {1.0}
+
+
 def test_a_wider_level_holds_the_narrower_one(world):
     few = change.successive(world.take(np.isin(world.person, [f"P{k:03d}" for k in (*range(12), 70, 71)])))
     limits = change.nested(few)

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from ra import paths
 from ra.anatomy import ALL_PARTS, BOTH_HANDS, TOTAL
 from ra.tables import LEVELS
+from stage3_stack import cohort as cohorts
 from stage3_stack.cohort import TARGETS
 from stage3_stack.evidence import conformal
-from stage3_stack.evidence.raters import MODEL, READER1, Rater, Raters
+from stage3_stack.evidence.raters import MODEL, READER1, Rater, Raters, load
 from stage3_stack.member import SITE_OF
 
 MEASURES = {**{name: slice(j, j + 1) for j, name in enumerate(TARGETS)}, "joint sites": slice(len(TARGETS), None)}
@@ -112,33 +114,49 @@ class Bounds:
     persons: int
 
 
-def bounds(pairs: Pairs, level: int) -> Bounds:
+def taught(raters: Raters) -> Pairs:
+    """The training pairs that intervals of change are calibrated on: the set's own; of an applied run those of the set that it was
+    trained on, as far as that reading is on disk."""
+    trained = cohorts.trained_on(paths.run_dir(raters.data, 3, raters.run))
+    if trained is None or not paths.reading(trained, raters.run, "oof").is_file():
+        return successive(raters.of("oof"))
+    return successive(load(trained, raters.run).of("oof"))
+
+
+def bounds(pairs: Pairs, level: int, teachers: Pairs | None = None) -> Bounds:
     """Split conformal intervals of the change, cross-fitted by the folds of persons.
 
     Two readings of intervals v1 (l1, u1) and v2 (l2, u2) whose errors are independent differ by v2 - v1 within
     - sqrt((v2 - l2)^2 + (u1 - v1)^2) and + sqrt((u2 - v2)^2 + (v1 - l1)^2) (Zou & Donner, Stat Med 2008;27:1693). Both arms are
     multiplied by q, the conformal quantile of reader 1's change's distance from the model's, in such arms, over the training
-    pairs of other folds. NaN where either visit has no interval.
+    pairs of other folds: those of `teachers`, of the pairs themselves without. NaN where either visit has no interval.
     """
-    down, up = arms(pairs.raters, level)
-    below, above = np.hypot(down[pairs.after], up[pairs.before]), np.hypot(up[pairs.after], down[pairs.before])
-    model, train, factor = pairs.change(MODEL), pairs.split == "oof", {}
-    error = pairs.change(READER1) - model
-    score, q = np.abs(error) / np.where(error < 0, below, above), np.full(error.shape, np.nan)
+    teachers = successive(pairs.raters.of("oof")) if teachers is None else teachers
+    below, above = _reach(pairs, level)
+    down, up = _reach(teachers, level)
+    error = teachers.change(READER1) - teachers.change(MODEL)
+    score, q, factor = np.abs(error) / np.where(error < 0, down, up), np.full(below.shape, np.nan), {}
     for name, use in MEASURES.items():
-        factor[name] = _quantile(score[train, use], pairs.person[train], level)
+        factor[name] = _quantile(score[:, use], teachers.person, level)
         q[:, use] = factor[name]
-        for fold in np.unique(pairs.fold[train]):
-            others, own = train & (pairs.fold != fold), train & (pairs.fold == fold)
-            q[own, use] = _quantile(score[others, use], pairs.person[others], level)
-    return Bounds(level, model - q * below, model + q * above, factor, len(np.unique(pairs.person[train].astype(str))))
+        for fold in np.unique(pairs.fold[pairs.split == "oof"]):
+            others, own = teachers.fold != fold, (pairs.split == "oof") & (pairs.fold == fold)
+            q[own, use] = _quantile(score[others, use], teachers.person[others], level)
+    model = pairs.change(MODEL)
+    return Bounds(level, model - q * below, model + q * above, factor, len(np.unique(teachers.person.astype(str))))
 
 
-def nested(pairs: Pairs) -> dict[int, Bounds]:
+def _reach(pairs: Pairs, level: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 89) twice: the arms of the change, down and up, of visits whose errors are independent."""
+    down, up = arms(pairs.raters, level)
+    return np.hypot(down[pairs.after], up[pairs.before]), np.hypot(up[pairs.after], down[pairs.before])
+
+
+def nested(pairs: Pairs, teachers: Pairs | None = None) -> dict[int, Bounds]:
     """The intervals of LEVELS, each holding the one below: a factor that could not be learned must not make it the shorter."""
     out: dict[int, Bounds] = {}
     for level in LEVELS:
-        made, inner = bounds(pairs, level), list(out.values())[-1:]
+        made, inner = bounds(pairs, level, teachers), list(out.values())[-1:]
         for within in inner:
             made = replace(made, low=np.fmin(made.low, within.low), high=np.fmax(made.high, within.high))
         out[level] = made

@@ -13,7 +13,7 @@ import numpy as np
 from ra.agreement import Interval, Z
 from stage3_stack.evidence import totals
 from stage3_stack.evidence.bootstrap import resample, wilson
-from stage3_stack.evidence.change import Bounds, Pairs, nested, verdicts
+from stage3_stack.evidence.change import Bounds, Pairs, nested, taught, verdicts
 from stage3_stack.evidence.raters import MODEL, READER1, READER2, Raters
 
 Z80 = 1.281552  # of a two-sided 80 % interval
@@ -95,7 +95,7 @@ class Study:
     @cached_property
     def bounds(self) -> dict[int, Bounds]:
         """The model's intervals by level."""
-        return nested(self.pairs)
+        return nested(self.pairs, taught(self.raters))
 
     @property
     def judges(self) -> tuple[str, str]:
