@@ -93,7 +93,7 @@ from_joints() { # films -> boxes -> joint scores -> the challenge's submission
   step "results" python -m stage3_stack.results --data "$set" --config $three/blend.yaml
   if [[ -n $report ]]; then
     step "report: looking" python -m stage2_score.look $two/{resnet,whole}.yaml --data "$set"
-    step "report" python -m stage3_stack.report --data "$set" --config $three/blend.yaml
+    step "report" python -m stage3_stack.report --if-changed --data "$set" --config $three/blend.yaml
   fi
 }
 
@@ -105,14 +105,14 @@ from_hand_totals() { # both hands at once -> their total (Bo et al. 2024)
   step "stage 3: the ensemble" python -m stage3_stack.hands --data "$set" --config $three/sources/hand_totals.yaml
   step "stage 3: intervals" python -m stage3_stack.intervals --data "$set" --config $three/sources/hand_totals.yaml
   step "stage 3: submission" python -m stage3_stack.totals --data "$set" --config $three/sources/hand_totals.yaml
-  if [[ -n $report ]]; then step "report" python -m stage3_stack.report --data "$set" --config $three/sources/hand_totals.yaml; fi
+  if [[ -n $report ]]; then step "report" python -m stage3_stack.report --if-changed --data "$set" --config $three/sources/hand_totals.yaml; fi
 }
 
 from_joint_crops() { # crops -> Ratingen grades, Rau score, DAS28 (Rohrbach et al. 2019)
   step "stage 2: crops" python -m stage2_score.crops $two/crops_box.yaml --data "$set" --boxes truth
   step "stage 2: members" python -m stage2_score.train $two/sources/scqm_joints.yaml --data "$set" "${flags[@]}"
   step "stage 3: submission" python -m stage3_stack.visits --data "$set" --config $three/sources/scqm_joints.yaml
-  if [[ -n $report ]]; then step "report" python -m stage3_stack.report --data "$set" --config $three/sources/scqm_joints.yaml; fi
+  if [[ -n $report ]]; then step "report" python -m stage3_stack.report --if-changed --data "$set" --config $three/sources/scqm_joints.yaml; fi
 }
 
 zoo() { # every system of the papers, on the same films and folds

@@ -70,6 +70,6 @@ step "stage 3: the stack" python -m stage3_stack.predict --trained "$trained" --
 step "stage 3: intervals" python -m stage3_stack.intervals --data "$set" --run "$run"
 step "stage 3: submission" python -m stage3_stack.submit --data "$set" --run "$run"
 if [[ -n $report ]]; then
-  step "report" python -m stage3_stack.report --data "$set" --run "$run"
+  step "report" python -m stage3_stack.report --if-changed --data "$set" --run "$run"
 fi
 printf '\nfinished in %d s: submissions/%s.csv\n' $((SECONDS - start)) "$set"

@@ -4,12 +4,13 @@
     python -m stage3_stack.report --data SET --config stage3_stack/configs/demo/sources/scqm_joints.yaml
 
 Reads what is on disk (the run, its reading with intervals, its members, what stage 1 and stage 2 left to look at) and writes
-data/work/SET/stage3/RUN/report/{report.html, numbers.csv, numbers.json},
-and each set of films' Ratingen grades and Rau score as ratingen.csv.
+data/work/SET/stage3/RUN/report/{report.html, numbers.csv, numbers.json}, and each set of films' Ratingen grades and Rau score as
+ratingen.csv. --if-changed leaves a report that stands and is made of the same.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,17 +19,37 @@ from ra import config, manifest, paths
 from ra.config import UserError
 from stage3_stack import recipe as recipes
 
+MADE_OF = "made_of.json"  # written last
+
 if TYPE_CHECKING:
     from stage3_stack.evidence.raters import Raters
 
 
 def run() -> None:
     p = recipes.parser(__doc__)
+    p.add_argument("--if-changed", action="store_true", help="skip when what it is made of has not changed")
     args = p.parse_args()
     started = time.time()
     name, ratingen = recipes.run_name(args), recipes.ratingen_runs(args)
+    record, inputs = paths.report(args.data, name) / MADE_OF, made_of(args.data, name)
+    stands = record.is_file() and record.with_name("report.html").is_file() and json.loads(record.read_text()) == inputs
+    if args.if_changed and stands:
+        print("report: finished, skipped", flush=True)
+        return
+    record.unlink(missing_ok=True)
     made = write_crops(args.data, name, ratingen, args.config) if ratingen else write(args.data, name)
+    manifest.write_json(record, inputs)
     print(f"{made}: {made.stat().st_size / 2**20:.1f} MB, {time.time() - started:.0f} s", flush=True)
+
+
+def made_of(data: str, name: str) -> dict[str, str]:
+    """The hash of every file that the page rests on, by its path in the set's folder."""
+    work, folder = paths.work(data), paths.run_dir(data, 3, name)
+    tables = [paths.reader(data, reader) for reader in ("gold", "reader2", "truth")]
+    tables += [paths.films(data), paths.activity(data), paths.ratingen(data), paths.ratingen_gold(data)]
+    runs = [folder / "run.json", folder / "intervals.json"]
+    runs += [path for record in ("stage[12]/*/run.json", "stage2/*/looking/run.json") for path in work.glob(record)]
+    return {str(path.relative_to(work)): manifest.file_hash(path) for path in sorted([*tables, *runs]) if path.is_file()}
 
 
 def write(data: str, name: str) -> Path:

@@ -58,10 +58,9 @@ def _largest(sites: Sites) -> list[tuple[str, str, str]]:
 
 def _lead(pair: tuple[str, str], of: dict[str, Sites], who: str) -> str:
     worst = _largest(of[named(*pair)])
-    one = of[named(*pair)][worst[0]]["mae"]
-    return (
-        f"{pair[0]} and {pair[1]} are furthest apart at {one.scope}: by {one.text} grades on average ({who}, n = {one.n} sites)."
-    )
+    one, first = of[named(*pair)][worst[0]]["mae"], f"{pair[0][:1].upper()}{pair[0][1:]}"
+    n = f"({who}, n = {one.n} sites)"
+    return f"{first} and {pair[1]} are furthest apart at {one.scope}: by {one.text} grades on average {n}."
 
 
 def _sites(of: dict[str, Sites], who: str) -> list[Block]:
