@@ -47,13 +47,13 @@ class Member:
     """
 
     name: str
-    belief: np.ndarray | None = None
     moments: np.ndarray | None = None
     template: np.ndarray | None = None
     films: np.ndarray | None = None
     hands: np.ndarray | None = None
     severity: np.ndarray | None = None
     ratingen: np.ndarray | None = None
+    belief: np.ndarray | None = None
     stage: int = 2  # whose run it is
 
 

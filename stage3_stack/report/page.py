@@ -76,6 +76,8 @@ def size_px(data: bytes) -> tuple[int, int] | None:
     what is not an image, which the page then names."""
     from PIL import Image, UnidentifiedImageError
 
+    if not data.startswith(tuple(MAGIC)):
+        return None
     try:
         with Image.open(io.BytesIO(data), formats=list(MAGIC.values())) as image:
             image.load()
