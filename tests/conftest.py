@@ -11,3 +11,8 @@ def same_start() -> None:
     import torch
 
     torch.manual_seed(0)
+
+
+def pytest_collection_modifyitems(items: list) -> None:
+    """The files that take minutes come first, so that one worker has them while the other does all the rest, fast ones first."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -14,7 +14,7 @@ import pytest
 from ra.anatomy import SITES, limb
 from ra.config import UserError
 from stage3_stack.evidence import statistic
-from stage3_stack.evidence.raters import MODEL, READER1, READER2, TRUTH, Rater
+from stage3_stack.evidence.raters import MODEL, READER1, READER2, TRUTH, Rater, Raters
 from stage3_stack.evidence.statistic import Statistic
 from stage3_stack.report import draw, page, sections
 from stage3_stack.report.blocks import Alarms, Gallery, Picture, Section, Table, Text
@@ -153,6 +153,15 @@ def test_a_broken_model_is_visible(tmp_path, broken):
     assert set(dict(on_page.cells)) <= set(numbers.index)
 
 
+def holed(raters: Raters) -> Raters:
+    """No rater saw everybody: each lacks other patients, and the model some joints of all."""
+    rng, by = np.random.default_rng(5), {}
+    for name, rater in raters.by.items():
+        seen = rng.random(len(raters.patients)) < 0.7
+        by[name] = Rater(np.where(seen[:, None], rater.grades, np.nan), np.where(seen[:, None], rater.totals, np.nan))
+    return replace(raters, by=by)
+
+
 @pytest.mark.usefixtures("unseen")
 def test_a_set_that_lacks_everything_has_every_section(tmp_path):
     """Hands only, one visit each, one reader, no test patients that anybody scored, no tables on disk; a single patient and
@@ -169,7 +178,7 @@ def test_a_set_that_lacks_everything_has_every_section(tmp_path):
     by = {MODEL: hand_grades(raters.by[MODEL], test | ~test), READER1: hand_grades(raters.by[READER1], ~test)}
     poor = replace(raters, by=by | {READER2: nobody, TRUTH: nobody}, belief=None)
     unknown = replace(poor, by=poor.by | {READER1: nobody})
-    for known in (poor, raters.of("test").take(np.arange(1)), unknown):
+    for known in (poor, raters.of("test").take(np.arange(1)), unknown, holed(evidence_world.make(n_train=36, n_test=12))):
         text = page.write(tmp_path, "poor", sections.make(known), {}).read_text()
         assert Page(text).sections == ["alarms", *sections.ORDER]
 

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
 from ra import agreement as readers
+from ra.anatomy import SITES
 from stage3_stack.cohort import TARGETS
 from stage3_stack.evidence import bootstrap, crosstab, places, totals
 from stage3_stack.evidence.raters import MODEL, READER1, READER2, TRUTH, Raters
@@ -66,6 +68,10 @@ def _grades(
 
         out += [one(name, *draws.estimate(fn(tables))) for name, fn in crosstab.MEASURES.items()]
         out += [one(name, *vars(crosstab.balanced(persons, within)).values()) for name, within in BALANCED.items()]
+        if scope in places.LIMB_FINDINGS:  # confusion_<grade by the second>_<by the first>: how many sites
+            top = max(s.max_grade for s, used in zip(SITES, sites, strict=True) if used) + 1
+            cells = np.ndenumerate(counts.sum(axis=0)[:top, :top])
+            out += [replace(one(f"confusion_{row}_{column}", float(n_cell)), digits=0) for (row, column), n_cell in cells]
     return out
 
 

@@ -52,7 +52,8 @@ def _told(study: Study) -> tuple[str, list[Statistic]]:
     count = statistic("pairs", READER1, "successive visits", n, n, digits=0)
     people = statistic("persons", READER1, "successive visits", persons, persons, digits=0, unit="persons")
     a, b = study.judges
-    sdc = statistic("sdc_1_reader", f"{a} and {b}", "total", study.sdc(95), n, digits=1)
+    both = int(np.isfinite(study.pairs.change(a)[:, 0] - study.pairs.change(b)[:, 0]).sum())
+    sdc = statistic("sdc_1_reader", f"{a} and {b}", "total", study.sdc(95), both, digits=1)
     sure, likely = (
         statistic("progressed", MODEL, f"{level} % interval above 0", (study.verdicts(level) == VERDICTS[0]).sum(), n, digits=0)
         for level in (95, 80)
