@@ -15,6 +15,7 @@ Gammerman & Shafer, Algorithmic Learning in a Random World, 2005).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -88,13 +89,16 @@ class Spread:
 
     def fit(self, clues: np.ndarray, residual: np.ndarray) -> Spread:
         """clues (N, c), residual (N,)."""
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import PoissonRegressor
 
         self.mean, sd = np.nanmean(clues, axis=0), np.nanstd(clues, axis=0)
         self.sd = np.where(sd > 1e-9, sd, 1.0)
         for way, own in (("up", np.maximum(residual, 0)), ("down", np.maximum(-residual, 0))):
             size = FLOOR + SHARED * np.abs(residual) / 2 + (1 - SHARED) * own
-            found = PoissonRegressor(alpha=PENALTY, solver="newton-cholesky").fit(self._standard(clues), size)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # of a handful of patients it goes on with another solver
+                found = PoissonRegressor(alpha=PENALTY, solver="newton-cholesky").fit(self._standard(clues), size)
             self.coefficients[way] = np.r_[found.intercept_, found.coef_]
         return self
 
