@@ -90,34 +90,34 @@ from_joints() { # films -> boxes -> joint scores -> the challenge's submission
   step "stage 3: the stack" python -m stage3_stack.train --data "$set" --config $three/blend.yaml
   step "stage 3: intervals" python -m stage3_stack.intervals --data "$set" --config $three/blend.yaml
   step "stage 3: submission" python -m stage3_stack.submit --data "$set" --config $three/blend.yaml
-  step "results" python -m stage3_stack.results --data "$set" --config $three/blend.yaml
+  step "results" python -m evaluation.results --data "$set" --config $three/blend.yaml
   if [[ -n $report ]]; then
-    step "report: looking" python -m stage2_score.look $two/{resnet,whole}.yaml --data "$set"
-    step "report" python -m stage3_stack.report --if-changed --data "$set" --config $three/blend.yaml
+    step "report: looking" python -m stage2_score.explain $two/{resnet,whole}.yaml --data "$set"
+    step "report" python -m report --if-changed --data "$set" --config $three/blend.yaml
   fi
 }
 
 from_hand_totals() { # both hands at once -> their total (Bo et al. 2024)
-  step "stage 2: both hands" python -m stage2_score.films $two/films.yaml --data "$set"
-  step "stage 2: growing hands" python -m stage2_score.films $two/films.yaml --data "$ages"
+  step "stage 2: both hands" python -m stage2_score.whole_films $two/films.yaml --data "$set"
+  step "stage 2: growing hands" python -m stage2_score.whole_films $two/films.yaml --data "$ages"
   step "stage 2: pretraining" python -m stage2_score.pretrain $two/zoo/ages.yaml --data "$ages" "${flags[@]}"
   step "stage 2: members" python -m stage2_score.train $two/sources/hand_totals.yaml --data "$set" --bone-age "$ages" "${flags[@]}"
   step "stage 3: the ensemble" python -m stage3_stack.hands --data "$set" --config $three/sources/hand_totals.yaml
   step "stage 3: intervals" python -m stage3_stack.intervals --data "$set" --config $three/sources/hand_totals.yaml
   step "stage 3: submission" python -m stage3_stack.totals --data "$set" --config $three/sources/hand_totals.yaml
-  if [[ -n $report ]]; then step "report" python -m stage3_stack.report --if-changed --data "$set" --config $three/sources/hand_totals.yaml; fi
+  if [[ -n $report ]]; then step "report" python -m report --if-changed --data "$set" --config $three/sources/hand_totals.yaml; fi
 }
 
 from_joint_crops() { # crops -> Ratingen grades, Rau score, DAS28 (Rohrbach et al. 2019)
   step "stage 2: crops" python -m stage2_score.crops $two/crops_box.yaml --data "$set" --boxes truth
   step "stage 2: members" python -m stage2_score.train $two/sources/scqm_joints.yaml --data "$set" "${flags[@]}"
   step "stage 3: submission" python -m stage3_stack.visits --data "$set" --config $three/sources/scqm_joints.yaml
-  if [[ -n $report ]]; then step "report" python -m stage3_stack.report --if-changed --data "$set" --config $three/sources/scqm_joints.yaml; fi
+  if [[ -n $report ]]; then step "report" python -m report --if-changed --data "$set" --config $three/sources/scqm_joints.yaml; fi
 }
 
 zoo() { # every system of the papers, on the same films and folds
-  step "zoo: whole films" python -m stage2_score.films $two/films.yaml --data "$set"
-  step "zoo: whole films of the growing hands" python -m stage2_score.films $two/films.yaml --data "$ages"
+  step "zoo: whole films" python -m stage2_score.whole_films $two/films.yaml --data "$set"
+  step "zoo: whole films of the growing hands" python -m stage2_score.whole_films $two/films.yaml --data "$ages"
   step "zoo: joint boxes" python -m stage2_score.crops $two/crops_box.yaml --data "$set" --boxes yolo
   step "zoo: joint boxes of the growing hands" python -m stage2_score.crops $two/crops_box.yaml --data "$ages" --boxes yolo
   step "zoo: pretraining" python -m stage2_score.pretrain $two/zoo/ages*.yaml --data "$ages" "${flags[@]}"
@@ -132,7 +132,7 @@ zoo() { # every system of the papers, on the same films and folds
   for stack in $(ls $three/*.yaml | grep -v -e /blend -e /hands); do
     step "zoo: stack $stack" python -m stage3_stack.train --data "$set" --config "$stack"
   done
-  step "zoo: every system" python -m stage3_stack.systems --data "$set" --config stage3_stack/configs/systems.yaml --root "$root"
+  step "zoo: every system" python -m evaluation.compare_papers --data "$set" --config stage3_stack/configs/systems.yaml --root "$root"
 }
 
 one=stage1_detect/configs/$PROFILE two=stage2_score/configs/$PROFILE three=stage3_stack/configs/$PROFILE

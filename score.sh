@@ -62,7 +62,7 @@ done
 step "prepare $set" python -m data.prepare --source "$source" --root "$root" --data "$set"
 for cut in $(printf '%s\n' "${pictures[@]}" | sort -u); do
   boxes=$(said "$work/$trained/stage2/$cut/run.json" boxes)
-  step "stage 1: joints" python -m stage1_detect.apply --trained "$trained" --data "$set" --run "$boxes"
+  step "stage 1: joints" python -m stage1_detect.predict --trained "$trained" --data "$set" --run "$boxes"
   step "stage 2: $cut" python -m stage2_score.crops "$work/$trained/stage2/$cut/config.yaml" --data "$set" --boxes "$boxes"
 done
 step "stage 2: members" python -m stage2_score.predict "${members[@]}" --trained "$trained" --data "$set"
@@ -70,6 +70,6 @@ step "stage 3: the stack" python -m stage3_stack.predict --trained "$trained" --
 step "stage 3: intervals" python -m stage3_stack.intervals --data "$set" --run "$run"
 step "stage 3: submission" python -m stage3_stack.submit --data "$set" --run "$run"
 if [[ -n $report ]]; then
-  step "report" python -m stage3_stack.report --if-changed --data "$set" --run "$run"
+  step "report" python -m report --if-changed --data "$set" --run "$run"
 fi
 printf '\nfinished in %d s: submissions/%s.csv\n' $((SECONDS - start)) "$set"

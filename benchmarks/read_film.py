@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ra import film
+from ra.imaging import film
 
 ROUNDS = 40
 SHAPE = (2000, 1500)  # 3 MP, a large film of RA2-DREAM

@@ -16,9 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ra import config, film
+from ra import config
 from ra.anatomy import JOINTS, PARTS, limb
-from stage1_detect import coco
+from ra.imaging import film
+from stage1_detect.annotation import coco_file as coco
 
 LONG_PX = 400
 CARPALS = ("mul", "nav", "lunate", "capnlun", "cmc5")  # drawn as discs
@@ -109,7 +110,7 @@ def write(folder: Path, count: int, seed: int) -> Path:
 def share_found(weights: Path | None, folder: Path) -> dict[str, float]:
     """Per limb, the share of joints within 2 % of the long side, of the films of a folder by its boxes."""
     from stage1_detect import model
-    from stage1_detect.read import read_all
+    from stage1_detect.film_boxes import read_all
 
     detector = model.detector(weights or model.SHIPPED)
     marked = coco.read(folder / "joints.coco.json")
@@ -126,7 +127,7 @@ def share_found(weights: Path | None, folder: Path) -> dict[str, float]:
 
 def run() -> None:
     from stage1_detect import finetune
-    from stage1_detect.experiment import Detector
+    from stage1_detect.config import Detector
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=int, default=30)

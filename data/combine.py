@@ -24,8 +24,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from data import check, facts, headers, prepare
-from data.report import Report
+from data import dicom_headers, file_cache, prepare, sanity_checks
+from data.issues import Report
 from ra import config, folds, manifest, paths
 from ra.anatomy import ALL_PARTS, ID, TOTAL
 from ra.config import UserError
@@ -102,15 +102,15 @@ def combine(
     loaded = [load(name) for name in sets]
     parts = distinct(loaded, same_people)
     films = pd.concat([part.tables["films.parquet"] for part in parts])
-    tags = headers.read_all(str(paths.ROOT / path) for path in films.path)
+    tags = dicom_headers.read_all(str(paths.ROOT / path) for path in films.path)
     report = Report()
-    report.identities = headers.identities(tags)
+    report.identities = dicom_headers.identities(tags)
     report.counts |= {f"films of {part.name}": len(part.tables["films.parquet"]) for part in parts}
     with prepare.replacing(target) as folder:
         write(parts, folder, n_folds, seed)
         copy_template(loaded, parts, folder)
-        known = {path: fact for name in sets for path, fact in facts.load(facts.store(name)).items()}
-        check.check(folder, known, tags, report)
+        known = {path: fact for name in sets for path, fact in file_cache.load(file_cache.store(name)).items()}
+        sanity_checks.check(folder, known, tags, report)
         print(f"{data}: {report}", flush=True)
         if strict:
             report.refuse_faults()

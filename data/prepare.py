@@ -28,14 +28,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from data import boxes, check, facts, films, headers, looks, sources
-from data.report import Report
+from data import annotations, dicom_headers, file_cache, film_files, sanity_checks, screening, sources
+from data.issues import Report
 from ra import config, folds, manifest, paths
 from ra.config import UserError
 from ra.tables import BOXES, FILMS, FOLDS
 
 if TYPE_CHECKING:
-    from ra.dicom import Tags
+    from ra.imaging.dicom import Tags
 
 VERSION = 4  # raised when the same input would be prepared differently
 RUN, REPORT = "run.json", "report.json"
@@ -123,13 +123,13 @@ def prepare(
         print(f"{data}: its inputs have changed, making it anew", flush=True)
 
     report = Report()
-    tags = headers.read_all(str(path.absolute()) for path in layout.films(root))
-    report.identities = headers.identities(tags)
+    tags = dicom_headers.read_all(str(path.absolute()) for path in layout.films(root))
+    report.identities = dicom_headers.identities(tags)
     with replacing(target) as folder:
         try:
             raw = layout.read(root, report, **({"columns": named} if named else {}))
-            _write(raw, folder, facts.store(data), n_folds, seed, trust, tags, report)
-            check.check(folder, facts.load(facts.store(data)), tags, report)
+            _write(raw, folder, file_cache.store(data), n_folds, seed, trust, tags, report)
+            sanity_checks.check(folder, file_cache.load(file_cache.store(data)), tags, report)
         except UserError as error:
             raise UserError(report.clean(str(error))) from None
         print(f"{data}: {report}", flush=True)
@@ -212,7 +212,7 @@ def _write(
         rows = made(table) if callable(made) else made
         schema.write(rows[rows.film_id.isin(table.film_id)] if "film_id" in rows else rows, folder / name)
     if raw.boxes:
-        truth = BOXES.write(boxes.read(raw.boxes, table[table.split == "train"], report), folder / "boxes.parquet")
+        truth = BOXES.write(annotations.read(raw.boxes, table[table.split == "train"], report), folder / "boxes.parquet")
         report.counts["boxes"] = len(truth)
     for name, path in raw.copies.items():
         shutil.copyfile(path, folder / name)
@@ -222,11 +222,11 @@ def _films(raw: sources.Raw, folder: Path, kept: Path, trust: bool, tags: dict[s
     """The films table, written: looked at, decoded, refused by the gate where picture or header say so."""
     gate = folder / "gate.parquet"
     trust = trust or raw.vouched
-    rows = raw.films if trust else looks.settle(raw.films, gate, report)
+    rows = raw.films if trust else screening.settle(raw.films, gate, report)
     if any(row["part"] is None for row in rows):
         raise UserError("--trust: nothing but the pictures tells which hand or foot these films show; leave --trust out")
-    rows = headers.settle(rows, tags, gate, trust, report)
-    table = films.decode_all(rows, kept, report)
+    rows = dicom_headers.settle(rows, tags, gate, trust, report)
+    table = film_files.decode_all(rows, kept, report)
     if table.empty:
         first = next((texts[0] for texts in report.faults.values() if texts), "")
         raise UserError(f"none of {len(raw.films)} films can be used; the first fault: {first}")

@@ -20,7 +20,8 @@ import numpy as np
 from data.phantom import severity as sv
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
-from ra import config, film
+from ra import config
+from ra.imaging import film
 
 HEIGHT_PX = 620
 MOST_BYTES = 400_000  # of a screenshot
@@ -46,10 +47,10 @@ def _tile(grey: np.ndarray) -> np.ndarray:
 
 def with_joints(path: Path) -> np.ndarray:
     """The film in colour with a circle and a name per joint: green where the network saw it, orange where the template put it."""
-    from stage1_detect import detect, model
+    from stage1_detect import inference, model
 
     grey = film.read(path)
-    reading = detect.read_film(model.shipped(), grey)
+    reading = inference.read_film(model.shipped(), grey)
     if reading is None:
         raise config.UserError(f"{path}: neither a hand nor a foot was found")
     factor = HEIGHT_PX / grey.shape[0]
@@ -66,18 +67,20 @@ def annotate_page(out: Path) -> None:
     """The page of stage1_detect.annotate as Chromium shows it: one film of three confirmed, a joint of the next chosen."""
     from playwright.sync_api import sync_playwright
 
-    from stage1_detect import corrections, model, page, propose
+    from stage1_detect import model
+    from stage1_detect.annotation import proposals, session
+    from stage1_detect.annotation import server as page
 
     with tempfile.TemporaryDirectory() as folder:
         for seed, part in ((21, "RH"), (5, "LH"), (4, "LF")):
             grey = draw_film(part, (seed, 0), max_px=1300).grey
             cv2.imwrite(f"{folder}/P{seed:03d}-{part}.png", 255 - grey if film.looks_inverted(grey) else grey)
-        films, detector = corrections.Corrections(Path(folder), Path(folder) / "joints.coco.json"), model.shipped()
-        propose.read_waiting(films, detector)
+        films, detector = session.Corrections(Path(folder), Path(folder) / "joints.coco.json"), model.shipped()
+        proposals.read_waiting(films, detector)
         first = films.entries[0]
         films.correct(0, first.marked.limbs, True)
         films.entries[1].quality = 0.0  # shown first
-        server = page.serve(films, propose.rereader(detector))
+        server = page.serve(films, proposals.rereader(detector))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with sync_playwright() as play:
             browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
@@ -98,7 +101,7 @@ def report_pages(path: Path) -> list[Path]:
     from playwright.sync_api import sync_playwright
 
     if not path.is_file():
-        raise config.UserError(f"{path} does not exist; python -m stage3_stack.report makes it")
+        raise config.UserError(f"{path} does not exist; python -m report makes it")
     made = []
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])

@@ -28,7 +28,7 @@ from ra.anatomy import (
     WRIST,
 )
 from ra.config import UserError
-from ra.gate import REASONS
+from ra.quality_reasons import REASONS
 
 LEVELS = (80, 95)  # percent of an interval
 # Why a place has no number: its film is not there, was refused by the gate, or ends before the joint. unread: none of these, but
@@ -142,7 +142,7 @@ FILMS = Schema(
         "width_px": Column("int", low=1),  # of the film: the window of its file, set upright
         "height_px": Column("int", low=1),
         "split": _SPLIT,
-        # Where the film lies in its file's picture (ra.film.Frame); a whole upright file by default.
+        # Where the film lies in its file's picture (ra.imaging.film.Frame); a whole upright file by default.
         "left_px": Column("int", low=0, default=0),
         "top_px": Column("int", low=0, default=0),
         "turns": Column("int", low=0, high=3, default=0),
@@ -168,7 +168,7 @@ LOOKS = Schema(
         "height_px": Column("int", low=0),
         "turns": Column("int", low=0, high=3),
         "quality": Column("float", low=0, high=1),
-        "reasons": Column("str", required=False),  # words of ra.gate.REASONS, a space between them
+        "reasons": Column("str", required=False),  # words of ra.quality_reasons.REASONS, a space between them
         "detail": Column("str", required=False),  # what they rest on, in one sentence without a patient's identity
     },
     ("path", "limb"),

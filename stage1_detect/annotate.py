@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ra import config
 from ra.config import UserError
-from stage1_detect.experiment import SHIPPED
+from stage1_detect.config import SHIPPED
 
 
 def run() -> None:
@@ -34,15 +34,17 @@ def run() -> None:
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.absolute().parent} does not exist; make it first")
 
-    from stage1_detect import model, page, propose
-    from stage1_detect.corrections import Corrections
+    from stage1_detect import model
+    from stage1_detect.annotation import proposals
+    from stage1_detect.annotation import server as page
+    from stage1_detect.annotation.session import Corrections
 
     films = Corrections(args.films, out)
     detector = model.detector(args.weights, model.device_of(args.device))
-    server = page.serve(films, propose.rereader(detector), args.port)
+    server = page.serve(films, proposals.rereader(detector), args.port)
     confirmed = sum(entry.confirmed for entry in films.entries)
     print(f"{confirmed} of {len(films.entries)} films confirmed; boxes go to {out}\n{server.url}\nCtrl-C ends it", flush=True)
-    threading.Thread(target=propose.read_waiting, args=(films, detector), daemon=True).start()
+    threading.Thread(target=proposals.read_waiting, args=(films, detector), daemon=True).start()
     if not args.no_browser:
         webbrowser.open(server.url)
     try:

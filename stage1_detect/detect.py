@@ -1,136 +1,142 @@
-"""A film in, one box per joint out: the network's candidates, named and completed by the template."""
+"""Joint boxes for a folder of films that nobody has seen before.
+
+    python -m stage1_detect.detect --films DIR --out joints.csv [--gate reasons.csv] [--weights W.safetensors]
+
+writes file,part,joint,x_px,y_px,w_px,h_px,conf,source in each file's own upright pixels (x_px, y_px the box's centre). Part and
+side are taken from a name that ends in -LH, -RH, -LF or -RF, else from the picture, which may show two hands or feet. A film that
+is refused gets no boxes but a line that says why; a joint beyond the film's edges has the source `outside`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import argparse
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
+import pandas as pd
 
-from ra.anatomy import JOINTS, PARTS
-from ra.anatomy import limb as limb_of
-from stage1_detect import template
-from stage1_detect.model import JointModel, predict
-from stage1_detect.template import CLASS
+from ra import config
+from ra.config import UserError
+from ra.imaging import dicom, film
+from ra.quality_reasons import REASONS
 
-GOOD = 0.62  # quality from which nothing else is tried
-UNSURE, CUT = 0.3, 0.4  # of a joint at the film's edge: how it agrees, and how near the edge is in sides of its box
-# Other ways to look at a film, in order: (magnification, quarter turns). A limb that is small on its film wants a larger picture.
-LOOKS = ((1.0, 0), (1.0, 1), (1.0, 3), (1.0, 2), (1.8, 0), (1.8, 1), (1.8, 3), (1.8, 2))
+if TYPE_CHECKING:
+    from stage1_detect.quality_gate import Verdict
 
-
-@dataclass(frozen=True)
-class Reading:
-    """One film's joints in its own pixels: points (J, 2), box sides (J,), conf (J,) with NaN for the template's, quality 0..1.
-
-    agree (J,) 0..1: how sure and how well in its place each joint was seen; their mean is the quality.
-    """
-
-    part: str
-    joints: tuple[str, ...]
-    points: np.ndarray
-    box: np.ndarray
-    conf: np.ndarray
-    quality: float
-    agree: np.ndarray
-
-    def outside(self, width_px: int, height_px: int) -> np.ndarray:
-        """bool (J,): the joints that lie beyond the edges of a film of that size.
-
-        So do those that are hardly seen in a box that an edge cuts: the network takes a finger's cut end for its joint.
-        """
-        edge = np.minimum(self.points, np.array([width_px, height_px]) - 1 - self.points).min(1)  # px from the nearest one
-        unsure = (self.agree < UNSURE) & (self.quality > 0)
-        return (edge < 0) | (unsure & (edge < CUT * self.box))
+COLUMNS = ["file", "part", "joint", "x_px", "y_px", "w_px", "h_px", "conf", "source"]
+GATE_COLUMNS = ["file", "part", "reason", "refused", "detail"]
+NAME = re.compile(r"(?:^|[-_ ])(LH|RH|LF|RF)$")
 
 
-def reading(part: str, fitted: template.Fitted, points: np.ndarray, scale: float) -> Reading:
-    """A reading of what the template settled in a view: its points (J, 2) in the film's pixels, film pixels per view pixel."""
-    return Reading(part, JOINTS[limb_of(part)], points, fitted.box * scale, fitted.conf, fitted.quality, fitted.agree)
+def part_of(path: Path) -> str | None:
+    """The part that a file's name tells, None when it does not."""
+    found = NAME.search(path.stem)
+    return found.group(1) if found else None
 
 
-def view(grey: np.ndarray, turns: int, mirror: bool, imgsz: int) -> tuple[np.ndarray, float]:
-    """The film mirrored to left, turned by quarter turns counter-clockwise, its long side brought to imgsz and padded to 32s."""
-    image = np.rot90(grey[:, ::-1] if mirror else grey, turns)
-    factor = imgsz / max(image.shape)
-    small = cv2.resize(
-        np.ascontiguousarray(image), None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+def run() -> None:
+    """The verb."""
+    args = parse()
+    films = listing(args.films)
+    if not args.out.absolute().parent.is_dir():
+        raise UserError(f"--out {args.out}: the folder {args.out.absolute().parent} does not exist; make it first")
+
+    from stage1_detect import model, screen
+    from stage1_detect.film_boxes import in_parallel
+
+    detector = model.detector(args.weights or model.SHIPPED, model.device_of(args.device))
+    jobs = [(str(path), part_of(path)) for path in films]
+    boxes, reasons, quality = [], [], []
+    for path, verdicts in zip(
+        films, in_parallel(detector, jobs, lambda own, job: screen.verdicts(own, *job), "films"), strict=True
+    ):
+        for verdict in chosen(verdicts, part_of(path)):
+            told = told_of(path, verdict)
+            for reason in told:
+                print(line(path, reason))
+            reasons += told
+            refused = any(reason["refused"] for reason in told)
+            boxes += [] if refused else box_rows(path, verdict)
+            quality.append({"file": path.name, "part": verdict.part, "quality": round(verdict.quality, 4), "read": not refused})
+    _write(pd.DataFrame(boxes, columns=COLUMNS).round(2), args.out)
+    for rows, columns, out in ((quality, ["file", "part", "quality"], args.quality), (reasons, GATE_COLUMNS, args.gate)):
+        if out:
+            _write(pd.DataFrame(rows, columns=columns), out)
+    read = {row["file"] for row in quality if row["read"]}
+    print(f"{len(read)} of {len(films)} films read -> {args.out}")
+    if not read:
+        raise UserError(f"no film of {args.films} could be read")
+
+
+def parse() -> argparse.Namespace:
+    """The flags."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    height, width = (-(-side // 32) * 32 for side in small.shape)
-    return cv2.copyMakeBorder(
-        small, 0, height - small.shape[0], 0, width - small.shape[1], cv2.BORDER_CONSTANT, value=114
-    ), factor
+    parser.add_argument("--films", type=Path, required=True, metavar="DIR", help="folder of films, or one film")
+    parser.add_argument("--out", type=Path, required=True, metavar="CSV")
+    parser.add_argument("--gate", type=Path, default=None, metavar="CSV", help="also write why films were refused or doubted")
+    parser.add_argument("--weights", type=Path, default=None, help="safetensors of stage 1 (default: those that ship)")
+    parser.add_argument("--quality", type=Path, default=None, metavar="CSV", help="also write each limb's quality figure")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default %(default)s)")
+    return parser.parse_args()
 
 
-def undo_view(points: np.ndarray, shape: tuple[int, int], turns: int, mirror: bool) -> np.ndarray:
-    """Points of a view (already divided by its factor) back in the pixels of a film of `shape` (H, W)."""
-    height, width = shape
-    x, y = points[:, 0].copy(), points[:, 1].copy()
-    sides = (width, height) if turns % 2 == 0 else (height, width)  # of the turned picture
-    for _ in range(turns):  # a clockwise quarter turn back
-        x, y = sides[1] - y, x
-        sides = sides[::-1]
-    return np.stack([width - x if mirror else x, y], 1)
+def listing(films: Path) -> list[Path]:
+    """The films of a folder, or the one film; UserError when there are none."""
+    if not films.exists():
+        raise UserError(f"--films {films} does not exist; give a folder of films")
+    found = [films] if films.is_file() else sorted(films.iterdir())
+    found = [path for path in found if film.is_named_film(path)]
+    if not found:
+        raise UserError(f"--films {films} holds no films; wanted files ending in {' '.join(film.SUFFIXES)}")
+    return found
 
 
-def candidates(raw: np.ndarray, limb: str, per_joint: int = 4, floor: float = 0.01) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Candidates of one limb from raw predictions (N, 4 + 28): places (M, 2), sides (M,), scores (M, J).
-
-    Per joint the best few peaks; peaks of the same row that coincide are one candidate with several names.
-    """
-    joints = JOINTS[limb]
-    columns = [4 + CLASS[joint] for joint in joints]
-    index = {joint: i for i, joint in enumerate(joints)}
-    rows = [[index[j] for j in row] for row in template.ROWS[limb]]
-    rows += [[i] for i in range(len(joints)) if not any(i in row for row in rows)]
-    places, sides, scores = [], [], []
-    for row in rows:
-        own = raw[:, [columns[i] for i in row]]
-        best = own.max(1)
-        order = np.argsort(-best)[: 60 * len(row)]
-        order = order[best[order] > floor]
-        kept: list[int] = []
-        for i in order:
-            near = [k for k in kept if np.hypot(*(raw[i, :2] - raw[k, :2])) < 0.4 * raw[k, 2]]
-            if near:
-                continue
-            kept.append(int(i))
-            if len(kept) >= per_joint + 3 * len(row):
-                break
-        for k in kept:
-            around = np.hypot(*(raw[order, :2] - raw[k, :2]).T) < 0.4 * raw[k, 2]
-            strength = best[order[around]]
-            places.append(np.average(raw[order[around], :2], axis=0, weights=strength**2))
-            sides.append(float(np.average(raw[order[around], 2:4].mean(1), weights=strength**2)))
-            vector = np.zeros(len(joints))
-            vector[row] = own[order[around]].max(0)
-            scores.append(vector)
-    return np.array(places).reshape(-1, 2), np.array(sides), np.array(scores).reshape(-1, len(joints))
+def chosen(verdicts: list[Verdict], part: str | None) -> list[Verdict]:
+    """The verdicts that a declared part is about: its side, else its limb, else all; all when nothing is declared."""
+    if part is None:
+        return verdicts
+    same = [verdict for verdict in verdicts if verdict.part and verdict.part[1] == part[1]]
+    return [verdict for verdict in same if verdict.part == part][:1] or same[:1] or verdicts
 
 
-Detector = tuple[JointModel, int, dict[str, template.Shape]]  # network, its input size, the shapes that settle its names
+def told_of(path: Path, verdict: Verdict) -> list[dict]:
+    """The verdict's reasons as rows, with those that the declared part adds."""
+    part, reasons = part_of(path), dict(verdict.reasons)
+    if part and verdict.part and verdict.part[1] != part[1]:
+        reasons = {"wrong_limb": f"{verdict.part} is seen, {part} is declared"} | reasons
+    elif part and verdict.part and verdict.part != part and verdict.sure:
+        reasons["side_differs"] = f"{verdict.part} is seen, {part} is declared"
+    same = {"file": path.name, "part": verdict.part}
+    return [{**same, "reason": word, "refused": int(REASONS[word].refuses), "detail": text} for word, text in reasons.items()]
 
 
-def read_film(detector: Detector, grey: np.ndarray, part: str | None = None) -> Reading | None:
-    """The joints of a film. part None: limb and side are found from the picture (a hand's palm lies on the film).
+def line(path: Path, reason: dict) -> str:
+    """A reason as a person reads it, without a patient's identity that a DICOM file's name may hold."""
+    what = "refused" if reason["refused"] else "read, but"
+    detail, cure = reason["detail"], REASONS[reason["reason"]].cure
+    text = f"{path.name}: {what} {reason['reason']}: {detail}" + ("" if cure in detail else f" ({cure})")
+    return dicom.redacted(text, dicom.tags(path))
 
-    Upright first; other quarter turns and a larger picture when that reads badly. None when no hand or foot is found at all.
-    """
-    model, imgsz, shapes = detector
-    mirrors = [part[0] == "R"] if part else [False, True]
-    limbs = [limb_of(part)] if part else ["hand", "foot"]
-    best: tuple[float, Reading] | None = None
-    for magnification, turns in LOOKS:
-        for mirror in mirrors:
-            image, factor = view(grey, turns, mirror, round(magnification * imgsz))
-            raw = predict(model, image[None])[0]
-            for limb in limbs:
-                fitted = template.settle(shapes[limb], *candidates(raw, limb))
-                if fitted is None or (best and fitted.quality <= best[0]):
-                    continue
-                found = part or next(p for p in PARTS if p[0] == ("R" if mirror else "L") and limb_of(p) == limb)
-                points = undo_view(fitted.points / factor, grey.shape, turns, mirror)
-                best = fitted.quality, reading(found, fitted, points, 1 / factor)
-        if best and best[0] >= GOOD:
-            break
-    return best[1] if best else None
+
+def box_rows(path: Path, verdict: Verdict) -> list[dict]:
+    """The joints of a limb as rows, in the file's pixels."""
+    from stage1_detect.film_boxes import rows
+
+    found = rows(verdict.reading, path.stem, -1, (verdict.frame.width_px, verdict.frame.height_px))
+    places = verdict.frame.to_file(verdict.reading.points)
+    same = {"file": path.name, "part": part_of(path) or verdict.part}
+    return [{**row, **same, "x_px": x, "y_px": y} for row, (x, y) in zip(found, places, strict=True)]
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    table.to_csv(temporary, index=False)
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    config.main(run)

@@ -3,7 +3,7 @@
     python -m stage1_detect.annotate --films DIR
     python -m stage1_detect.finetune --films DIR --boxes DIR/joints.coco.json --out my.safetensors
 
-The file is read by `python -m stage1_detect.predict --weights my.safetensors` and `python -m stage1_detect.train --set
+The file is read by `python -m stage1_detect.detect --weights my.safetensors` and `python -m stage1_detect.train --set
 start=my.safetensors`. A prepared set that has boxes needs none of this: stage1_detect.train finetunes one detector per fold.
 """
 
@@ -17,10 +17,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import config, dicom, film, paths
+from ra import config, paths
 from ra.config import UserError
-from stage1_detect import coco, pose
-from stage1_detect.experiment import Detector
+from ra.imaging import dicom, film
+from stage1_detect import orientation
+from stage1_detect.annotation import coco_file as coco
+from stage1_detect.config import Detector
 
 CONFIG = "stage1_detect/configs/demo/yolo.yaml"
 LEAST = 2  # limbs with boxes
@@ -50,13 +52,13 @@ def run() -> None:
 
 def finetune(films: pd.DataFrame, boxes: pd.DataFrame, settings: Detector, out: Path, device_flag: str) -> None:
     """Train on all films of the tables (as of `tables`) and put the weights in place."""
-    from stage1_detect import adapt, data, model
+    from stage1_detect import dataset, finetuning, model
 
     start, device = time.time(), model.device_of(device_flag)
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.stem}.") as folder:
-        pictures = data.export(films, boxes, settings.imgsz, Path(folder) / "pictures")
+        pictures = dataset.export(films, boxes, settings.imgsz, Path(folder) / "pictures")
         made = Path(folder) / out.stem / out.name
-        adapt.fit(films, boxes, settings, pictures, made, device, None)
+        finetuning.fit(films, boxes, settings, pictures, made, device, None)
         made.replace(out)
     n = films.path.nunique()
     print(f"{n} films, {len(boxes)} boxes, {(time.time() - start) / 60:.1f} minutes -> {out}", flush=True)
@@ -77,7 +79,7 @@ def tables(folder: Path, boxes: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
             print(dicom.redacted(f"{fault}; left out", dicom.tags(folder / name)), flush=True)
             continue
         limbs = [limb for limb in one.limbs if limb.boxes]
-        frames = pose.frames([(limb.part, limb.boxes) for limb in limbs], one.width_px, one.height_px)
+        frames = orientation.frames([(limb.part, limb.boxes) for limb in limbs], one.width_px, one.height_px)
         for limb, frame in zip(limbs, frames, strict=True):
             film_id = f"{len(films):05d}-{limb.part}"
             told = {"film_id": film_id, "part": limb.part, "laterality": limb.part[0], "view": VIEW[limb.part[1]]}
@@ -99,7 +101,7 @@ def _fault(path: Path, one: coco.Film) -> str | None:
     return None
 
 
-def _rows(film_id: str, boxes: pose.Boxes, frame: film.Frame) -> list[dict]:
+def _rows(film_id: str, boxes: orientation.Boxes, frame: film.Frame) -> list[dict]:
     """A limb's boxes as rows of the boxes table, in the film's own pixels."""
     points = frame.from_file(np.array([box[:2] for box in boxes.values()]))
     common = {"film_id": film_id, "fold": -1, "conf": np.nan, "source": "truth"}

@@ -13,8 +13,8 @@ from ultralytics.utils import SETTINGS
 
 from ra.anatomy import ALL_JOINTS
 from ra.config import UserError
-from stage1_detect import template
-from stage1_detect.experiment import SHIPPED
+from stage1_detect import shape_model
+from stage1_detect.config import SHIPPED
 
 TRACKERS = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "wandb", "tensorboard")
 SETTINGS.update({key: False for key in TRACKERS if key in SETTINGS})
@@ -82,7 +82,7 @@ def build(architecture: str) -> JointModel:
 
 
 def save(
-    model: torch.nn.Module, path: Path, architecture: str, imgsz: int, shapes: dict[str, template.Shape] | None = None
+    model: torch.nn.Module, path: Path, architecture: str, imgsz: int, shapes: dict[str, shape_model.Shape] | None = None
 ) -> None:
     """Weights as half-precision safetensors, with what is needed to build the network again and the shapes that go with it."""
     path = Path(path)
@@ -92,7 +92,7 @@ def save(
     }
     temporary = path.with_suffix(".tmp")
     metadata = {"architecture": architecture, "imgsz": str(imgsz), "joints": " ".join(ALL_JOINTS)}
-    save_file(tensors, temporary, metadata=metadata | ({"shapes": template.dumps(shapes)} if shapes else {}))
+    save_file(tensors, temporary, metadata=metadata | ({"shapes": shape_model.dumps(shapes)} if shapes else {}))
     temporary.replace(path)
 
 
@@ -101,7 +101,7 @@ def load(path: Path, device: str = "cpu") -> tuple[JointModel, int]:
     return detector(path, device)[:2]
 
 
-def detector(path: Path, device: str = "cpu") -> tuple[JointModel, int, dict[str, template.Shape]]:
+def detector(path: Path, device: str = "cpu") -> tuple[JointModel, int, dict[str, shape_model.Shape]]:
     """Network, input size and shapes of a safetensors file; the shapes that ship where it has none of a limb."""
     try:
         with safe_open(path, "pt") as file:
@@ -115,11 +115,11 @@ def detector(path: Path, device: str = "cpu") -> tuple[JointModel, int, dict[str
         raise UserError(f"detector weights {path} are for other joints; give a .safetensors file that stage 1 wrote")
     model = build(metadata["architecture"])
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
-    shapes = template.load() | template.loads(metadata.get("shapes", "{}"))
+    shapes = shape_model.load() | shape_model.loads(metadata.get("shapes", "{}"))
     return model.eval().to(device), int(metadata["imgsz"]), shapes
 
 
-def shipped(device: str = "cpu") -> tuple[JointModel, int, dict[str, template.Shape]]:
+def shipped(device: str = "cpu") -> tuple[JointModel, int, dict[str, shape_model.Shape]]:
     """The detector that comes with the project: network, input size, shapes."""
     return detector(SHIPPED, device)
 

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from ra import config, folds, manifest, paths, track
-from ra.film import JOINT_VIEW
+from ra.imaging.film import JOINT_VIEW
 from ra.tables import BOXES, FILMS, box_error_frac
-from stage1_detect.experiment import Detector
+from stage1_detect.config import Detector
 
 
 def run() -> None:
@@ -51,7 +51,7 @@ def run() -> None:
 
 def null_boxes(films: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     """The template's boxes for both splits."""
-    from stage1_detect.read import by_template, rows
+    from stage1_detect.film_boxes import by_template, rows
 
     out = {}
     for split, own in (("oof", films[films.split == "train"]), ("test", films[films.split == "test"])):
@@ -63,7 +63,7 @@ def null_boxes(films: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFram
 
 def detected_boxes(films: pd.DataFrame, settings: Detector, args, name: str) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     """Boxes of the fold models: a training film by the model that never saw it, a test film by the median of all."""
-    from stage1_detect import adapt, model
+    from stage1_detect import finetuning, model
 
     training = films[films.split == "train"]
     if not paths.truth_boxes(args.data).is_file() or settings.epochs == 0:
@@ -72,7 +72,7 @@ def detected_boxes(films: pd.DataFrame, settings: Detector, args, name: str) -> 
         boxes = BOXES.read(paths.truth_boxes(args.data))
         folder = paths.run_dir(args.data, 1, name)
         log = track.Log(folder / "log.csv", args.wandb, f"stage1-{name}", config.as_dict(settings))
-        detectors = adapt.fold_detectors(training, boxes, settings, folder, args.fold, args.device, log)
+        detectors = finetuning.fold_detectors(training, boxes, settings, folder, args.fold, args.device, log)
         log.close()
     oof = [read_table(training[training.fold == k] if k >= 0 else training, detector, k) for k, detector in detectors.items()]
     test = [read_table(films[films.split == "test"], detector, k) for k, detector in detectors.items()]
@@ -84,7 +84,7 @@ def detected_boxes(films: pd.DataFrame, settings: Detector, args, name: str) -> 
 
 def read_table(films: pd.DataFrame, detector, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Boxes and quality of films read by one detector; a film in which nothing is found gets the null model's boxes."""
-    from stage1_detect.read import by_template, jobs_of, read_all, rows
+    from stage1_detect.film_boxes import by_template, jobs_of, read_all, rows
 
     boxes, quality = [], []
     for film, reading in zip(films.itertuples(), read_all(detector, jobs_of(films), f"boxes, fold {fold}"), strict=True):

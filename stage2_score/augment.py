@@ -10,7 +10,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from stage2_score.members import Augment
+from stage2_score.config import Augment
 
 cv2.setNumThreads(0)  # pictures are small; threads are spent on the network
 

@@ -16,8 +16,8 @@ import pandas as pd
 from ra import config, manifest, paths, tables, track
 from ra.anatomy import HAND_JOINTS, JOINTS, limb
 from ra.config import UserError
-from stage2_score import members
-from stage2_score.members import Crops
+from stage2_score import config as members
+from stage2_score.config import Crops
 
 SHOWN = 5  # films left out that are named
 FOOT_TILT_DEG = 16.0  # the line mtp_5 -> mtp_1 of an upright left foot rises by this (mean of 736 feet, RA2-DREAM)
@@ -99,7 +99,7 @@ def cut_box(grey: np.ndarray, box: np.ndarray, out_px: int) -> np.ndarray:
 
     Rohrbach et al. 2019, section 3.1: 150 x 150 pixels with a black border where the aspect differs, greys as they are.
     """
-    from ra import film
+    from ra.imaging import film
 
     centre, size, side = box[:2], np.maximum(box[2:], 1.0), max(float(box[2:].max()), 1.0)
     crop = film.crop(grey, float(centre[0]), float(centre[1]), side, out_px)
@@ -114,7 +114,7 @@ def cut_film(grey: np.ndarray, boxes: pd.DataFrame, part: str, c: Crops) -> tupl
     grey: uint8 (H, W), bones bright; boxes: the film's Boxes rows. The picture of a right part equals, pixel by pixel, that
     of the same part mirrored and called left.
     """
-    from ra import film
+    from ra.imaging import film
 
     order = boxes.set_index("joint").loc[list(JOINTS[limb(part)])]
     xy = order[["x_px", "y_px"]].to_numpy(float)
@@ -162,7 +162,7 @@ def load_boxes(data: str, run: str, films: pd.DataFrame) -> tuple[pd.DataFrame, 
 
 def _cut_row(film_row: pd.Series, boxes: pd.DataFrame | None, c: Crops) -> tuple[np.ndarray, np.ndarray | None] | str:
     """The film's crops and canvas (None of one joint), or the sentence that says why there are none."""
-    from ra import film
+    from ra.imaging import film
 
     alone, side = len(shown_on(film_row.part, boxes, c)) == 1, film_row.laterality + film_row.part[1]
     if boxes is None or not (alone or set(boxes.joint) == set(JOINTS[limb(film_row.part)])):

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ra.config import UserError
 from stage2_score import augment
-from stage2_score.members import Augment, Sampler
+from stage2_score.config import Augment, Sampler
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from ra import manifest, track
 from ra.config import UserError
-from stage2_score.members import Optim, Phase
-from stage2_score.model import save
+from stage2_score.config import Optim, Phase
+from stage2_score.networks.network import save
 
 Batch = dict[str, Tensor]
 

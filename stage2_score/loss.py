@@ -12,8 +12,8 @@ from torch.nn import functional
 from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
 
 from ra.anatomy import FINDINGS
-from stage2_score.masks import BACKGROUND, IGNORED, INNER, OUTER, joint_masks
-from stage2_score.ratingen import crps, percent_mse
+from stage2_score.networks.joint_masks import BACKGROUND, IGNORED, INNER, OUTER, joint_masks
+from stage2_score.ratingen_losses import crps, percent_mse
 
 FAR_BELOW = -1e4  # a masked logit: exp() of it is exactly 0, and it stays finite under bfloat16
 

@@ -14,8 +14,9 @@ import pandas as pd
 
 from ra import config, manifest, paths, tables
 from ra.config import UserError
-from stage2_score import jobs, members, scores
-from stage2_score.members import Member, Place
+from stage2_score import config as members
+from stage2_score import parallel, scores
+from stage2_score.config import Member, Place
 
 
 def run() -> None:
@@ -37,7 +38,7 @@ def run() -> None:
             started.append((name, member, made))
     if not started:
         return
-    apply_all(started, args.trained, Place(args.data, args.data, jobs.device(args.device)), args.jobs)
+    apply_all(started, args.trained, Place(args.data, args.data, parallel.device(args.device)), args.jobs)
 
 
 def same_member(name: str, member: Member, trained: str) -> None:
@@ -62,7 +63,7 @@ def apply_all(started: list[tuple[str, Member, manifest.Run]], trained: str, pla
     """Write the table of every run: its networks one by one, several at a time."""
     tasks = [(name, member, trained, fold, place) for name, member, _ in started for fold in networks(name, member, trained)]
     found: dict[str, list[pd.DataFrame]] = {name: [] for name, *_ in started}
-    for table in jobs.run(apply, tasks, jobs.count(n_jobs, len(tasks), place.device), "applying networks"):
+    for table in parallel.run(apply, tasks, parallel.count(n_jobs, len(tasks), place.device), "applying networks"):
         found[table.run.iloc[0]].append(table)
     for name, member, made in started:
         out = paths.scores(place.data, 2, name, "test")
@@ -88,7 +89,8 @@ def apply(name: str, member: Member, trained: str, fold: int, place: Place) -> p
     import torch
     from safetensors.torch import load_file
 
-    from stage2_score import engine, model, tasks
+    from stage2_score import engine, tasks
+    from stage2_score.networks import network as model
     from stage2_score.train import predict_rows
 
     kind, nobody = tasks.KINDS[member.kind], np.zeros(0, int)

@@ -14,8 +14,9 @@ import pandas as pd
 
 from ra import config, manifest, paths, tables, track
 from ra.config import UserError
-from stage2_score import jobs, members
-from stage2_score.members import Named, Place, Pretrain
+from stage2_score import config as members
+from stage2_score import parallel
+from stage2_score.config import Named, Place, Pretrain
 
 
 def bone_age_path(data: str) -> Path:
@@ -34,8 +35,8 @@ def read_ages(data: str) -> pd.DataFrame:
 def age_task(pretrain: Pretrain, data: str, workers: int = 0):
     """The regression task of a set: standardised bone age of each picture, persons held back for validation."""
     from stage2_score.data import Pictures, hold_back, open_array, read_index
-    from stage2_score.model import kind_of
-    from stage2_score.tasks.age import Age
+    from stage2_score.networks.network import kind_of
+    from stage2_score.tasks.bone_age import Age
 
     folder = paths.run_dir(data, 2, pretrain.crops)
     index = read_index(folder, pretrain.pictures)
@@ -61,7 +62,8 @@ def pretrain_one(name: str, pretrain: Pretrain, place: Place) -> dict:
     """Train one backbone; returns the row that the caller prints."""
     import torch
 
-    from stage2_score import engine, model
+    from stage2_score import engine
+    from stage2_score.networks import network as model
 
     task = age_task(pretrain, place.data, place.workers)
     folder = paths.run_dir(place.data, 2, name)
@@ -89,10 +91,10 @@ def run() -> None:
             made[name] = (one, pretrain)
     if not made:
         return
-    device = jobs.device(args.device)
+    device = parallel.device(args.device)
     place = Place(args.data, args.data, device, args.workers, args.wandb)
     tasks = [(name, pretrain, place) for name, (_, pretrain) in made.items()]
-    for row in jobs.run(pretrain_one, tasks, jobs.count(args.jobs, len(tasks), device), "pretraining"):
+    for row in parallel.run(pretrain_one, tasks, parallel.count(args.jobs, len(tasks), device), "pretraining"):
         one, pretrain = made[row["run"]]
         print(
             f"{row['run']}: bone age off by {row['val_film_mae_months']:.1f} months a film, {row['val_mae_months']:.1f} a picture"

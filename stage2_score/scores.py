@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import metrics, tables
+from ra import challenge_scores, tables
 from ra.anatomy import BOTH_HANDS, BY_COLUMN, FINDINGS, MAX_GRADE, N_GRADES, PARTS, SITES, TOTAL, limb
 from ra.tables import PROBABILITIES, SCORES
 
@@ -120,7 +120,7 @@ def site_means(train: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 def decode_log(scores: pd.DataFrame) -> np.ndarray:
     """Best point answer in log space of each row: 2^E[log2(k + 1)] - 1 of its distribution, or pred where it has none."""
     p = scores[list(PROBABILITIES)].to_numpy(float)
-    answer = metrics.unlog_score(np.nansum(p * metrics.log_score(np.arange(N_GRADES)), 1))
+    answer = challenge_scores.unlog_score(np.nansum(p * challenge_scores.log_score(np.arange(N_GRADES)), 1))
     return np.where(np.isnan(p[:, 0]), scores.pred, answer)
 
 
@@ -130,12 +130,12 @@ def figures(scores: pd.DataFrame, totals: pd.Series) -> dict[str, float]:
     Missing predictions and targets are left out. Whole-film tables give the same over the part totals.
     totals: gold_totals. NaN when nothing can be compared.
     """
-    error = metrics.log_score(decode_log(scores)) - metrics.log_score(scores.target.to_numpy(float))
+    error = challenge_scores.log_score(decode_log(scores)) - challenge_scores.log_score(scores.target.to_numpy(float))
     found = {}
     for name, finding in (("sc2", "narrowing"), ("sc3", "erosion")):
         square = pd.Series(error**2)[scores.finding.to_numpy() == finding]
         rms = np.sqrt(square.groupby(scores.patient_id).mean())
-        found[name] = metrics.weighted_mean(rms.to_numpy(), metrics.patient_weight(totals.reindex(rms.index)))
+        found[name] = challenge_scores.weighted_mean(rms.to_numpy(), challenge_scores.patient_weight(totals.reindex(rms.index)))
     return found
 
 

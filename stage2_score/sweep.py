@@ -17,8 +17,8 @@ import pandas as pd
 from ra import config, folds, paths, tables
 from ra.anatomy import FINDINGS
 from ra.config import UserError
-from stage2_score import members
-from stage2_score.members import Member
+from stage2_score import config as members
+from stage2_score.config import Member
 from stage2_score.train import n_folds, train_members
 
 COLUMNS = ["key", "value", *FINDINGS]

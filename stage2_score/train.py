@@ -18,9 +18,10 @@ import pandas as pd
 
 from ra import config, folds, manifest, paths, tables, track
 from ra.config import UserError
-from stage2_score import jobs, members, scores
-from stage2_score.films import centre_file
-from stage2_score.members import Member, Place
+from stage2_score import config as members
+from stage2_score import parallel, scores
+from stage2_score.config import Member, Place
+from stage2_score.whole_films import centre_file
 
 if TYPE_CHECKING:
     from stage2_score.engine import Machine
@@ -84,7 +85,8 @@ def train_fold(name: str, member: Member, place: Place, fold: int, machine: Mach
     import torch
     from safetensors.torch import load_file
 
-    from stage2_score import engine, model, tasks
+    from stage2_score import engine, tasks
+    from stage2_score.networks import network as model
 
     kind = tasks.KINDS[member.kind]
     folder = paths.fold_dir(place.data, 2, name, fold)
@@ -197,7 +199,8 @@ def join_folds(name: str, member: Member, data: str, folders: list[Path], expect
 
 def choose_start(member: Member, place: Place, folder: Path) -> tuple[Member, Machine]:
     """The member with its one source of weights, and its device and precision: settled once, the same for all folds."""
-    from stage2_score import engine, model, tasks
+    from stage2_score import engine, tasks
+    from stage2_score.networks import network as model
 
     if member.trained:
         same_network(member, paths.run_dir(place.data, 2, member.trained))
@@ -260,12 +263,12 @@ def train_members(named: list[tuple[str, Member]], args: argparse.Namespace) -> 
 
 def train_all(work: list[tuple], args: argparse.Namespace, folder_of: dict[str, Path]) -> None:
     """Train every (name, member, fold) of `work`, several at a time."""
-    place = Place(args.data, args.bone_age, jobs.device(args.device), args.workers)
-    n = jobs.count(args.jobs, len(work), place.device)
-    jobs.set_threads(max(1, members.cores() // n))
+    place = Place(args.data, args.bone_age, parallel.device(args.device), args.workers)
+    n = parallel.count(args.jobs, len(work), place.device)
+    parallel.set_threads(max(1, members.cores() // n))
     starts = {name: choose_start(member, place, folder_of[name]) for name, member in {w[0]: w[1] for w in work}.items()}
     tasks = [(name, starts[name][0], place, k, starts[name][1]) for name, _, k in work]
-    for row in jobs.run(train_fold, tasks, n, "training folds"):
+    for row in parallel.run(train_fold, tasks, n, "training folds"):
         figures = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float | int) and k != "fold")
         print(f"{row['run']} fold {row['fold']}: {figures}, from {row['start']}", flush=True)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ra.metrics import log_score, root_mean_square, weighted_mean
+from ra.challenge_scores import log_score, root_mean_square, weighted_mean
 
 
 def finish(log_grade: np.ndarray, top: np.ndarray, zero_below: float) -> np.ndarray:

@@ -14,9 +14,9 @@ import pandas as pd
 
 from ra import folds, paths, tables
 from ra.anatomy import ALL_PARTS, FINDINGS, PARTS, SITES
+from ra.challenge_scores import patient_weight
 from ra.config import UserError
-from ra.metrics import patient_weight
-from stage3_stack.member import SITE_OF, Member, joined, load_member
+from stage3_stack.predictions import SITE_OF, Member, joined, load_member
 
 TARGETS = ("total", *FINDINGS)  # the three Overall columns, as OVERALL orders them
 MAX_GRADES = np.array([s.max_grade for s in SITES], dtype=float)

@@ -11,9 +11,9 @@ import warnings
 import numpy as np
 
 from ra.anatomy import FINDINGS, SITES, limb, other_side
-from ra.metrics import log_score
+from ra.challenge_scores import log_score
 from stage3_stack.cohort import FINDING_SITES, Cohort
-from stage3_stack.member import FILM_OF, MOMENTS, Member
+from stage3_stack.predictions import FILM_OF, MOMENTS, Member
 
 ELOG, GRADE, ANY, _ = range(len(MOMENTS))
 KINDS = {k: i for i, k in enumerate(dict.fromkeys((limb(s.part), s.joint, s.finding) for s in SITES))}  # left and right are one

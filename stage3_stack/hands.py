@@ -23,7 +23,7 @@ import yaml
 from ra import config, manifest, paths
 from ra.anatomy import BOTH_HANDS, MAX_BOTH_HANDS, SEVERITY, TOTAL
 from ra.config import UserError
-from stage3_stack import recipe as recipes
+from stage3_stack import config as recipes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,15 +71,15 @@ def fit(data: str, ensemble: Ensemble, made: manifest.Run) -> None:
     """Cross-fit, refit for the test patients, write everything, run.json last."""
     from ra import tables
     from stage3_stack import cohort as cohorts
-    from stage3_stack import maps
+    from stage3_stack import linear_ensembles
 
     cohort = cohorts.load(data, ensemble.members, joints=False)
     x, total = inputs(cohort, ensemble), totals(data, cohort)
     bounds = class_bounds(data, ensemble.bounds_of or ensemble.members[0]) if ensemble.stack != "linear" else np.empty(0)
     target = np.where(np.isnan(total), np.nan, np.digitize(total, bounds)) if len(bounds) else total
-    make = maps.MAPS[ensemble.stack]
+    make = linear_ensembles.MAPS[ensemble.stack]
 
-    def fitted(rows: np.ndarray) -> maps.Map:
+    def fitted(rows: np.ndarray) -> linear_ensembles.Map:
         known = rows[~np.isnan(total[rows]) & ~np.isnan(x[rows]).any(axis=(1, 2))]
         if not len(known):
             raise UserError(
@@ -96,9 +96,11 @@ def fit(data: str, ensemble: Ensemble, made: manifest.Run) -> None:
     for path, split in zip(files, ("oof", "test"), strict=False):
         tables.SCORES.write(scores(cohort, split, found, target).assign(run=ensemble.name), path)
     manifest.write_json(files[-1], whole.describe(ensemble.members))
-    made.finish(files, maps.figures(target, found[cohort.train]))
+    made.finish(files, linear_ensembles.figures(target, found[cohort.train]))
     print(
-        f"{ensemble.name}: " + ", ".join(f"{k} {v:.3f}" for k, v in maps.figures(target, found[cohort.train]).items()), flush=True
+        f"{ensemble.name}: "
+        + ", ".join(f"{k} {v:.3f}" for k, v in linear_ensembles.figures(target, found[cohort.train]).items()),
+        flush=True,
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ra import config, manifest, paths
 from ra.config import UserError
-from stage3_stack import recipe as recipes
+from stage3_stack import config as recipes
 
 RECORD = "intervals.json"
 
@@ -35,7 +35,7 @@ def make(data: str, run_name: str, force: bool = False) -> None:
         print(f"{folder.name}: intervals finished, skipped", flush=True)
         return
     record.unlink(missing_ok=True)  # from here until the end the run has no intervals
-    from stage3_stack.evidence import reading
+    from stage3_stack.uncertainty import prediction_table as reading
 
     tables, calibration = reading.make(data, folder)
     for split, table in tables.items():

@@ -14,8 +14,8 @@ from scipy.optimize import nnls
 
 from ra.config import UserError
 from ra.manifest import write_json
+from stage3_stack.config import Named
 from stage3_stack.features import IDENTITY, KINDS
-from stage3_stack.recipe import Named
 
 GUESS = (":elog", ":own")  # how a member's own guess at the target ends: L of a site's grade, L of a total
 THREADS = 1  # fixed, so that no sum depends on the machine; on tables this small a second thread only waits

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import metrics, tables
+from ra import challenge_scores, tables
 from ra.anatomy import ALL_PARTS, ID, MAX_TOTAL, OVERALL, SITES, TOTAL
 from ra.tables import PROBABILITIES
 from stage3_stack import submission
@@ -25,7 +25,7 @@ def gold_of(cohort: Cohort) -> pd.DataFrame:
 
 def scores(grades: np.ndarray, totals: np.ndarray, gold: pd.DataFrame) -> dict[str, float]:
     """The nine numbers of grades (n, 86) and totals (n, 3) in gold's order; NaN where a learner has no such target."""
-    return metrics.ra2_scores(submission.frame(gold.index, grades, totals), gold)
+    return challenge_scores.ra2_scores(submission.frame(gold.index, grades, totals), gold)
 
 
 def learner_scores(cohort: Cohort, oof: Prediction) -> dict[str, dict[str, float]]:

@@ -14,8 +14,8 @@ import json
 
 from ra import config, manifest, paths, tables
 from ra.config import UserError
-from stage3_stack import recipe as recipes
-from stage3_stack.recipe import Recipe
+from stage3_stack import config as recipes
+from stage3_stack.config import Recipe
 from stage3_stack.train import ALL
 
 

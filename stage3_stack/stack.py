@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ra.anatomy import MAX_TOTAL, SITES
+from ra.challenge_scores import log_score, unlog_score
 from ra.config import UserError
-from ra.metrics import log_score, unlog_score
 from stage3_stack.cohort import FINDING_SITES, MAX_GRADES, TARGETS, Cohort
+from stage3_stack.config import Recipe
+from stage3_stack.cross_fitting import Layer, inner_folds
 from stage3_stack.features import site_features, total_features
-from stage3_stack.nested import Layer, inner_folds
-from stage3_stack.recipe import Recipe
 
 
 @dataclass

@@ -20,8 +20,8 @@ from pathlib import Path
 from ra import config, manifest, paths
 from ra.anatomy import ID
 from ra.config import UserError
+from stage3_stack import config as recipes
 from stage3_stack import intervals, ledger
-from stage3_stack import recipe as recipes
 
 
 def run() -> None:
@@ -68,7 +68,7 @@ def _write(folder: Path, template_path: Path, out: Path) -> tuple[list[str], lis
     """The checked CSV in place; its patients and its score columns."""
     import pandas as pd
 
-    from stage3_stack import check, submission
+    from stage3_stack import submission, validate
     from stage3_stack.outputs import read_scores
 
     table = read_scores(folder / "test.parquet")
@@ -89,7 +89,7 @@ def _write(folder: Path, template_path: Path, out: Path) -> tuple[list[str], lis
             "delete the column, or train on a set that scores it"
         )
     temporary = submission.write(table, template, out)
-    found = check.faults(submission.read_text(temporary), template)
+    found = validate.faults(submission.read_text(temporary), template)
     if found:
         temporary.unlink()
         raise UserError(f"the submission would have {len(found)} faults, the first: {found[0]}; run stage3_stack.train again")

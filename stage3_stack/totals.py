@@ -19,8 +19,8 @@ import numpy as np
 from ra import config, manifest, paths
 from ra.anatomy import ID, TOTAL
 from ra.config import UserError
+from stage3_stack import config as recipes
 from stage3_stack import intervals
-from stage3_stack import recipe as recipes
 from stage3_stack.hands import Ensemble, Ensembles, given_totals, totals
 
 FLOOR = "column mean"
@@ -66,8 +66,8 @@ def write(data: str, ensemble: Ensemble, out: Path) -> None:
 
 def text(data: str, ensemble: Ensemble) -> str:
     """RMSE, MAE and PCC of the column mean, of each member and of the ensemble, out of fold and on test."""
-    from stage3_stack.grid import grid, number
-    from stage3_stack.maps import regression_figures
+    from ra.text_table import grid, number
+    from stage3_stack.linear_ensembles import regression_figures
 
     truth, rows = gather(data, ensemble)
     lines = []
@@ -85,7 +85,7 @@ def gather(data: str, ensemble: Ensemble) -> tuple[dict[str, np.ndarray], dict[s
     import pandas as pd
 
     from stage3_stack import cohort as cohorts
-    from stage3_stack.member import load_member
+    from stage3_stack.predictions import load_member
 
     cohort = cohorts.load(data, ensemble.members, joints=False)
     patients = pd.Index(cohort.patients)

@@ -13,8 +13,8 @@ import numpy as np
 
 from ra import config, manifest, paths, track
 from ra.config import UserError
-from stage3_stack import recipe as recipes
-from stage3_stack.recipe import Recipe
+from stage3_stack import config as recipes
+from stage3_stack.config import Recipe
 
 ALL = "all"  # the "fold" whose stack was fitted on all training patients; it predicts the test patients
 

@@ -19,7 +19,7 @@ import numpy as np
 from ra import agreement, config, folds, manifest, paths, tables
 from ra.anatomy import ID
 from ra.config import UserError
-from stage3_stack import recipe as recipes
+from stage3_stack import config as recipes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,7 +165,7 @@ def plain(found: dict[str, dict[str, Figures]]) -> dict:
 
 def text(found: dict[str, dict[str, Figures]]) -> str:
     """A table per split."""
-    from stage3_stack.grid import grid, number
+    from ra.text_table import grid, number
 
     parts = []
     for split, rows in found.items():

@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from data import distribution
-from data.phantom import activity
+from data import grade_distribution
+from data.phantom import disease_activity
 from data.phantom import severity as sv
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
@@ -174,7 +174,7 @@ def people_table(people: list[sv.Patient]) -> pd.DataFrame:
 
 def activity_table(people: list[sv.Patient]) -> pd.DataFrame:
     """The simulated items of the DAS28 of each visit, empty where not measured."""
-    return pd.DataFrame([{ID: p.patient_id, "days": p.days, **activity.items(p)} for p in people])
+    return pd.DataFrame([{ID: p.patient_id, "days": p.days, **disease_activity.items(p)} for p in people])
 
 
 def summary_table(people: list[sv.Patient]) -> pd.DataFrame:
@@ -182,9 +182,9 @@ def summary_table(people: list[sv.Patient]) -> pd.DataFrame:
     rng = np.random.default_rng(1)
     plain = np.array([sv.grade_of(sv.latent(rng, sv.patient_level(rng))) for _ in range(600)])
     columns = {
-        "this cohort": distribution.summary(np.array([p.readers[0] for p in people])),
-        "plain mode": distribution.summary(plain),
-        "RA2-DREAM": distribution.PUBLISHED,
+        "this cohort": grade_distribution.summary(np.array([p.readers[0] for p in people])),
+        "plain mode": grade_distribution.summary(plain),
+        "RA2-DREAM": grade_distribution.PUBLISHED,
     }
     return pd.DataFrame(columns).loc[list(columns["plain mode"])].rename_axis("figure").reset_index()
 

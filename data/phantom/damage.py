@@ -13,6 +13,15 @@ import numpy as np
 from data.phantom import shapes
 
 
+@dataclass
+class Bite:
+    """An erosion: irregular hole of radius_mm at centre_mm that removes `depth` (0..1) of the bone's thickness."""
+
+    centre_mm: np.ndarray
+    radius_mm: float
+    depth: float
+
+
 @dataclass(frozen=True)
 class Damage:
     """Severity per joint: erosion 0..5 in the hand, 0..10 in the foot; narrowing 0..4; drift of the fingers in degrees."""
@@ -81,8 +90,6 @@ def _neighbours(joint: str, bones: list) -> list[tuple[object, str]]:
 
 def bites_of(joint: str, centre: np.ndarray, bones: list, damage: Damage, rng: np.random.Generator) -> None:
     """Append to the joint's bones the bites that a severity calls for. A foot's 0-10 is shared by its two bones."""
-    from data.phantom.skeleton import Bite
-
     severity = damage.erosion.get(joint, 0.0)
     if severity <= 0:
         return

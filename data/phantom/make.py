@@ -43,7 +43,7 @@ def run() -> None:
     parser.add_argument("--only", choices=("cohort", "boneage"), help="make just one of the two")
     args = parser.parse_args()
 
-    from data.phantom import boneage, cohort
+    from data.phantom import cohort, growing_hands
 
     settings = config.load(cohort.Cohort, args.config, args.sets)
     profile = Path(args.config).stem
@@ -59,7 +59,7 @@ def run() -> None:
             cohort.write(root, settings)
             print(pd.read_csv(root / "summary.csv").to_string(index=False))
         else:
-            boneage.write(root, settings.boneage, settings.seed + 1, max_px=900)
+            growing_hands.write(root, settings.boneage, settings.seed + 1, max_px=900)
         manifest.write_json(root / SETTINGS, signature)
         print(f"{root.name}: made")
 

@@ -7,16 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from data.phantom import shapes
-from data.phantom.damage import Damage, bites_of, gap_loss, lateral_shift, set_gap
-
-
-@dataclass
-class Bite:
-    """An erosion: irregular hole of radius_mm at centre_mm that removes `depth` (0..1) of the bone's thickness."""
-
-    centre_mm: np.ndarray
-    radius_mm: float
-    depth: float
+from data.phantom.damage import Bite, Damage, bites_of, gap_loss, lateral_shift, set_gap
 
 
 @dataclass

@@ -34,11 +34,11 @@ MODULES = {
 class Raw:
     """What a layout holds, before its films are decoded.
 
-    films: rows of data.films.row; `part` None where nothing declares it: the picture tells, and may hold two. vouched: the
+    films: rows of data.film_files.row; `part` None where nothing declares it: the picture tells, and may hold two. vouched: the
     films are what their names say, nobody need look at the pictures. patients: patient_id, person_id, total of the training
     patients. tables: file name -> (schema, table) to be written; of one with a film_id only the rows of readable films; a
-    function makes the table from the films table. boxes: files of joint boxes (data.boxes), if any. copies: file name -> file
-    to be copied byte for byte.
+    function makes the table from the films table. boxes: files of joint boxes (data.annotations), if any. copies: file name -> a
+    file to be copied byte for byte.
     """
 
     films: list[dict]

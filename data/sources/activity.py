@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data import sheet
-from data.report import Report
+from data import csv_input
+from data.issues import Report
 from ra import agreement, anatomy
 from ra.config import UserError
 
@@ -20,15 +20,15 @@ LATEST = 36_525  # days: a century
 CENTIMETRES, MANY = 10, 20  # where no visit of so many lies above 10, the scale was one of 10 cm
 
 
-def items(row: sheet.Row, where: str) -> dict[str, float]:
+def items(row: csv_input.Row, where: str) -> dict[str, float]:
     """The items of one row, NaN where empty or without a column; UserError for one that cannot be."""
     found = {}
     for name, (low, high) in BOUNDS.items():
-        kind = sheet.integer if name in WHOLE else sheet.number
+        kind = csv_input.integer if name in WHOLE else csv_input.number
         try:
             found[name] = kind(row.get(name, ""), low, high)
         except ValueError:
-            fault = f"{name} is {row[name][:80]!r}, not a {sheet.KINDS[kind]} from {low} to {high}"
+            fault = f"{name} is {row[name][:80]!r}, not a {csv_input.KINDS[kind]} from {low} to {high}"
             raise UserError(f"{where}: {fault}; correct it, or empty the cell if it was not measured") from None
     return found
 
@@ -38,11 +38,11 @@ def of_sets(path: Path, patients: list[dict], report: Report) -> pd.DataFrame:
 
     patients: patient_id, person_id and visit of those who may be in it. Days left empty are 0 of a person with one set.
     """
-    rows = sheet.read(path, (anatomy.ID,), strict=False)
+    rows = csv_input.read(path, (anatomy.ID,), strict=False)
     known = {patient["patient_id"]: patient for patient in patients}
     sets_of = Counter(patient["person_id"] for patient in patients)
     out = []
-    for number, (patient_id, row) in enumerate(zip(sheet.check_ids(path, rows, anatomy.ID), rows, strict=True), 2):
+    for number, (patient_id, row) in enumerate(zip(csv_input.check_ids(path, rows, anatomy.ID), rows, strict=True), 2):
         where = f"{path} row {number} ({patient_id})"
         found = items(row, where)
         if patient_id not in known:
@@ -65,9 +65,11 @@ def in_order(rows: pd.DataFrame) -> None:
 
 def _days(cell: str, n_sets: int, where: str) -> int:
     try:
-        days = sheet.integer(cell, 0, LATEST)
+        days = csv_input.integer(cell, 0, LATEST)
     except ValueError:
-        raise UserError(f"{where}: days is {sheet.shown(cell)!r}, not a whole number from 0 to {LATEST}; correct it") from None
+        raise UserError(
+            f"{where}: days is {csv_input.shown(cell)!r}, not a whole number from 0 to {LATEST}; correct it"
+        ) from None
     if not np.isnan(days):
         return int(days)
     if n_sets > 1:

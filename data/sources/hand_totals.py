@@ -26,17 +26,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from data import films as film_files
-from data import headers, sheet
-from data.report import PATIENT, Report
+from data import csv_input, dicom_headers, film_files
+from data.issues import PATIENT, Report
 from data.sources import Raw
-from data.sources.named import Named, plain
-from ra import anatomy, film
+from data.sources.film_lookup import Named, plain
+from ra import anatomy
 from ra.config import UserError
+from ra.imaging import film
 from ra.tables import SITES
 
 if TYPE_CHECKING:
-    from ra.dicom import Tags
+    from ra.imaging.dicom import Tags
 
 ROLES = ("file", "total", "erosion", "narrowing", "patient", "date", "split", "age", "sex")
 COLUMNS = {role: role for role in ROLES}
@@ -72,7 +72,7 @@ def read(root: Path, report: Report, columns: dict[str, str]) -> Raw:
     if len(tables) != 1:
         found = f"{len(tables)} CSV files ({', '.join(p.name for p in tables[:3])})" if tables else "no CSV file"
         raise UserError(f"{root} holds {found}; it needs one, with a row per film and its total")
-    rows = sheet.by_role(tables[0], columns, COLUMNS, NEEDED)
+    rows = csv_input.by_role(tables[0], columns, COLUMNS, NEEDED)
     totals = _totals(tables[0], rows, report)
     _count_people(tables[0], rows, report)
     shown = _films_of_rows(tables[0], rows, films(root), root, report)
@@ -96,41 +96,41 @@ def _persons(patients: list[dict], split: str) -> set[str]:
     return {p["person_id"] for p in patients if p["split"] == split}
 
 
-def _totals(path: Path, rows: list[sheet.Row], report: Report) -> list[dict[str, float]]:
+def _totals(path: Path, rows: list[csv_input.Row], report: Report) -> list[dict[str, float]]:
     """total, and erosion and narrowing where the table has them, of each row; NaN where empty."""
     bounds = {finding: (0, top) for finding, top in MAXIMUM.items() if finding in rows[0]}
-    totals = sheet.numbers(path, rows, "file", bounds, sheet.number)
+    totals = csv_input.numbers(path, rows, "file", bounds, csv_input.number)
     for row, of in zip(rows, totals, strict=True):
         parts = sum(of.get(finding, np.nan) for finding in anatomy.FINDINGS)
         if abs(parts - of[anatomy.TOTAL]) > 1e-6:  # False where one is missing
-            text = f"{sheet.shown(row['file'])} total is {of[anatomy.TOTAL]:g}, its parts {parts:g}"
+            text = f"{csv_input.shown(row['file'])} total is {of[anatomy.TOTAL]:g}, its parts {parts:g}"
             report.warn("total differs from its parts", text)
     return totals
 
 
-def _count_people(path: Path, rows: list[sheet.Row], report: Report) -> None:
+def _count_people(path: Path, rows: list[csv_input.Row], report: Report) -> None:
     """Ages and sexes, which nothing learns from: a column that is none tells of a table that was mixed up."""
     if "age" in rows[0]:
-        ages = [row["age"] for row in sheet.numbers(path, rows, "file", {"age": (0, MAX_YEARS)}, sheet.number)]
+        ages = [row["age"] for row in csv_input.numbers(path, rows, "file", {"age": (0, MAX_YEARS)}, csv_input.number)]
         report.counts["rows with an age"] = int(np.isfinite(ages).sum())
     if "sex" in rows[0]:
-        cells = ["" if row["sex"].lower() in sheet.EMPTY else row["sex"].lower() for row in rows]
+        cells = ["" if row["sex"].lower() in csv_input.EMPTY else row["sex"].lower() for row in rows]
         odd = next((row for row, cell in zip(rows, cells, strict=True) if cell not in SEXES), None)
         if odd:
-            raise UserError(f"{path}: {sheet.shown(odd['file'])} sex is {odd['sex'][:80]!r}; write f or m, or leave it empty")
+            raise UserError(f"{path}: {csv_input.shown(odd['file'])} sex is {odd['sex'][:80]!r}; write f or m, or leave it empty")
         report.counts |= Counter(SEXES[cell] for cell in cells)
 
 
 Shown = list[tuple[str | None, Path]]  # (declared part, file) of the films of a row
 
 
-def _films_of_rows(path: Path, rows: list[sheet.Row], files: list[Path], root: Path, report: Report) -> list[Shown]:
+def _films_of_rows(path: Path, rows: list[csv_input.Row], files: list[Path], root: Path, report: Report) -> list[Shown]:
     """The films of each row. UserError for a name that means several films, and for a film of two rows."""
     named = Named(files, root)
     out: list[Shown] = []
     row_of: dict[Path, str] = {}
     for row in rows:
-        cell = sheet.shown(row["file"])
+        cell = csv_input.shown(row["file"])
         if not cell:
             raise UserError(f"{path} has a row without a film's name; fill its cell, or delete the row")
         found = _pair(path, row["file"], named)
@@ -145,7 +145,9 @@ def _films_of_rows(path: Path, rows: list[sheet.Row], files: list[Path], root: P
         elif not out[-1]:
             report.warn("film of a foot", cell)
     if not any(out):
-        raise UserError(f"{path}: no row names a film of a hand, the first names {sheet.shown(rows[0]['file'])}; correct them")
+        raise UserError(
+            f"{path}: no row names a film of a hand, the first names {csv_input.shown(rows[0]['file'])}; correct them"
+        )
     for file in files:
         if file not in row_of:
             report.warn("film without a row", file.relative_to(root).as_posix())
@@ -160,13 +162,13 @@ def _pair(path: Path, cell: str, named: Named) -> list[Path]:
         raise UserError(f"{path}: {error}") from None
 
 
-def _patients(path: Path, rows: list[sheet.Row], totals: list[dict], shown: list[Shown], root: Path) -> list[dict]:
+def _patients(path: Path, rows: list[csv_input.Row], totals: list[dict], shown: list[Shown], root: Path) -> list[dict]:
     """patient_id, person_id, visit, split of each row."""
     tags_of = _headers(shown)
     ids = _ids(path, rows, shown, tags_of, root)
     persons, days = [], []
     for row, tags, patient_id in zip(rows, tags_of, ids, strict=True):
-        given = row.get("patient", "") if row.get("patient", "").lower() not in sheet.EMPTY else None
+        given = row.get("patient", "") if row.get("patient", "").lower() not in csv_input.EMPTY else None
         named = film_files.NAMED.fullmatch(patient_id)
         persons.append(given or (tags and tags.person) or (named["patient"] if named else patient_id))
         days.append(_day(path, row, tags))
@@ -176,7 +178,7 @@ def _patients(path: Path, rows: list[sheet.Row], totals: list[dict], shown: list
     ]
 
 
-def _ids(path: Path, rows: list[sheet.Row], shown: list[Shown], tags_of: list[Tags | None], root: Path) -> list[str]:
+def _ids(path: Path, rows: list[csv_input.Row], shown: list[Shown], tags_of: list[Tags | None], root: Path) -> list[str]:
     """The name of each row's film, with its folder where another film has that name too; letters that no id has become _."""
     places = []
     for row, own in zip(rows, shown, strict=True):
@@ -196,7 +198,7 @@ def _ids(path: Path, rows: list[sheet.Row], shown: list[Shown], tags_of: list[Ta
 
 def _without_identity(name: str, tags: Tags) -> str:
     """The name with the patient's hash in place of what the header says of who the patient is."""
-    from ra import dicom
+    from ra.imaging import dicom
 
     return dicom.redacted(name, tags).replace(PATIENT, tags.person or "")
 
@@ -204,18 +206,18 @@ def _without_identity(name: str, tags: Tags) -> str:
 def _headers(shown: list[Shown]) -> list[Tags | None]:
     """What the DICOM header of each row's first film declares; None for other formats."""
     firsts = [str(own[0][1]) if own else None for own in shown]
-    found = headers.read_all(path for path in firsts if path)
+    found = dicom_headers.read_all(path for path in firsts if path)
     return [found.get(path) for path in firsts]
 
 
-def _day(path: Path, row: sheet.Row, tags: Tags | None) -> date:
+def _day(path: Path, row: csv_input.Row, tags: Tags | None) -> date:
     """The day that the row gives, else the header; the last of all days where neither does."""
     try:
-        return sheet.day(row.get("date", "")) or sheet.day(tags.date or "" if tags else "") or date.max
+        return csv_input.day(row.get("date", "")) or csv_input.day(tags.date or "" if tags else "") or date.max
     except ValueError:
         cell = row["date"][:80]
         raise UserError(
-            f"{path}: {sheet.shown(row['file'])} date is {cell!r}; write it as 2012-04-03 or 3.4.2012 (day.month.year)"
+            f"{path}: {csv_input.shown(row['file'])} date is {cell!r}; write it as 2012-04-03 or 3.4.2012 (day.month.year)"
         ) from None
 
 
@@ -227,12 +229,12 @@ def _visits(persons: list[str], days: list[date]) -> list[int]:
     return [sorted(of[person]).index(taken) + 1 for person, taken in zip(persons, days, strict=True)]
 
 
-def _split(path: Path, row: sheet.Row, total: float) -> str:
+def _split(path: Path, row: csv_input.Row, total: float) -> str:
     """train or test; where the table has no split, a row without a total is a test row."""
     if "split" not in row:
         return "test" if np.isnan(total) else "train"
     if row["split"].lower() not in SPLITS:
-        raise UserError(f"{path}: {sheet.shown(row['file'])} split is {row['split'][:80]!r}; write train, val or test")
+        raise UserError(f"{path}: {csv_input.shown(row['file'])} split is {row['split'][:80]!r}; write train, val or test")
     return SPLITS[row["split"].lower()]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from data.report import Report
+from data.issues import Report
 from data.sources import Raw, ra2dream
 
 films, texts = ra2dream.films, ra2dream.texts

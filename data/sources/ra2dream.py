@@ -20,9 +20,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data import boxes, sheet
-from data import films as film_files
-from data.report import Report
+from data import annotations, csv_input, film_files
+from data.issues import Report
 from data.sources import Raw, activity
 from ra import anatomy
 from ra.config import UserError
@@ -52,20 +51,20 @@ def texts(root: Path) -> list[Path]:
     """The CSV and JSON files that `read` reads, where they exist."""
     wanted = [root / split / name for split, table in TABLES.items() for name in (table, "people.csv", ACTIVITY_CSV)]
     wanted += [*_percent_files(root).values(), *(path for name in READERS for path in _reader_files(root, name))]
-    return [path for path in wanted if path.is_file()] + list(boxes.find(root / "train"))
+    return [path for path in wanted if path.is_file()] + list(annotations.find(root / "train"))
 
 
 def read(root: Path, report: Report) -> Raw:
     """Both splits; UserError for what cannot be trusted, warnings in the report for what can be gone on from."""
     cells = {split: _cells(root, split) if split in splits(root) else [] for split in TABLES}
-    ids = {split: sheet.check_ids(root / split / TABLES[split], rows, anatomy.ID) for split, rows in cells.items()}
+    ids = {split: csv_input.check_ids(root / split / TABLES[split], rows, anatomy.ID) for split, rows in cells.items()}
     both = sorted(set(ids["train"]) & set(ids["test"]))
     if both:
         raise UserError(f"{both[0]} is in train/training.csv and in test/template.csv; a patient belongs to one of them")
-    grades = sheet.numbers(root / "train" / TABLES["train"], cells["train"], anatomy.ID, BOUNDS)
+    grades = csv_input.numbers(root / "train" / TABLES["train"], cells["train"], anatomy.ID, BOUNDS)
     _compare_totals(ids["train"], grades, report)
     for patient_id, row in zip(ids["test"], cells["test"], strict=True):
-        if any(row.get(column, "").lower() not in sheet.EMPTY for column in BOUNDS):
+        if any(row.get(column, "").lower() not in csv_input.EMPTY for column in BOUNDS):
             report.warn("grade in the template", patient_id)
 
     patients = {split: _people(root / split, ids[split], split, report) for split in TABLES}
@@ -98,16 +97,16 @@ def read(root: Path, report: Report) -> Raw:
         ],
         patients=training.assign(total=[row[anatomy.OVERALL["total"]] for row in grades]),
         tables=tables,
-        boxes=boxes.find(root / "train"),
+        annotations=annotations.find(root / "train"),
         copies={path.name: path for path in [root / "test" / TABLES["test"]] if path.is_file()},
     )
 
 
-def _cells(root: Path, split: str) -> list[sheet.Row]:
+def _cells(root: Path, split: str) -> list[csv_input.Row]:
     """The rows of a split's table; of a folder with test/ alone that has none, a row for each patient with a film."""
     path = root / split / TABLES[split]
     if path.is_file() or "train" in splits(root):
-        return sheet.read(path, anatomy.COLUMNS_A)
+        return csv_input.read(path, anatomy.COLUMNS_A)
     named = [film_files.NAMED.fullmatch(film.stem) for film in film_files.listing(path.parent)]
     patients = sorted({match["patient"] for match in named if match})
     if not patients:
@@ -138,9 +137,9 @@ def _readers(root: Path, ids: list[str], report: Report) -> dict[str, tuple[Sche
     for name in READERS:
         rows: dict[str, dict[str, float]] = {}
         for path in (path for path in _reader_files(root, name) if path.is_file()):
-            cells = sheet.read(path, anatomy.COLUMNS_A)
-            listed = sheet.check_ids(path, cells, anatomy.ID)
-            for patient_id, row in zip(listed, sheet.numbers(path, cells, anatomy.ID, BOUNDS), strict=True):
+            cells = csv_input.read(path, anatomy.COLUMNS_A)
+            listed = csv_input.check_ids(path, cells, anatomy.ID)
+            for patient_id, row in zip(listed, csv_input.numbers(path, cells, anatomy.ID, BOUNDS), strict=True):
                 if patient_id in ids:
                     rows[patient_id] = row
                 else:
@@ -156,9 +155,9 @@ def _people(folder: Path, ids: list[str], split: str, report: Report) -> list[di
     known: dict[str, tuple[str, int]] = {}
     path = folder / "people.csv"
     if path.is_file():
-        rows = sheet.read(path, (anatomy.ID, "person_id", "visit"), strict=False)
-        listed = sheet.check_ids(path, rows, anatomy.ID)
-        visits = sheet.numbers(path, rows, anatomy.ID, {"visit": (1, 10_000)})
+        rows = csv_input.read(path, (anatomy.ID, "person_id", "visit"), strict=False)
+        listed = csv_input.check_ids(path, rows, anatomy.ID)
+        visits = csv_input.numbers(path, rows, anatomy.ID, {"visit": (1, 10_000)})
         for patient_id, row, visit in zip(listed, rows, visits, strict=True):
             if patient_id not in ids:
                 report.warn("unknown patient in people.csv", f"{split}/{patient_id}")
@@ -190,19 +189,19 @@ def _percent_files(root: Path) -> dict[str, Path]:
 
 def _percents(path: Path, ids: list[str], report: Report) -> dict[tuple[str, str, str], float]:
     """Percent 0..100 by (patient_id, part, joint) of ratingen.csv; NaN where neither percent nor grade is given."""
-    rows = sheet.read(path, (anatomy.ID, "part", "joint"), strict=False)
+    rows = csv_input.read(path, (anatomy.ID, "part", "joint"), strict=False)
     if not {"percent", "grade"} & set(rows[0]):
         raise UserError(f"{path} lacks column percent; add it, or grade, with empty cells where nothing was scored")
     out: dict[tuple[str, str, str], float] = {}
     for number, row in enumerate(rows, 2):
-        where = f"{path} row {number} ({' '.join(sheet.shown(row[name]) for name in (anatomy.ID, 'part', 'joint'))})"
+        where = f"{path} row {number} ({' '.join(csv_input.shown(row[name]) for name in (anatomy.ID, 'part', 'joint'))})"
         key = (row[anatomy.ID], row["part"], row["joint"])
         if key[1] not in anatomy.PARTS:
-            raise UserError(f"{where}: part {sheet.shown(key[1])!r} is not one of {', '.join(anatomy.PARTS)}; correct it")
+            raise UserError(f"{where}: part {csv_input.shown(key[1])!r} is not one of {', '.join(anatomy.PARTS)}; correct it")
         joints = anatomy.RATINGEN_JOINTS[anatomy.limb(key[1])]
         if key[2] not in joints:
             raise UserError(
-                f"{where}: joint {sheet.shown(key[2])!r} of part {key[1]} is not one of {', '.join(joints)}; correct it"
+                f"{where}: joint {csv_input.shown(key[2])!r} of part {key[1]} is not one of {', '.join(joints)}; correct it"
             )
         if key in out:
             raise UserError(f"{where} scores its joint a second time; keep one row per patient, part and joint")
@@ -213,7 +212,7 @@ def _percents(path: Path, ids: list[str], report: Report) -> dict[tuple[str, str
     return {key: percent for key, percent in out.items() if key[0] not in unknown}
 
 
-def _percent(row: sheet.Row, where: str, report: Report) -> float:
+def _percent(row: csv_input.Row, where: str, report: Report) -> float:
     """The row's percent, else the middle of its grade's step, else NaN."""
     percent, grade = (
         _number(row.get(name, ""), high, f"{where}: {name}", whole)
@@ -228,13 +227,13 @@ def _percent(row: sheet.Row, where: str, report: Report) -> float:
 
 def _number(text: str, high: int, where: str, whole: bool) -> float:
     """The cell as a number from 0 to high, NaN where empty; `where` names it in the error."""
-    kind = sheet.integer if whole else sheet.number
+    kind = csv_input.integer if whole else csv_input.number
     try:
         return kind(text, 0, high)
     except ValueError:
-        wanted = f"{sheet.KINDS[kind]} from 0 to {high}"
+        wanted = f"{csv_input.KINDS[kind]} from 0 to {high}"
         raise UserError(
-            f"{where} is {sheet.shown(text)!r}, not a {wanted}; correct it, or empty the cell if it was not scored"
+            f"{where} is {csv_input.shown(text)!r}, not a {wanted}; correct it, or empty the cell if it was not scored"
         ) from None
 
 

@@ -20,14 +20,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data import films as film_files
-from data import sheet
-from data.boxes.joints import REGIONS, joint_of
-from data.boxes.mark import load_json, original
-from data.report import Report
+from data import csv_input, film_files
+from data.annotations.base import load_json, original
+from data.annotations.joint_aliases import REGIONS, joint_of
+from data.issues import Report
 from data.sources import Raw, ra2dream
-from ra import anatomy, film
+from ra import anatomy
 from ra.config import UserError
+from ra.imaging import film
 from ra.tables import SITES, Column, Schema, challenge
 
 REPO = "TokyoTechMagicYang/RAM-H1200-v1"
@@ -196,7 +196,7 @@ def _grade(value: object, finding: str, where: str) -> float:
     """A whole number within the finding's scale, NaN where empty."""
     top = anatomy.MAX_GRADE["hand", finding]
     try:
-        return np.nan if value is None else sheet.integer(str(value), 0, top)
+        return np.nan if value is None else csv_input.integer(str(value), 0, top)
     except (ValueError, OverflowError):
         raise UserError(f"{where} is {str(value)[:40]!r}, not a whole number from 0 to {top}; correct it") from None
 
@@ -204,7 +204,7 @@ def _grade(value: object, finding: str, where: str) -> float:
 def _case(name: str, split: str) -> Case | None:
     """What a case's name tells; None when it names no side."""
     *words, side = name.split("_")
-    if side.upper() not in ("L", "R") or not words or not sheet.SAFE_ID.fullmatch(name):
+    if side.upper() not in ("L", "R") or not words or not csv_input.SAFE_ID.fullmatch(name):
         return None
     at = next((i for i, word in enumerate(words) if i and DATE.fullmatch(word)), len(words))
     return Case(name, "_".join(words[:at]), words[at] if at < len(words) else "", f"{side.upper()}H", split)

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data import films as film_files
-from data import sheet
-from data.report import Report
+from data import csv_input, film_files
+from data.issues import Report
 from data.sources import Raw
 from ra.config import UserError
 from ra.tables import BONE_AGE
@@ -34,9 +33,9 @@ def texts(root: Path) -> list[Path]:
 def read(root: Path, report: Report) -> Raw:
     """All children as training patients, part LH. UserError for an age out of range or a sex that is neither."""
     path = root / TABLE
-    rows = sheet.read(path, ("id", "boneage", "male"))
-    ids = sheet.check_ids(path, rows, "id")
-    ages = sheet.numbers(path, rows, "id", {"boneage": (0, MAX_MONTHS)})
+    rows = csv_input.read(path, ("id", "boneage", "male"))
+    ids = csv_input.check_ids(path, rows, "id")
+    ages = csv_input.numbers(path, rows, "id", {"boneage": (0, MAX_MONTHS)})
     found = {file.stem: file for file in films(root)}
     patients, bone_age = [], []
     for id_, row, age in zip(ids, rows, ages, strict=True):

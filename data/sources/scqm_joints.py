@@ -20,17 +20,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data import films as film_files
-from data import sheet
-from data.report import Report
-from data.sources import Raw, activity, joint_names
+from data import csv_input, film_files
+from data.issues import Report
+from data.sources import Raw, activity, joint_columns
 from data.sources.ra2dream import GRADE2PERCENT
-from ra import agreement, anatomy, film
+from ra import agreement, anatomy
 from ra.config import UserError
+from ra.imaging import film
 from ra.tables import ACTIVITY, BOXES, RATINGEN, SITES
 
 NEEDED = ("file", "patient", "date", "joint")
-PLACES, SCORES = ("part", "side"), {"percent": (sheet.number, 100), "grade": (sheet.integer, 5)}
+PLACES, SCORES = ("part", "side"), {"percent": (csv_input.number, 100), "grade": (csv_input.integer, 5)}
 COLUMNS = {role: role for role in (*NEEDED, *PLACES, *SCORES, "split", *activity.BOUNDS)}
 SIDES = {"l": "L", "left": "L", "r": "R", "right": "R"}
 SPLITS = {"": "train", "train": "train", "val": "train", "test": "test"}  # folds hold back their own patients to validate
@@ -62,7 +62,7 @@ def read(root: Path, report: Report, columns: dict[str, str]) -> Raw:
         found = f"{len(sheets)} CSV files ({', '.join(p.name for p in sheets[:3])})" if sheets else "no CSV file"
         raise UserError(f"{root} holds {found}; it needs one, with a row per crop")
     (path,) = sheets
-    rows = sheet.by_role(path, columns, COLUMNS, NEEDED)
+    rows = csv_input.by_role(path, columns, COLUMNS, NEEDED)
     for roles in (PLACES, tuple(SCORES)):
         if not set(roles) & set(rows[0]):
             raise UserError(f"{path} has neither a column {columns[roles[0]]!r} nor {columns[roles[1]]!r}; --column names yours")
@@ -77,10 +77,10 @@ def read(root: Path, report: Report, columns: dict[str, str]) -> Raw:
     return Raw(films=_films(joints), patients=_patients(joints), tables=_tables(joints, path, report), vouched=True)
 
 
-def _joint(row: sheet.Row, number: int, where: str, report: Report) -> dict:
+def _joint(row: csv_input.Row, number: int, where: str, report: Report) -> dict:
     """What a row says of its joint; `where` names it in errors."""
-    where = f"{where} ({sheet.shown(row['patient'])} {sheet.shown(row['joint'])})"
-    if not sheet.SAFE_ID.fullmatch(row["patient"]):
+    where = f"{where} ({csv_input.shown(row['patient'])} {csv_input.shown(row['joint'])})"
+    if not csv_input.SAFE_ID.fullmatch(row["patient"]):
         raise UserError(f"{where}: patient is no plain id; use letters, digits, '-', '_' and '.'")
     split = row.get("split", "").lower()
     if split not in SPLITS:
@@ -97,7 +97,7 @@ def _joint(row: sheet.Row, number: int, where: str, report: Report) -> dict:
 def _date(cell: str) -> int:
     """Number of the day; ValueError in words."""
     try:
-        found = sheet.day(cell)
+        found = csv_input.day(cell)
     except ValueError:
         found = None
     if found is None:
@@ -106,7 +106,7 @@ def _date(cell: str) -> int:
     return found.toordinal()
 
 
-def _place(row: sheet.Row) -> tuple[str, str]:
+def _place(row: csv_input.Row) -> tuple[str, str]:
     """(part, joint) of a row; ValueError in words."""
     part, side = row.get("part", "").upper(), SIDES.get(row.get("side", "").lower())
     if part and part not in anatomy.PARTS:
@@ -116,20 +116,20 @@ def _place(row: sheet.Row) -> tuple[str, str]:
     if not (part or side) or (part and side and part[0] != side):
         raise ValueError(f"part {part!r} and side {side or ''!r} do not say which limb it is; correct them")
     try:
-        limb, joint = joint_names.find(row["joint"], (anatomy.limb(part),) if part else anatomy.LIMBS)
+        limb, joint = joint_columns.find(row["joint"], (anatomy.limb(part),) if part else anatomy.LIMBS)
     except ValueError as error:
         raise ValueError(f"joint {row['joint'][:80]!r} {error}") from None
     return part or side + limb[0].upper(), joint
 
 
-def _percent(row: sheet.Row, where: str, report: Report) -> float:
+def _percent(row: csv_input.Row, where: str, report: Report) -> float:
     """The row's percent, else the middle of its grade's step, else NaN."""
     found = {}
     for name, (kind, high) in SCORES.items():
         try:
             found[name] = kind(row.get(name, ""), 0, high)
         except ValueError:
-            fault = f"{name} is {row[name][:80]!r}, not a {sheet.KINDS[kind]} from 0 to {high}"
+            fault = f"{name} is {row[name][:80]!r}, not a {csv_input.KINDS[kind]} from 0 to {high}"
             raise UserError(f"{where}: {fault}; correct it, or empty the cell if it was not scored") from None
     percent, grade = found.values()
     if np.isnan(percent):
@@ -172,7 +172,7 @@ def _visits(joints: pd.DataFrame, path: Path, report: Report) -> pd.DataFrame:
     return joints
 
 
-def _paths(rows: list[sheet.Row], files: list[Path], root: Path, path: Path, report: Report) -> list[Path | None]:
+def _paths(rows: list[csv_input.Row], files: list[Path], root: Path, path: Path, report: Report) -> list[Path | None]:
     """The picture of each row, None where there is none. UserError for a name of several pictures, and a picture of two rows."""
     named: dict[str, list[Path]] = {}
     for file in files:
@@ -184,15 +184,17 @@ def _paths(rows: list[sheet.Row], files: list[Path], root: Path, path: Path, rep
     for number, row in enumerate(rows, 2):
         found = named.get(row["file"].replace("\\", "/").removeprefix("./"), [])
         if len(found) > 1:
-            raise UserError(f"{path} row {number}: {sheet.shown(row['file'])} is {len(found)} pictures; write folder and suffix")
+            raise UserError(
+                f"{path} row {number}: {csv_input.shown(row['file'])} is {len(found)} pictures; write folder and suffix"
+            )
         if found and found[0] in row_of:
             raise UserError(f"{path}: rows {row_of[found[0]]} and {number} name the same picture, {found[0].name}; correct one")
         row_of |= dict.fromkeys(found, number)
         out.append(found[0] if found else None)
         if not found:
-            report.warn("row without a film", f"row {number}: {sheet.shown(row['file'])}")
+            report.warn("row without a film", f"row {number}: {csv_input.shown(row['file'])}")
     if not row_of:
-        raise UserError(f"{path}: none of its files is below {root}; the first is {sheet.shown(rows[0]['file'])}")
+        raise UserError(f"{path}: none of its files is below {root}; the first is {csv_input.shown(rows[0]['file'])}")
     for file in files:
         if file not in row_of:
             report.warn("film without a row", file.relative_to(root).as_posix())

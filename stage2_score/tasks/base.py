@@ -14,10 +14,10 @@ from ra import paths
 from ra.anatomy import FINDINGS
 from ra.config import UserError
 from stage2_score import data
+from stage2_score.config import Member, Named, Pretrain
 from stage2_score.data import Pictures
 from stage2_score.loss import LOSSES
-from stage2_score.members import Member, Named, Pretrain
-from stage2_score.model import kind_of
+from stage2_score.networks.network import kind_of
 
 Predict = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 

@@ -17,13 +17,13 @@ from ra import paths, tables
 from ra.anatomy import FINDINGS, JOINTS, MAX_GRADE, N_GRADES, limb
 from ra.config import UserError
 from stage2_score import data, scores
-from stage2_score.films import ROI, centre_file
+from stage2_score.config import Member
 from stage2_score.loss import grade_targets, log_grades
-from stage2_score.masks import INNER, N_TYPES, TYPE
-from stage2_score.members import Member
+from stage2_score.networks.joint_masks import INNER, N_TYPES, TYPE
+from stage2_score.networks.unet import CLASSES
 from stage2_score.tasks.base import PictureTask, Predict, target_fields
 from stage2_score.tasks.joints import Joints, rms
-from stage2_score.unet import CLASSES
+from stage2_score.whole_films import ROI, centre_file
 
 HALVED = {limb: MAX_GRADE[limb, "erosion"] // 5 for limb in JOINTS}  # a foot's erosion 0..10 is read as 0, 0.5 .. 5
 

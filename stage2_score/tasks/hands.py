@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ra import paths, tables
 from ra.anatomy import BOTH_HANDS, MAX_BOTH_HANDS, SEVERITY
 from stage2_score import scores
-from stage2_score.members import Member
+from stage2_score.config import Member
 from stage2_score.tasks.base import PictureTask, Predict, target_fields
 
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from ra import paths, tables
 from ra.anatomy import ALL_JOINTS, FINDINGS
 from stage2_score import scores
+from stage2_score.config import Member
 from stage2_score.loss import log_grades
-from stage2_score.members import Member
-from stage2_score.model import N_KINDS, WIDTHS, max_grade
+from stage2_score.networks.network import N_KINDS, WIDTHS, max_grade
 from stage2_score.tasks.base import PictureTask, Predict, target_fields
 
 

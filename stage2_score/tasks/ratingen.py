@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ra import agreement, paths, tables
 from ra.anatomy import MEDIAN, PERCENT, RATINGEN
-from stage2_score import data, ratingen, scores
-from stage2_score.members import Member, Sampler
-from stage2_score.rohrbach import N_GRADES, N_STEPS
+from stage2_score import data, ratingen_losses, scores
+from stage2_score.config import Member, Sampler
+from stage2_score.networks.rohrbach import N_GRADES, N_STEPS
 from stage2_score.tasks.base import PictureTask, Predict, target_fields
 
 KEY = ["patient_id", "part", "joint"]
@@ -56,7 +56,7 @@ class Ratingen(PictureTask):
     @classmethod
     def rows(cls, member: Member, of: str) -> pd.DataFrame:
         joints = tables.RATINGEN.read(paths.ratingen(of))
-        grade = ratingen.percent_grades(joints.percent.to_numpy())
+        grade = ratingen_losses.percent_grades(joints.percent.to_numpy())
         blocks = [
             joints.assign(site=place + joints.joint, target=grade if place == RATINGEN else joints.percent, max_score=maximum)
             for place, maximum in ((RATINGEN, N_GRADES - 1), (PERCENT, N_STEPS - 1), (MEDIAN, N_STEPS - 1))
@@ -68,7 +68,7 @@ class Ratingen(PictureTask):
     def fields(cls, member: Member, of: str, index: pd.DataFrame) -> dict[str, np.ndarray]:
         joints = tables.RATINGEN.read(paths.ratingen(of)).rename(columns={"percent": "target"})
         percent = target_fields(joints.assign(finding="erosion"), index, ("erosion",))["erosion"]
-        return {"percent": percent, "class": ratingen.percent_grades(percent)}
+        return {"percent": percent, "class": ratingen_losses.percent_grades(percent)}
 
     def fill(self, rows: pd.DataFrame, index: pd.DataFrame, found: dict[str, np.ndarray]) -> pd.DataFrame:
         of = {place: rows[rows.site.str.startswith(place)] for place in FILLED[form_of(self.config)]}
@@ -76,18 +76,18 @@ class Ratingen(PictureTask):
             return scores.with_probabilities(of[RATINGEN], index, {"erosion": found["classes"]})
         if "percent" in found:
             percent = found["percent"].clip(0, 100)
-            values = {RATINGEN: ratingen.percent_grades(percent), PERCENT: percent}
+            values = {RATINGEN: ratingen_losses.percent_grades(percent), PERCENT: percent}
             return pd.concat([scores.with_values(of[place], index, {"erosion": v}) for place, v in values.items()])
-        cdf = ratingen.monotone(found["cdf"])
-        grades = scores.with_probabilities(of[RATINGEN], index, {"erosion": ratingen.cdf_grades(cdf)})
-        values = {PERCENT: ratingen.cdf_mean(cdf), MEDIAN: ratingen.cdf_median(cdf)}
+        cdf = ratingen_losses.monotone(found["cdf"])
+        grades = scores.with_probabilities(of[RATINGEN], index, {"erosion": ratingen_losses.cdf_grades(cdf)})
+        values = {PERCENT: ratingen_losses.cdf_mean(cdf), MEDIAN: ratingen_losses.cdf_median(cdf)}
         return pd.concat([grades, *(scores.with_values(of[place], index, {"erosion": v}) for place, v in values.items())])
 
     def extras(self, index: pd.DataFrame, found: dict[str, np.ndarray]) -> dict[str, pd.DataFrame]:
         """The monotone CDF of each joint, c0..c100."""
         if "cdf" not in found:
             return {}
-        cdf = pd.DataFrame(ratingen.monotone(found["cdf"]).astype(np.float32), columns=CDF)
+        cdf = pd.DataFrame(ratingen_losses.monotone(found["cdf"]).astype(np.float32), columns=CDF)
         table = pd.concat([index[KEY].reset_index(drop=True), cdf], axis=1)
         return {"cdf": table[table.joint.isin(tables.RATINGEN.columns["joint"].values)]}
 
@@ -119,5 +119,7 @@ class Ratingen(PictureTask):
 def most_likely(form: str, found: dict[str, np.ndarray]) -> np.ndarray:
     """Ratingen grades (n,) of a head's answers."""
     if form == "percent":
-        return ratingen.percent_grades(found["percent"].clip(0, 100))
-    return (found["classes"] if form == "classes" else ratingen.cdf_grades(ratingen.monotone(found["cdf"]))).argmax(1)
+        return ratingen_losses.percent_grades(found["percent"].clip(0, 100))
+    return (found["classes"] if form == "classes" else ratingen_losses.cdf_grades(ratingen_losses.monotone(found["cdf"]))).argmax(
+        1
+    )

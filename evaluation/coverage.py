@@ -1,0 +1,173 @@
+"""Whether intervals hold what they promise: how often reader 1's number lies in them, for whom, and how wide they are.
+
+Rows of one person err together: a share's interval is bootstrap.wilson's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+
+import numpy as np
+import pandas as pd
+
+from evaluation.bootstrap import wilson
+from evaluation.raters import MODEL, READER1, Raters
+from evaluation.statistic import NAN, Statistic
+from ra import paths
+from ra.anatomy import ALL_PARTS, BOTH_HANDS, PARTS, SITES, TOTAL, limb
+from ra.tables import LEVELS
+from stage3_stack.cohort import MAX_GRADES, TARGETS
+from stage3_stack.predictions import SITE_OF
+from stage3_stack.uncertainty import conformal, prediction_table
+
+SECTION = "intervals"
+GRADED = ("sites that reader 1 graded 0", "sites that he graded above 0")  # after the fact: nothing is promised of them
+BANDS = (0, 1, 4, 8, 21, 56, 149)  # totals at which a band of severity begins: RA2-DREAM's bands of weight
+WHOLE = "total"
+NOMINAL = (50, 60, 70, 80, 90, 95)  # percent
+SITES_SCOPE = "all sites"
+SEEN = ("sites where the model sees nothing", "sites where it doubts", "sites where it sees damage")  # conformal.CLASSES
+
+
+def band_name(index: int) -> str:
+    """0, 1 to 3, ..., from 149."""
+    low = BANDS[index]
+    if index == len(BANDS) - 1:
+        return f"from {low}"
+    high = BANDS[index + 1] - 1
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def judged(raters: Raters, split: str) -> pd.DataFrame:
+    """READING rows of a split that have an interval and of which reader 1's number is known, with `truth` (his), `scope`, `band`
+    (of his total), and for each level `covered` and `width`."""
+    rows = raters.of(split)
+    table = rows.reading[rows.reading.split == split].copy() if len(rows.reading) else pd.DataFrame()
+    if table.empty:
+        return table
+    truth = _reader(rows, table)
+    table["truth"] = table.target.where(table.target.notna(), truth)
+    table["scope"] = [scope(*key) for key in zip(table.part, table.site, table.finding, strict=True)]
+    totals = dict(zip(rows.patients, rows.by[READER1].totals[:, 0], strict=True))
+    total = table.patient_id.map(totals).to_numpy(float)
+    table["band"] = np.where(np.isnan(total), -1, np.searchsorted(BANDS, np.nan_to_num(total), side="right") - 1)
+    table = table[table.truth.notna() & table[f"low{LEVELS[0]}"].notna()].reset_index(drop=True)
+    for level in LEVELS:
+        table[f"covered{level}"] = (table[f"low{level}"] <= table.truth) & (table.truth <= table[f"high{level}"])
+        table[f"width{level}"] = table[f"high{level}"] - table[f"low{level}"]
+    return table
+
+
+def scope(part: str, site: str, finding: str) -> str:
+    """total, erosion total; one hand, erosion; hand erosion sites."""
+    if part in (ALL_PARTS, BOTH_HANDS):
+        return WHOLE if finding == TOTAL else f"{finding} total"
+    return f"one {limb(part)}, {finding}" if site == TOTAL else f"{limb(part)} {finding} sites"
+
+
+def _reader(rows: Raters, table: pd.DataFrame) -> np.ndarray:
+    """(N,) reader 1's number of each READING row; a part's is the sum of his grades where he gave them all."""
+    first, scored = rows.by[READER1], ~np.isnan(rows.by[READER1].grades).all(axis=0)
+    row, out = pd.Index(rows.patients).get_indexer(table.patient_id), np.full(len(table), np.nan)
+    for (part, site, finding), own in table.reset_index(drop=True).groupby(["part", "site", "finding"]).groups.items():
+        if (part, site) in SITE_OF:
+            values = first.grades[:, SITE_OF[part, site]]
+        elif part in PARTS:
+            places = [j for j, s in enumerate(SITES) if s.part == part and finding in (s.finding, TOTAL) and scored[j]]
+            values = first.grades[:, places].sum(axis=1)
+        else:
+            values = first.totals[:, TARGETS.index(finding)]
+        out[own] = values[row[own]]
+    return out
+
+
+def site_groups(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """All sites of rows of `judged`, by what the model saw there, and by what reader 1 did; {} of a set of totals."""
+    sites = rows[rows.site != TOTAL]
+    if sites.empty:
+        return {}
+    kind = np.digitize(sites.value, conformal.CLASSES)
+    damaged = {GRADED[0]: sites[sites.truth == 0], GRADED[1]: sites[sites.truth > 0]}
+    return {SITES_SCOPE: sites} | {name: sites[kind == k] for k, name in enumerate(SEEN)} | damaged
+
+
+def figures(rows: pd.DataFrame, split: str, name: str) -> dict[str, Statistic]:
+    """n, coverage_80, width_80, coverage_95 and width_95 of rows of `judged`."""
+    n, unit = len(rows), "patients" if rows.patient_id.is_unique else "places"
+    measure = "held" if name in GRADED else "coverage"
+    same, digits = {"n": n, "unit": unit}, 1 if n and rows.max_score.min() > max(MAX_GRADES) else 2
+    out = {"n": Statistic(SECTION, "n", split, MODEL, name, float(n), digits=0, **same)}
+    for level in LEVELS:
+        share = astuple(wilson(rows[f"covered{level}"].to_numpy(), rows.person_id.to_numpy()))
+        width = float(rows[f"width{level}"].mean()) if n else NAN
+        out[f"coverage_{level}"] = Statistic(SECTION, f"{measure}_{level}", split, MODEL, name, *share, digits=2, **same)
+        out[f"width_{level}"] = Statistic(SECTION, f"width_{level}", split, MODEL, name, width, digits=digits, **same)
+    return out
+
+
+def constant(oof: pd.DataFrame, rows: pd.DataFrame, level: int) -> np.ndarray:
+    """(N,) half the width that an interval of the total of one width for all would have: the quantile of the absolute errors out
+    of fold, of the other folds for a training patient."""
+    error = (oof.truth - oof.value).abs().to_numpy()
+    half = {
+        fold: conformal.quantile(error[use], oof.person_id.to_numpy()[use], level / 100)
+        for fold in rows.fold.unique()
+        for use in [(oof.fold != fold).to_numpy()]
+    }
+    return rows.fold.map(half).to_numpy(float)
+
+
+def against_constant(oof: pd.DataFrame, rows: pd.DataFrame, chosen: np.ndarray, split: str, name: str) -> dict[str, Statistic]:
+    """What a 95 % interval of one width for all would do for the `chosen` rows: its width within the scale, its coverage; NaN
+    for an applied run, whose calibration patients are another set's."""
+    half, rows = constant(oof, rows, 95)[chosen], rows[chosen]
+    low, high = np.maximum(rows.value - half, 0), np.minimum(rows.value + half, rows.max_score)
+    known = np.isfinite(half)
+    share = astuple(wilson(((low <= rows.truth) & (rows.truth <= high)).to_numpy()[known], rows.person_id.to_numpy()[known]))
+    width = float((high - low)[known].mean()) if known.any() else NAN
+    same = {"n": len(rows), "unit": "patients"}
+    return {
+        "constant_width_95": Statistic(SECTION, "constant_width_95", split, MODEL, name, width, digits=1, **same),
+        "constant_coverage_95": Statistic(SECTION, "constant_coverage_95", split, MODEL, name, *share, digits=2, **same),
+    }
+
+
+def states(raters: Raters, split: str) -> dict[str, dict[str, Statistic]]:
+    """state -> how many sites are in it, and of how many patients; totals' own states beside them."""
+    table = raters.reading[raters.reading.split == split] if len(raters.reading) else raters.reading
+    out: dict[str, dict[str, Statistic]] = {}
+    if table.empty:
+        return out
+    whole = table.part.isin((ALL_PARTS, BOTH_HANDS)) & (table.finding == TOTAL) & (table.site == TOTAL)
+    for what, rows, unit in (("sites", table[table.site != TOTAL], "sites"), ("totals", table[whole], "patients")):
+        for state, own in rows.groupby("state"):
+            count = Statistic(SECTION, what, split, MODEL, str(state), float(len(own)), n=len(rows), unit=unit, digits=0)
+            people = own.patient_id.nunique()
+            of = Statistic(SECTION, f"patients_of_{what}", split, MODEL, str(state), float(people), n=people, digits=0)
+            out.setdefault(str(state), {}).update({what: count, f"patients_of_{what}": of})
+    return out
+
+
+def reliability(raters: Raters) -> list[Statistic]:
+    """Measured coverage of the patient's totals at several nominal levels, cross-fitted as the reading's own; [] of a run that
+    is not on disk."""
+    folder = paths.run_dir(raters.data, 3, raters.run)
+    if not (folder / "config.yaml").is_file():
+        return []
+    book = prediction_table.load(raters.data, folder)
+    kind = prediction_table.stratum(book, TOTAL)
+    low, high, _ = conformal.cross_fitted(kind, book.person, book.fold, NOMINAL)
+    names = [place for place in book.places if place.stratum == TOTAL]
+    whole = next((i for i, place in enumerate(names) if place.finding == TOTAL), None)
+    row = pd.Index(raters.patients).get_indexer(book.cohort.patients)
+    if whole is None:
+        return []
+    truth, out = np.where(row >= 0, raters.by[READER1].totals[row, 0], np.nan), []
+    for split in raters.splits:
+        use = (book.fold >= 0) == (split == "oof")
+        use = use & ~np.isnan(truth) & ~np.isnan(low[:, whole, 0])
+        for i, level in enumerate(NOMINAL):
+            inside = (low[use, whole, i] <= truth[use]) & (truth[use] <= high[use, whole, i])
+            share = astuple(wilson(inside, book.person[use]))
+            out.append(Statistic(SECTION, f"measured_{level}", split, MODEL, WHOLE, *share, n=int(use.sum()), digits=2))
+    return out

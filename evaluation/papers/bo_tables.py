@@ -1,0 +1,93 @@
+"""Bo's Tables 1 and 2 in their own rows: the paper's figures, and ours out of fold and on test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from evaluation.papers import published
+from ra.anatomy import SITES
+from ra.config import UserError
+from ra.text_table import grid, number
+from stage3_stack import hands, linear_ensembles
+from stage3_stack.cohort import Cohort
+from stage3_stack.features import HANDS
+from stage3_stack.predictions import Member
+
+CAPTION = (
+    "{what}\n"
+    "Their data: 3,818 films of both hands, 358 in test; between their two radiologists PCC {PCC}, MAE {MAE}, RMSE {RMSE}.\n"
+    "Ours: a small cohort, {train} patients out of fold and {test} in test, another range of damage, smaller pictures and\n"
+    "networks. Compare rows within a column, not their columns with ours. Our ensembles are solved, without batches."
+)
+HEADS = {"total": ("PCC", "MAE", "RMSE"), "severity": ("acc.", "BA", "PCC", "MAE", "RMSE")}
+DIGITS = {"total": (3, 2, 2), "severity": (3, 3, 3, 2, 2)}
+
+
+@dataclass
+class BothHands:
+    """targets: split -> kind -> (n,) truth of the split's patients; members by name, of stage 2 and stage 3."""
+
+    cohort: Cohort
+    members: dict[str, Member]
+    targets: dict[str, dict[str, np.ndarray]]
+
+    @classmethod
+    def make(cls, data: str, cohort: Cohort, members: list[Member], gold: pd.DataFrame | None) -> BothHands:
+        """Totals of both hands from the sites; classes by the bounds of the first classifier there is."""
+        own = {m.name: m for m in members if m.hands is not None or m.severity is not None}
+        totals = {"oof": cohort.grades[:, HANDS].sum(axis=1)}
+        if gold is not None:
+            columns = [s.column for s, hand in zip(SITES, HANDS, strict=True) if hand]
+            totals["test"] = gold[columns].sum(axis=1, skipna=False).reindex(cohort.patients[cohort.test]).to_numpy()
+        bounds = cls._bounds(data, own)
+        return cls(cohort, own, {split: {"total": t} | _classes(t, bounds) for split, t in totals.items()})
+
+    @staticmethod
+    def _bounds(data: str, members: dict[str, Member]) -> np.ndarray | None:
+        classifiers = [m.name for m in members.values() if m.severity is not None and m.stage == 2]
+        found = {name: hands.class_bounds(data, name) for name in classifiers}
+        for name, bounds in found.items():
+            if not np.array_equal(bounds, found[classifiers[0]]):
+                raise UserError(f"{name} cuts the total at other bounds than {classifiers[0]}; train them alike")
+        return found[classifiers[0]] if found else None
+
+    def figures(self, name: str, split: str) -> dict[str, float]:
+        """The paper's metrics of a system; {} where it is not trained or there is nothing to compare with."""
+        member = self.members.get(name)
+        rows = self.cohort.train if split == "oof" else self.cohort.test
+        if member is None or split not in self.targets or not len(rows):
+            return {}
+        if member.hands is not None:
+            return linear_ensembles.figures(self.targets[split]["total"], member.hands[rows, None])
+        return linear_ensembles.figures(self.targets[split]["severity"], member.severity[rows])
+
+    def text(self) -> str:
+        """Both tables and what is to be said of the difference; nothing when no such system is trained."""
+        if not self.members:
+            return ""
+        n = {"train": self.cohort.n_train, "test": len(self.cohort.test)}
+        one = CAPTION.format(what="Bo et al. 2024, Table 1: total of both hands (0-280).", **published.BO_READERS, **n)
+        two = "Bo et al. 2024, Table 2: ten ordered classes of that total, the bounds are ours; other data, as said above."
+        return "\n\n".join(
+            f"{caption}\n\n{self._grid(table, kind)}"
+            for caption, table, kind in ((one, published.BO_TABLE_1, "total"), (two, published.BO_TABLE_2, "severity"))
+        )
+
+    def _grid(self, table: tuple[published.BoRow, ...], kind: str) -> str:
+        head = ["section", "model", "how", "batch"]
+        head += [f"{of} {name}" for of in ("their", "oof", "test") for name in HEADS[kind]]
+        lines, before = [], ""
+        for row in table:
+            ours = [list(self.figures(row.run, split).values()) or [None] * len(row.figures) for split in ("oof", "test")]
+            cells = [number(v, d) for values in (row.figures, *ours) for v, d in zip(values, DIGITS[kind], strict=True)]
+            lines.append([row.section if row.section != before else "", row.model, row.how, row.batch, *cells])
+            before = row.section
+        return grid(head, lines, left=3)
+
+
+def _classes(total: np.ndarray, bounds: np.ndarray | None) -> dict[str, np.ndarray]:
+    unknown = np.isnan(total)
+    return {"severity": np.where(unknown, np.nan, np.digitize(total, bounds if bounds is not None else []))}

@@ -1,0 +1,257 @@
+"""DICOM files: what the header tells of a film, without telling whose it is, and the picture as uint8 grey.
+
+No text of a header leaves this module but through `Tags`; an error names the kind of fault, never a value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import io
+import logging
+import math
+import os
+import re
+import secrets
+import tempfile
+import unicodedata
+import warnings
+import zlib
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from ra import paths
+from ra.imaging import dicom_pixels as pixels
+from ra.imaging.intensity import MAX_BYTES, FilmError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+DEFLATED = "1.2.840.10008.1.2.1.99"
+HEADLESS = (b"\x02\0", b"\x08\0")  # the first groups of a file without preamble
+SPACING_MM = (0.03, 0.6)  # of detectors and plates, with room for magnification
+FIRST_YEAR = 1950  # earlier dates are placeholders
+NOBODY = {"", "0", "NA", "NONE", "UNKNOWN", "ANONYMOUS", "ANONYMIZED", "ANONYMISED", "ANON", "NONAME", "PATIENT", "TEST"}
+
+LIMBS = {
+    "hand": {"HAND", "HANDS", "LHAND", "RHAND", "FINGER", "FINGERS", "THUMB", "WRIST", "WRISTS", "MAIN", "MANO", "HAENDE"},
+    "foot": {"FOOT", "FEET", "LFOOT", "RFOOT", "FOREFOOT", "TOE", "TOES", "PIED", "PIE", "FUSS", "VORFUSS", "FUESSE"},
+}
+VIEWS = {
+    "lateral": {"LL", "RL", "LAT", "LATERAL", "ML", "LM"},
+    "oblique": {"LLO", "RLO", "LAO", "RAO", "LPO", "RPO", "OBL", "OBLIQUE"},
+    "PA": {"PA", "DV"},
+    "AP": {"AP"},
+}
+VIEW_WORDS = {  # of a coded view; the first that fits
+    "oblique": r"obliq",
+    "lateral": r"later",
+    "PA": r"postero-?\s?anterior|dorso-?\s?(palmar|volar)",
+    "AP": r"antero-?\s?posterior|dorso-?\s?plantar",
+}
+
+
+@dataclass(frozen=True)
+class Tags:
+    """What a header declares of its film; None and NaN where it says nothing believable.
+
+    laterality: L, R or B (both). limb: hand or foot. view: PA, AP, lateral or oblique. date: ISO, of the exposure, to order
+    visits. person: 12 hexadecimal digits, the same for the same person in this data folder and nowhere else. identity: the
+    header's own texts of the person, kept only for `redacted`; never print them.
+    """
+
+    laterality: str | None = None
+    limb: str | None = None
+    view: str | None = None
+    spacing_mm: float = math.nan
+    date: str | None = None
+    person: str | None = None
+    identity: tuple[str, ...] = field(default=(), repr=False)
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether the first bytes (132 are enough) are those of a DICOM file, with or without its preamble."""
+    return data[128:132] == b"DICM" or (data[:2] in HEADLESS and len(data) > 8 and data[3] == 0 and data[2] < 0x20)
+
+
+def tags(path: str | Path) -> Tags | None:
+    """What the header of a file declares; None when it is no readable DICOM file. A broken tag counts as absent."""
+    try:
+        with Path(path).open("rb") as file:
+            if not is_dicom(file.read(132)) or os.fstat(file.fileno()).st_size > MAX_BYTES:
+                return None
+            file.seek(0)
+            header = _dataset(file, pixels=False)
+    except Exception:  # a parser raises anything at all on a damaged file
+        return None
+    return Tags(_laterality(header), _limb(header), _view(header), _spacing_mm(header), _date(header), *_person(header))
+
+
+def redacted(text: str, whose: Tags | None) -> str:
+    """The text with the person's name, id and birth date replaced by <patient>, whatever their case."""
+    for word in sorted(whose.identity if whose else (), key=len, reverse=True):
+        text = re.sub(re.escape(word), "<patient>", text, flags=re.IGNORECASE)
+    return text
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """(width_px, height_px) from the header alone."""
+    header = _dataset(io.BytesIO(data), pixels=False)
+    return int(header.Columns), int(header.Rows)
+
+
+def decode(data: bytes) -> np.ndarray:
+    """uint8 (H, W): the grey picture as the standard shows it. FilmError without a header's words when there is none."""
+    return pixels.grey(_dataset(io.BytesIO(data), pixels=True))
+
+
+def _dataset(file: BinaryIO, pixels: bool) -> Dataset:
+    """The file's elements, read without a word of them in a warning or a log."""
+    import pydicom
+
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    warnings.filterwarnings("ignore", module="pydicom")  # catch_warnings would not hold in threads
+    return pydicom.dcmread(_inflated(file), stop_before_pixels=not pixels, force=True)
+
+
+def _inflated(file: BinaryIO) -> BinaryIO:
+    """The file, or what it holds when it is deflated: pydicom would inflate without a limit."""
+    from pydicom.filereader import read_dataset
+
+    start = file.tell()
+    if file.read(132)[128:] != b"DICM":
+        file.seek(start)
+        return file
+    meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
+    where = file.tell()
+    file.seek(start)
+    if str(meta.get("TransferSyntaxUID", "")) != DEFLATED:
+        return file
+    head, packed = file.read(where - start), file.read()
+    unzip = zlib.decompressobj(-zlib.MAX_WBITS)
+    plain = unzip.decompress(packed, MAX_BYTES)
+    if not unzip.eof:
+        raise FilmError("the deflated DICOM file is truncated or holds more than any film; export it again")
+    explicit = DEFLATED.removesuffix(".99").encode().ljust(len(DEFLATED), b"\0")
+    return io.BytesIO(head.replace(DEFLATED.encode(), explicit) + plain)
+
+
+def _value(header: Dataset, keyword: str) -> Any:
+    """An element's value; None when it is absent, empty or cannot be read."""
+    try:
+        value = header.get(keyword)
+    except Exception:
+        return None
+    return None if value in ("", None) else value
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    value = _value(header, keyword)
+    return "" if value is None else str(value).strip()
+
+
+def _codes(header: Dataset, *keywords: str) -> list[Dataset]:
+    """The items of nested sequences; none where one is absent."""
+    items = [header]
+    for keyword in keywords:
+        items = [inner for item in items for inner in (_value(item, keyword) or ())]
+    return items
+
+
+def _laterality(header: Dataset) -> str | None:
+    frame = _codes(header, "SharedFunctionalGroupsSequence", "FrameAnatomySequence")
+    modifier = _codes(header, "AnatomicRegionSequence", "AnatomicRegionModifierSequence")
+    said = [_text(header, "ImageLaterality"), _text(header, "Laterality"), *(_text(item, "FrameLaterality") for item in frame)]
+    said += [{"left": "L", "right": "R"}.get(_text(item, "CodeMeaning").lower(), "") for item in modifier]
+    return next((word for word in map(str.upper, said) if word in ("L", "R", "B")), None)
+
+
+def _limb(header: Dataset) -> str | None:
+    """The first of the telling elements that names one limb and not the other."""
+    region = " ".join(_text(item, "CodeMeaning") for item in _codes(header, "AnatomicRegionSequence"))
+    hints = ("ProtocolName", "SeriesDescription", "StudyDescription")
+    for said in (_text(header, "BodyPartExamined"), region, *(_text(header, keyword) for keyword in hints)):
+        words = set(re.findall(r"[A-Z]+", _plain(said).upper()))
+        named = [limb for limb, names in LIMBS.items() if words & names]
+        if len(named) == 1:
+            return named[0]
+    return None
+
+
+def _view(header: Dataset) -> str | None:
+    said = set(re.findall(r"[A-Z]+", _text(header, "ViewPosition").upper()))
+    coded = " ".join(_text(item, "CodeMeaning") for item in _codes(header, "ViewCodeSequence")).lower()
+    seen = [view for view, names in VIEWS.items() if said & names]
+    return next(iter([*seen, *(view for view, words in VIEW_WORDS.items() if re.search(words, coded))]), None)
+
+
+def _spacing_mm(header: Dataset) -> float:
+    """Millimetres from pixel to pixel, where both directions agree and a detector may have it; else NaN."""
+    for keyword in ("ImagerPixelSpacing", "PixelSpacing", "NominalScannedPixelSpacing"):
+        try:
+            down, right = (float(value) for value in _value(header, keyword))
+        except (TypeError, ValueError, OverflowError):
+            continue
+        if min(down, right) >= SPACING_MM[0] and max(down, right) <= min(SPACING_MM[1], 1.02 * min(down, right)):
+            return math.sqrt(down * right)
+    return math.nan
+
+
+def _date(header: Dataset) -> str | None:
+    for keyword in ("AcquisitionDate", "AcquisitionDateTime", "ContentDate", "SeriesDate", "StudyDate"):
+        try:
+            day = date.fromisoformat(_text(header, keyword).replace(".", "")[:8])
+        except ValueError:
+            continue
+        if FIRST_YEAR <= day.year <= date.today().year + 1:
+            return day.isoformat()
+    return None
+
+
+def _plain(text: str) -> str:
+    """Letters without their accents."""
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+
+
+def _person(header: Dataset) -> tuple[str | None, tuple[str, ...]]:
+    """(salted hash of the person or None, the texts that tell who it is)."""
+    key, name, born = (_text(header, k) for k in ("PatientID", "PatientName", "PatientBirthDate"))
+    names = [name, _text(header, "OtherPatientNames"), _text(header, "PatientBirthName")]
+    words = {word for said in names for form in (said, _plain(said)) for word in re.findall(r"[^\W\d_]{3,}", form)}
+    day = re.sub(r"\D", "", born)
+    texts = {key, name, _text(header, "OtherPatientIDs"), born, day}
+    if len(day) == 8:
+        year, month, of_month = day[:4], day[4:6], day[6:]
+        texts |= {f"{year}-{month}-{of_month}", f"{of_month}.{month}.{year}", f"{of_month}{month}{year}"}
+    identity = tuple(sorted(text for text in words | texts if len(text) >= 3))
+    if key.upper() not in NOBODY:
+        return _hash("id", key, _text(header, "IssuerOfPatientID")), identity
+    if born and name.replace("^", "").strip().upper() not in NOBODY:
+        return _hash("name", name.rstrip("^").upper(), born), identity
+    return None, identity
+
+
+def _hash(*texts: str) -> str:
+    return hmac.new(_salt(), "\0".join(texts).encode(), hashlib.sha256).hexdigest()[:12]
+
+
+def _salt() -> bytes:
+    """The data folder's secret, made once: without it nobody can try all ids against the hashes."""
+    path = paths.data_root() / ".salt"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent)  # mode 600
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(32))
+        try:
+            os.link(name, path)  # whole or not at all, and never over another's
+        except FileExistsError:
+            pass
+        finally:
+            Path(name).unlink()
+    return path.read_bytes()

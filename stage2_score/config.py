@@ -1,0 +1,257 @@
+"""What an experiment of this stage may say: the frozen dataclasses behind configs/<profile>/<run>.yaml (no torch here)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ra import config as config_module
+from ra.config import Named, UserError
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+def cores() -> int:
+    """Cores that this process may use: those of its affinity, fewer when OMP_NUM_THREADS says so."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(found, int(limit))) if limit.isdigit() else found
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random change of a training picture (albumentations); 0 switches a row off."""
+
+    rotate_deg: float = 8.0  # +- degrees; crops are already turned along the finger
+    shift_frac: float = 0.05  # +- share of the side: what a detector misses the centre by
+    scale_frac: float = 0.10  # +- share
+    stretch_frac: float = 0.0  # +- share, of width and height each for itself
+    shear_deg: float = 0.0  # +- degrees
+    brightness: float = 0.12  # +- share of the full range
+    contrast: float = 0.20  # +- share
+    gamma: float = 0.20  # +- share
+    noise: float = 0.03  # standard deviation up to this share of the full range
+    blur_px: int = 3  # largest kernel, odd
+    cutout_frac: float = 0.15  # side of a blanked square; 0 for none
+    photo_p: float = 0.5  # probability of each photometric row
+    flip_p: float = 0.0  # left to right; canonical pictures have no mirror twin, leave 0 unless a paper flips
+    flip_vertical_p: float = 0.0
+    quarter_turns: bool = False  # one of 0, 90, 180, 270 degrees
+    border: Literal["replicate", "black"] = "replicate"  # what a turned picture shows beyond its edge
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Which pictures an epoch draws: all (each once), balanced (damaged joints more often), weighted (each once, rare grades
+    weigh more in the loss)."""
+
+    name: Literal["all", "balanced", "weighted"] = "balanced"
+    strength: float = 0.5  # 0 as they come, 1 every worst grade of a joint equally often
+    correct: float = 0.7  # 0..1: weigh the loss back towards the natural frequencies
+    epoch_size: int | None = None  # pictures per epoch; null: as many as there are
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a training with a schedule of its own. Frozen modules keep their weights and their batch statistics."""
+
+    epochs: int
+    lr: float
+    freeze: tuple[str, ...] = ()  # modules of the network, such as backbone or backbone.layer1
+
+
+@dataclass(frozen=True)
+class Optim:
+    """One optimizer under one schedule, or under several phases in turn."""
+
+    epochs: int = 10
+    batch: int = 64
+    lr: float = 2e-3  # the schedule's peak
+    freeze: tuple[str, ...] = ()
+    phases: tuple[Phase, ...] = ()  # in place of epochs, lr and freeze
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    momentum: float = 0.9  # of sgd
+    weight_decay: float = 0.02
+    schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
+    warmup_frac: float = 0.2  # share of the steps until the peak
+    ema: float = 0.98  # decay per step of the averaged weights that are validated and kept; 0 for none
+    clip: float = 5.0  # largest gradient norm; 0: any
+    patience: int = 6  # epochs without a better validation before the phase ends
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: a few timed steps decide
+
+    @property
+    def in_turn(self) -> tuple[Phase, ...]:
+        return self.phases or (Phase(self.epochs, self.lr, self.freeze),)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """How joints are cut. Sizes are in units of the film's own scale, the RMS distance of its joints from their centroid."""
+
+    out_px: int = 80
+    finger: float = 0.55  # side of a finger joint's crop / scale
+    wrist: float = 0.62
+    toe: float = 1.10
+    canvas_px: int = 160  # whole part: side of the square
+    canvas_margin: float = 0.22  # added around the joints' extent, share of it
+    low_percentile: float = 2.0  # grey that becomes black, within the region of interest
+    high_percentile: float = 99.7  # grey that becomes white
+    # canonical: as above. box: the joint's own box, upright, black beyond it, greys as they are; the wrist also as one joint
+    cut: Literal["canonical", "box"] = "canonical"
+
+
+@dataclass(frozen=True)
+class Films:
+    """How whole films are cut."""
+
+    roi_width_px: int = 864  # of one limb's picture; a multiple of 32, as U-Nets want
+    roi_height_px: int = 928
+    hands_px: int = 1024  # side of the square that shows both hands
+    low_percentile: float = 1.0  # grey that becomes black
+    high_percentile: float = 99.7  # grey that becomes white
+
+    def __post_init__(self) -> None:
+        sides = {name: getattr(self, name) for name in ("roi_width_px", "roi_height_px", "hands_px")}
+        wrong = [f"{name} is {px}" for name, px in sides.items() if px <= 0 or px % 32]
+        if wrong:
+            raise UserError(f"{wrong[0]}; sides of films are multiples of 32 px")
+
+
+CUTS: dict[str, type] = {"crops": Crops, "crops_box": Crops, "films": Films}  # configs that cut pictures, by their file's name
+
+Weights = Literal["scratch", "bone_age", "hub"]
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """A backbone's bone-age regression, from which members start."""
+
+    backbone: Named = field(default_factory=lambda: Named("resnet18"))
+    pictures: Literal["crops", "canvases", "hands"] = "crops"
+    crops: str = "crops"  # the run of stage2_score.crops or stage2_score.whole_films that made the pictures
+    loss: Named = field(default_factory=lambda: Named("age_l1"))
+    sex: bool = True  # the network is told the child's sex
+    weights: tuple[Weights, ...] = ("scratch",)  # where the backbone itself starts: the first that can be had
+    embedding: int = 16  # numbers that tell which joint is shown; 0 for none
+    dropout: float = 0.1
+    augment: Augment = field(default_factory=Augment)
+    sampler: Sampler = field(default_factory=lambda: Sampler(name="all"))
+    optim: Optim = field(default_factory=Optim)
+    held_back_frac: float = 0.15  # share of the persons that validate
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Member:
+    """One scorer. Its kind says what it sees and scores (stage2_score/tasks/):
+
+    joints    a joint's crop      grades of its erosion and narrowing
+    ratingen  a joint's crop      the eroded percentage of its surface, or its Ratingen grade
+    whole     a hand or a foot    its totals of erosion and narrowing
+    hands     both hands at once  their total
+    severity  both hands at once  an ordered class of their total
+    film      a film              every joint's place and grades
+    sitemean  nothing             the null model
+    """
+
+    kind: Literal["joints", "ratingen", "whole", "hands", "severity", "film", "sitemean"] = "joints"
+    backbone: Named = field(default_factory=lambda: Named("resnet18"))
+    head: Named = field(default_factory=lambda: Named("grades"))
+    loss: Named = field(default_factory=lambda: Named("grades_log"))
+    crops: str = "crops"
+    weights: tuple[Weights, ...] = ("bone_age",)  # the first that can be had
+    pretrained: str | None = None  # the run of stage2_score.pretrain to start from (weights bone_age)
+    embedding: int = 16
+    dropout: float = 0.2
+    augment: Augment = field(default_factory=Augment)
+    sampler: Sampler = field(default_factory=Sampler)
+    optim: Optim = field(default_factory=Optim)
+    held_back_frac: float = 0.12  # share of the training folds' persons that choose the epoch
+    holdout: tuple[float, ...] = ()  # shares fitted on, held back and predicted, in place of the folds: [0.7, 0.2, 0.1]
+    tta: int = 1  # views averaged at prediction; 1: the plain picture alone
+    trim: float = 0.0  # share of the views left out at either end of their mean
+    trained: str | None = None  # a run with the same network: its folds' weights are taken as they are, nothing is trained
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.trim < 0.5:
+            raise UserError(f"trim is {self.trim}; give the share of views to leave out at either end, 0 to below 0.5")
+        if self.kind != "sitemean" and "bone_age" in self.weights and not (self.pretrained or self.trained):
+            raise UserError("weights: bone_age needs pretrained: the name of a run of stage2_score.pretrain")
+        if not self.weights:
+            raise UserError("weights is empty; name at least one of scratch, bone_age, hub")
+        if self.holdout and (len(self.holdout) != 3 or abs(sum(self.holdout) - 1) > 1e-6 or min(self.holdout) <= 0):
+            raise UserError(f"holdout is {list(self.holdout)}; give three shares that sum to 1, for example [0.7, 0.2, 0.1]")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training reads and runs: prepared set, the bone-age set it starts from, device, loader processes."""
+
+    data: str
+    bone_age: str
+    device: str = "cpu"
+    workers: int = 0
+    wandb: bool = False
+
+
+def load(cls: type, args: Any) -> list[tuple[str, Any]]:
+    """(run name, config) of each experiment that the command line names.
+
+    A file is one experiment, called like the file unless --run says otherwise (the config.yaml that a run saved: like the run);
+    or a family: `common` values, and under `runs` each experiment's name with what differs. A family may start from another:
+    `like: FILE`. --run takes one of it.
+    """
+    files = [Path(f) for f in (*([args.config] if args.config else []), *args.configs)]
+    if not files:
+        raise UserError(f"no config given; for example {CONFIGS.name}/demo holds one YAML per experiment")
+    found = [(f, family(f)) for f in files]
+    plain = [f for f, runs in found if runs is None]
+    if args.run and len(files) > 1:
+        raise UserError("--run names one run, but several configs were given; give one config with --run")
+    pairs = [(args.run or run_of(f), config_module.load(cls, f, args.sets)) for f in plain]
+    for file, runs in found:
+        if args.run and runs is not None and args.run not in runs:
+            raise UserError(f"{file} has no run {args.run!r}; it has {', '.join(runs)}")
+        for name in [args.run] if args.run and runs else runs or ():
+            values = config_module.override(runs[name], args.sets)
+            pairs.append((name, config_module.build(cls, values, f"{file}: {name}")))
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise UserError(f"two experiments share the run name {max(names, key=names.count)}; rename one")
+    return pairs
+
+
+def run_of(file: Path) -> str:
+    """The run that a config's file is called after."""
+    return file.absolute().parent.name if file.name == "config.yaml" else file.stem
+
+
+def family(path: Path) -> dict[str, dict] | None:
+    """The runs of a family file with all their values; None when the file is a single experiment."""
+    values = config_module.read_yaml(path)
+    return _family(path, values)[1] if {"runs", "like"} & set(values) else None
+
+
+def _family(path: Path, values: dict) -> tuple[dict, dict[str, dict]]:
+    """(common values, runs): those of the family named by `like`, with this file's laid over them."""
+    unknown = set(values) - {"like", "common", "runs"}
+    if unknown:
+        raise UserError(f"{path}: unknown key {min(unknown)!r}; a family has like, common and runs")
+    parent = path.parent / values["like"] if "like" in values else None
+    below, inherited = _family(parent, config_module.read_yaml(parent)) if parent else ({}, {})
+    over, own = values.get("common") or {}, values.get("runs") or dict.fromkeys(inherited)
+    common, merge = config_module.merge(below, over), config_module.merge
+    return common, {name: merge(merge(inherited.get(name, below), over), own[name] or {}) for name in own}
+
+
+def parser(doc: str) -> Any:
+    """The shared flags, and those of this stage's verbs."""
+    p = config_module.parser(doc)
+    p.add_argument("configs", nargs="*", metavar="YAML", help="experiments, one run each (more than one: they share the cores)")
+    p.add_argument("--run", metavar="NAME", help="name of the run (default: the config's file name), or one run of a family")
+    p.add_argument("--jobs", type=int, default=0, metavar="N", help="processes at a time; 0: one per core, one on a GPU")
+    p.add_argument("--workers", type=int, default=0, metavar="N", help="loader processes per training (for GPUs; default 0)")
+    return p

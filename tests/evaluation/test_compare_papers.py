@@ -1,0 +1,208 @@
+"""The table of systems: its numbers against direct computations, and worlds in which much is missing."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
+
+from evaluation import compare_papers
+from evaluation.papers import comparisons, published
+from ra import agreement, challenge_scores, config, manifest, paths, tables
+from ra.anatomy import MEDIAN, PERCENT, RATINGEN, SITES, limb
+from stage3_stack import config as recipe
+from stage3_stack import hands, ratingen, train
+from tests.stage3_stack.test_stack import call
+from tests.worlds import stack_world
+
+GROUPS = [
+    {"paper": "someone", "kind": "joints", "runs": ["m0", "nowhere"]},
+    {"paper": "someone", "kind": "ratingen", "runs": ["eroded"]},
+    {"paper": "someone", "kind": "total", "runs": ["total0", "both"]},
+    {"paper": "someone", "kind": "severity", "runs": ["class0"]},
+]
+CLAIMS = [
+    {"says": "stacking", "pred": "small", "other": "m0"},
+    {"says": "a dream", "pred": "nowhere", "other": "m0"},
+    {"says": "two of them", "pred": "both", "other": "total0"},
+    {"says": "almost the truth", "pred": "cdf", "other": "eroded"},
+]
+
+
+def write_reader(percent: pd.DataFrame, path: Path) -> None:
+    """A reader's percentages, patients x (part, joint), in the raw folder's layout."""
+    rows = [(patient, *key, value) for patient, row in percent.iterrows() for key, value in row.items()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows, columns=["Patient_ID", "part", "joint", "percent"]).to_csv(path, index=False)
+
+
+def write_percent_member(percent: pd.DataFrame, n_train: int, fold: np.ndarray) -> None:
+    """The run `cdf`: knows the truth but for 7 %, and leaves CDFs that jump there."""
+    seen = (percent + 7).clip(upper=100)
+    for split, rows in (("oof", slice(0, n_train)), ("test", slice(n_train, None))):
+        value = seen.to_numpy()[rows]
+        n, width = value.shape
+        folds = np.repeat(fold if split == "oof" else np.zeros(n, dtype=int), width)
+        start = stack_world.head("cdf", split, folds[::width], percent.index.to_numpy()[rows], width)
+        p = np.eye(6)[ratingen.grade_of(value).astype(int)]
+        grades = stack_world.ratingen_table(start, p, np.full(value.shape, np.nan))
+        others = [
+            grades.assign(
+                site=grades.site.str.replace(RATINGEN, prefix),
+                pred=value.ravel(),
+                max_score=100,
+                **dict.fromkeys(tables.PROBABILITIES, np.nan),
+            )
+            for prefix in (PERCENT, MEDIAN)
+        ]
+        tables.SCORES.write(pd.concat([grades, *others]), paths.scores("world", 2, "cdf", split))
+        joint = grades.site.str.removeprefix(RATINGEN)
+        cdf = pd.DataFrame(ratingen.point(value.ravel()), columns=ratingen.CDF).astype("float32")
+        keys = pd.DataFrame({"patient_id": grades.patient_id, "part": grades.part, "joint": joint, "fold": folds})
+        pd.concat([keys, cdf], axis=1).to_parquet(paths.run_dir("world", 2, "cdf") / f"cdf_{split}.parquet")
+    manifest.write_json(paths.run_dir("world", 2, "cdf") / "run.json", {"seconds": 60.0, "metrics": {"parameters": 1072818}})
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A set with every kind of member, a stack, an ensemble, gold and truth, and a raw folder with two readers' percentages."""
+    folder = tmp_path_factory.mktemp("systems")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RA_DATA", str(folder))
+        made = stack_world.make("world", noise=(1.0,))
+        percent, n_train = made["percent"], len(made["fold"])
+        write_percent_member(percent, n_train, made["fold"])
+        root = paths.raw("world")
+        for of, rows in (("train", slice(0, n_train)), ("gold", slice(n_train, None))):
+            write_reader(percent[rows], root / of / "ratingen.csv")
+            write_reader((percent[rows] * 0.8).round(), root / of / "ratingen_reader2.csv")
+        for name in ("gold", "truth"):
+            made[name].to_csv(paths.reader("world", name))
+        mean = "[{name: mean}, {name: ridge}]"
+        stacked = ["--data", "world", "--config", str(recipe.CONFIGS / "smoke" / "blend.yaml"), "--run", "small"]
+        sets = ["members=[m0,film]", f"site_learners={mean}", f"total_learners={mean}"]
+        call(train, *stacked, *(word for item in sets for word in ("--set", item)))
+        both = {"name": "both", "stack": "linear", "members": ["total0", "total1"]}
+        (folder / "hands.yaml").write_text(yaml.safe_dump({"ensembles": [both]}))
+        call(hands, "--data", "world", "--config", str(folder / "hands.yaml"))
+        (folder / "systems.yaml").write_text(yaml.safe_dump({"groups": GROUPS, "comparisons": CLAIMS, "boxes": ["yolo"]}))
+        yield made | {"config": str(folder / "systems.yaml"), "n_train": n_train}
+
+
+@pytest.fixture(scope="module")
+def printed(world) -> tuple[str, pd.DataFrame]:
+    """What the verb prints, and its CSV by system, split and metric."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        call(compare_papers, "--data", "world", "--config", world["config"])
+    table = pd.read_csv(paths.run_dir("world", 3, "systems").with_suffix(".csv"))
+    return said.getvalue(), table.set_index(["system", "split", "metric"])
+
+
+def test_scores_are_the_challenges(world, printed):
+    text, table = printed
+    pred = {split: tables.SCORES.read(paths.scores("world", 3, "small", split)) for split in ("oof", "test")}
+    for split, gold in (("oof", "train_gold"), ("test", "gold")):
+        total = pred[split][(pred[split].site == "total") & (pred[split].finding == "total")].set_index("patient_id").pred
+        own = world[gold].assign(Overall_Tol=total)
+        assert table.value["small", split, "sc1"] == pytest.approx(challenge_scores.ra2_score(own, world[gold], "sc1"), abs=1e-4)
+    assert table.value["truth", "test", "sc3"] == pytest.approx(
+        challenge_scores.ra2_score(world["truth"], world["gold"], "sc3"), abs=1e-4
+    )
+    assert "nowhere (not trained)" in text and "a dream: nowhere or m0 is not trained" in text
+    said = [line for line in text.splitlines() if "balanced accuracy: " in line or ("RMSE: " in line and "interval" in line)]
+    assert sum("oof RMSE: -" in line and line.endswith(": better") for line in said) == 1
+    gain = table.value["cdf", "test", "balanced_accuracy"] - table.value["eroded", "test", "balanced_accuracy"]
+    assert any(f"test balanced accuracy: {gain:+.2f}" in line for line in said)
+    assert "stacking: small - m0" in text and "test SC3" in text and "film" in text
+
+
+def test_ratingen_figures_are_those_of_sklearn(world, printed):
+    text, table = printed
+    n = world["n_train"]
+    oof = tables.SCORES.read(paths.scores("world", 2, "eroded", "oof")).dropna(subset="pred")
+    pred, target = oof[[f"p{k}" for k in range(6)]].to_numpy().argmax(1), oof.target.astype(int)
+    assert table.value["eroded", "oof", "balanced_accuracy"] == pytest.approx(balanced_accuracy_score(target, pred), abs=1e-4)
+    kappa = cohen_kappa_score(target, pred, weights="quadratic")
+    assert table.value["eroded", "oof", "quadratic_kappa"] == pytest.approx(kappa, abs=1e-4)
+    percent = world["percent"].to_numpy()[n:]
+    seen = np.minimum(percent + 7, 100)
+    assert table.value["cdf", "test", "mae"] == pytest.approx(np.abs(seen - percent).mean(), abs=1e-4)
+    assert table.value["cdf", "test", "crps"] == pytest.approx(np.abs(seen - percent).mean() / 101, abs=1e-4)  # sure of one value
+    sums = [ratingen.grade_of(values).mean(axis=1) * agreement.RAU_FACTOR for values in (percent, seen)]
+    assert table.value["cdf", "test", "rau_mae"] == pytest.approx(np.abs(np.subtract(*sums)).mean(), abs=1e-3)
+    assert table.parameters["cdf", "test", "mae"] == 1072818
+    assert "reader 1 - reader 2" in text and "0.562 (0.487, 0.638)" in text
+
+
+def test_totals_of_both_hands_are_the_golds(world, printed):
+    _, table = printed
+    test = tables.SCORES.read(paths.scores("world", 2, "total0", "test")).groupby("patient_id").pred.mean()
+    truth = world["gold"][[s.column for s in SITES if limb(s.part) == "hand"]].sum(axis=1).loc[test.index]
+    assert table.value["total0", "test", "rmse"] == pytest.approx(np.sqrt(np.mean((truth - test) ** 2)), abs=1e-4)
+    level = np.digitize(truth, stack_world.BOUNDS)
+    p = tables.SCORES.read(paths.scores("world", 2, "class0", "test")).groupby("patient_id")[[f"p{k}" for k in range(10)]].mean()
+    assert table.value["class0", "test", "accuracy"] == pytest.approx((p.to_numpy().argmax(1) == level).mean(), abs=1e-4)
+
+
+def test_bootstrap_draws_patients_whole():
+    """Ten patients of a hundred equal rows are ten patients: the interval is that of ten numbers."""
+    rng = np.random.default_rng(0)
+    each = rng.normal(0, 1, 10)
+    target, patient = np.zeros(1000), np.repeat(np.arange(10), 100)
+    found = comparisons.paired_bootstrap(agreement.mae, target, np.repeat(each, 100), target, patient)
+    assert found[0] == pytest.approx(np.abs(each).mean())
+    assert (found[2] - found[1]) / 2 == pytest.approx(1.96 * np.abs(each).std() / np.sqrt(10), rel=0.15)
+    gap = target.copy()
+    gap[patient == 3] = np.nan  # a patient that one of the two does not answer
+    assert comparisons.paired_bootstrap(agreement.mae, target, np.repeat(each, 100), gap, patient)[0] == pytest.approx(
+        np.abs(np.delete(each, 3)).mean()
+    )
+
+
+def test_grades_of_percentages_and_raters_by_hand():
+    found = ratingen.grade_of(np.array([0, 0.5, 20, 20.1, 80, 80.5, 100, np.nan]))
+    assert found[:7].tolist() == [0, 1, 1, 2, 4, 5, 5] and np.isnan(found[7])
+    index = pd.MultiIndex.from_product([["a"], ["LH"], ["pip_2", "pip_3", "wrist", "mcp_2"]], names=ratingen.KEY)
+    assert ratingen.rau_scores(index, np.array([0, 5, np.nan, 1.0])).tolist() == [38 * 6 / 3]
+
+
+def test_a_reader_may_give_grades_alone_and_faults_are_named(tmp_path):
+    path = tmp_path / "ratingen.csv"
+    path.write_text("Patient_ID,part,joint,percent,grade\n007,LH,wrist,,3\n007,LH,pip_2,30,\n")
+    found = ratingen.read_csv(path)
+    assert found.grade.tolist() == [3, 2] and found.index[0][0] == "007"
+    path.write_text("Patient_ID,part,percent\n007,LH,3\n")
+    with pytest.raises(config.UserError, match="lacks column joint"):
+        ratingen.read_csv(path)
+    path.write_text("Patient_ID,part,joint,grade\n007,LH,wrist,3\n007,LH,wrist,3\n")
+    with pytest.raises(config.UserError, match="twice"):
+        ratingen.read_csv(path)
+    assert ratingen.read_csv(tmp_path / "none.csv") is None
+
+
+@pytest.mark.parametrize("left", [(), ("total0",), ("eroded",), ("m0",)])
+def test_a_set_with_next_to_nothing_has_a_table(tmp_path, monkeypatch, capsys, left):
+    """No run at all, one of a kind alone; no raw folder, no Ratingen table: rows of dashes, never a crash."""
+    monkeypatch.setenv("RA_DATA", str(tmp_path))
+    made = stack_world.make("poor", n_train=20, n_test=0 if left == ("m0",) else 5, noise=(1.0,))
+    for run in {*made["members"], *made["others"]} - set(left):
+        (paths.run_dir("poor", 2, run) / "run.json").unlink()
+    paths.ratingen("poor").unlink()
+    call(compare_papers, "--data", "poor", "--config", str(recipe.CONFIGS / "systems.yaml"))
+    said = capsys.readouterr().out
+    assert "bo_resnet34_rbs1 (not trained)" in said and "column mean" in said and all(run in said for run in left)
+
+
+def test_configs_name_every_published_row_once():
+    for path in recipe.CONFIGS.glob("systems.yaml"):
+        loaded = config.load(compare_papers.Systems, path)
+        runs = [run for group in loaded.groups for run in group.runs]
+        assert len(set(runs)) == len(runs)
+        rows = {row.run for row in (*published.BO_TABLE_1, *published.BO_TABLE_2)}
+        assert rows | {row[0] for row in (*published.ROHRBACH_CLASSES, *published.ROHRBACH_PERCENT)} <= set(runs)
+    assert len(published.BO_TABLE_1) == 20 and len(published.BO_TABLE_2) == 20
+    assert {len(row.figures) for row in published.BO_TABLE_1} == {3} and {len(r.figures) for r in published.BO_TABLE_2} == {5}
