@@ -11,7 +11,7 @@ import argparse
 import numpy as np
 import pandas as pd
 
-from ra import config, paths
+from ra import cli, paths
 from ra.config import UserError
 from ra.tables import FILMS
 
@@ -95,4 +95,4 @@ def answer(value: float, low: float, high: float) -> str:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ra import config
+from ra import cli, config
 from ra.anatomy import JOINTS, PARTS, limb
 from ra.imaging import film
 from stage1_detect.annotation import coco_file as coco
@@ -151,4 +151,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

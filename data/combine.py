@@ -26,10 +26,10 @@ import pandas as pd
 
 from data import dicom_headers, file_cache, prepare, sanity_checks
 from data.issues import Report
-from ra import config, folds, manifest, paths
+from ra import cli, folds, manifest, paths
 from ra.anatomy import ALL_PARTS, ID, TOTAL
 from ra.config import UserError
-from ra.tables import ACTIVITY, BOXES, FILMS, FOLDS, GATE, RATINGEN, SITES, Schema
+from ra.tables import ACTIVITY, BOXES, FILM_ISSUES, FILMS, FOLDS, RATINGEN, SITES, Schema
 
 VERSION = 1  # raised when the same sets would be combined differently
 TABLES: dict[str, Schema] = {
@@ -39,7 +39,7 @@ TABLES: dict[str, Schema] = {
     "ratingen.parquet": RATINGEN,
     "activity.parquet": ACTIVITY,
     "boxes.parquet": BOXES,
-    "gate.parquet": GATE,
+    "film_issues.parquet": FILM_ISSUES,
 }
 SCORED = {"sites.parquet": ["part", "joint", "site", "finding"], "ratingen.parquet": ["part", "joint"]}  # a patient's rows
 TEMPLATE, BONE_AGE = "template.csv", "bone_age.parquet"
@@ -142,7 +142,7 @@ def distinct(parts: list[Part], same_people: bool) -> list[Part]:
     of_shared = [table.film_id[table.patient_id.isin(shared["patient_id"])] for table in films]
     shared["film_id"] = _shared([table.film_id for table in films]).union(*of_shared)
     shared["film"] = shared["film_id"] | _shared(
-        [part.tables["gate.parquet"].film for part in parts if "gate.parquet" in part.tables]
+        [part.tables["film_issues.parquet"].film for part in parts if "film_issues.parquet" in part.tables]
     )
 
     def own(name: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -218,4 +218,4 @@ def totals(parts: list[Part]) -> pd.Series:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

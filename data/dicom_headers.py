@@ -12,7 +12,7 @@ import pandas as pd
 
 from data.issues import Report
 from ra import anatomy
-from ra.tables import GATE
+from ra.tables import FILM_ISSUES
 
 if TYPE_CHECKING:
     from ra.imaging.dicom import Tags
@@ -36,12 +36,12 @@ def identities(headers: dict[str, Tags]) -> set[str]:
 
 
 def settle(rows: list[dict], headers: dict[str, Tags], gate: Path, trust: bool, report: Report) -> list[dict]:
-    """The rows with their pixels' spacing, without the films that their headers refuse; reasons are added to `gate` (GATE)."""
+    """The rows with their pixels' spacing, without the films that their headers refuse; reasons are added to `gate` (FILM_ISSUES)."""
     reasons = [reason for row in rows if row["path"] in headers for reason in doubts(row, headers[row["path"]], trust)]
     if reasons:
-        before = GATE.read(gate) if gate.is_file() else None
+        before = FILM_ISSUES.read(gate) if gate.is_file() else None
         told = pd.DataFrame(reasons).assign(film=[report.clean(reason["film"]) for reason in reasons])
-        GATE.write(pd.concat([before, told]).drop_duplicates(["film", "reason"]), gate)
+        FILM_ISSUES.write(pd.concat([before, told]).drop_duplicates(["film", "reason"]), gate)
     for reason in reasons:
         verdict = "refused" if reason["refused"] else "doubted"
         report.warn(f"{verdict}: {reason['reason']}", f"{reason['film']}: {reason['detail']}")

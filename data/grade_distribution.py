@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from data.issues import Report
-from ra import anatomy
+from ra import anatomy, clinical
 from ra.anatomy import SITES, joint2site, other_side
 from ra.tables import RATINGEN
 
@@ -131,7 +131,7 @@ def _totals(sites: pd.DataFrame) -> list[tuple[str, float, float]]:
 
 def _ratingen(table: pd.DataFrame) -> list[tuple[str, float, float]]:
     percents = table[table.split == "train"].percent.dropna()
-    grades = percents.map(anatomy.percent2grade)
+    grades = percents.map(clinical.percent2grade)
     shares = [(f"share of Ratingen grade {grade}", float((grades == grade).mean()), np.nan) for grade in range(6)]
     return shares if len(percents) else []
 

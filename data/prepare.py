@@ -30,7 +30,7 @@ import pandas as pd
 
 from data import annotations, dicom_headers, file_cache, film_files, sanity_checks, screening, sources
 from data.issues import Report
-from ra import config, folds, manifest, paths
+from ra import cli, folds, manifest, paths
 from ra.config import UserError
 from ra.tables import BOXES, FILMS, FOLDS
 
@@ -220,7 +220,7 @@ def _write(
 
 def _films(raw: sources.Raw, folder: Path, kept: Path, trust: bool, tags: dict[str, Tags], report: Report) -> pd.DataFrame:
     """The films table, written: looked at, decoded, refused by the gate where picture or header say so."""
-    gate = folder / "gate.parquet"
+    gate = folder / "film_issues.parquet"
     trust = trust or raw.vouched
     rows = raw.films if trust else screening.settle(raw.films, gate, report)
     if any(row["part"] is None for row in rows):
@@ -234,4 +234,4 @@ def _films(raw: sources.Raw, folder: Path, kept: Path, trust: bool, tags: dict[s
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

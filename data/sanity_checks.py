@@ -20,7 +20,7 @@ from data.file_cache import Fact
 from data.issues import Report
 from ra import anatomy, paths
 from ra.imaging import film
-from ra.tables import BOXES, FILMS, GATE, SITES
+from ra.tables import BOXES, FILM_ISSUES, FILMS, SITES
 
 if TYPE_CHECKING:
     from ra.imaging.dicom import Tags
@@ -45,7 +45,7 @@ def check(folder: Path, known: dict[str, Fact], headers: dict[str, Tags], report
         for schema, name in ((SITES, "sites.parquet"), (BOXES, "boxes.parquet"))
     )
     films["file"] = [str(paths.ROOT / path) for path in films.path]
-    count(films, sites, folder / "gate.parquet", report)
+    count(films, sites, folder / "film_issues.parquet", report)
     same_films(films, known, report)
     same_people(films, headers, report)
     grade_distribution.compare(folder, sites, report)
@@ -62,7 +62,7 @@ def count(films: pd.DataFrame, sites: pd.DataFrame | None, gate: Path, report: R
         for (limb, finding), rows in scored.groupby([scored.part.map(anatomy.limb), "finding"]):
             report.counts[f"{limb} {finding} sites scored"] = len(rows)
     if gate.is_file():
-        reasons = GATE.read(gate)
+        reasons = FILM_ISSUES.read(gate)
         report.counts["films refused"] = int(reasons[reasons.refused == 1].film.nunique())
 
 

@@ -20,7 +20,7 @@ from ra.anatomy import limb
 from ra.config import UserError
 from ra.imaging.film import Frame
 from ra.quality_reasons import REASONS
-from ra.tables import GATE, LOOKS
+from ra.tables import FILM_ISSUES, SCREENING
 
 # A set of which more declared films than this share, and at least so many, would be refused for what they show, is of a kind that
 # the detector does not know: it is the gate that is wrong.
@@ -64,7 +64,7 @@ class Settled:
 def settle(rows: list[dict], gate: Path, report: Report) -> list[dict]:
     """Rows of data.film_files.row, looked at: `part` filled, frames set, refused films left out.
 
-    Writes the reasons to `gate` (GATE) when there are any. A declared part stays; laterality follows the picture.
+    Writes the reasons to `gate` (FILM_ISSUES) when there are any. A declared part stays; laterality follows the picture.
     """
     seen = dict(iter(look(rows).groupby("path", sort=False)))
     found = [one for row in rows for one in films_of(row, [*seen[row["path"]].itertuples()])]
@@ -148,11 +148,11 @@ def _note(reasons: list[dict], gate: Path, foreign: bool, report: Report) -> Non
         table = pd.DataFrame(reasons).drop_duplicates(["film", "reason"])
         for column in ("film", "detail"):
             table[column] = table[column].map(report.clean)
-        GATE.write(table, gate)
+        FILM_ISSUES.write(table, gate)
 
 
 def look(rows: list[dict]) -> pd.DataFrame:
-    """LOOKS of the rows' files, from stage 1: run as a program, since stages meet on disk alone."""
+    """SCREENING of the rows' files, from stage 1: run as a program, since stages meet on disk alone."""
     facts = paths.work(".facts") / "looks.jsonl"
     facts.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -166,4 +166,4 @@ def look(rows: list[dict]) -> pd.DataFrame:
         if done.returncode:
             last = (done.stderr or "").strip().splitlines()[-1:] or ["see the lines above"]
             raise UserError(f"the films cannot be looked at ({last[0]}); --trust prepares them unseen")
-        return LOOKS.read(out)
+        return SCREENING.read(out)

@@ -20,7 +20,7 @@ import numpy as np
 from data.phantom import severity as sv
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
-from ra import config
+from ra import cli, config
 from ra.imaging import film
 
 HEIGHT_PX = 620
@@ -156,4 +156,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

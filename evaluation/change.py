@@ -118,7 +118,7 @@ def taught(raters: Raters) -> Pairs:
     """The training pairs that intervals of change are calibrated on: the set's own; of an applied run those of the set it was
     trained on, as far as that reading is on disk."""
     trained = cohorts.trained_on(paths.run_dir(raters.data, 3, raters.run))
-    if trained is None or not paths.reading(trained, raters.run, "oof").is_file():
+    if trained is None or not paths.prediction_intervals(trained, raters.run, "oof").is_file():
         return successive(raters.of("oof"))
     return successive(load(trained, raters.run).of("oof"))
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from evaluation import change, raters
 from evaluation.progression import Study
-from ra import config, paths
+from ra import cli, paths
 from ra.anatomy import ALL_PARTS, SITES, TOTAL
 from ra.config import UserError
 from ra.tables import LEVELS
@@ -61,4 +61,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

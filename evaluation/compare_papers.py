@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ra import config, paths
+from ra import cli, config, paths
 from ra.config import UserError
 from stage3_stack import config as recipes
 
@@ -64,4 +64,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -39,7 +39,7 @@ def band_name(index: int) -> str:
 
 
 def judged(raters: Raters, split: str) -> pd.DataFrame:
-    """READING rows of a split that have an interval and of which reader 1's number is known, with `truth` (his), `scope`, `band`
+    """PREDICTION_INTERVALS rows of a split that have an interval and of which reader 1's number is known, with `truth` (his), `scope`, `band`
     (of his total), and for each level `covered` and `width`."""
     rows = raters.of(split)
     table = rows.reading[rows.reading.split == split].copy() if len(rows.reading) else pd.DataFrame()
@@ -66,7 +66,7 @@ def scope(part: str, site: str, finding: str) -> str:
 
 
 def _reader(rows: Raters, table: pd.DataFrame) -> np.ndarray:
-    """(N,) reader 1's number of each READING row; a part's is the sum of his grades where he gave them all."""
+    """(N,) reader 1's number of each PREDICTION_INTERVALS row; a part's is the sum of his grades where he gave them all."""
     first, scored = rows.by[READER1], ~np.isnan(rows.by[READER1].grades).all(axis=0)
     row, out = pd.Index(rows.patients).get_indexer(table.patient_id), np.full(len(table), np.nan)
     for (part, site, finding), own in table.reset_index(drop=True).groupby(["part", "site", "finding"]).groups.items():

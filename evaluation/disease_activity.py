@@ -11,7 +11,7 @@ import pandas as pd
 from evaluation.bootstrap import Resamples, ratio, resample
 from evaluation.raters import Raters
 from evaluation.statistic import Statistic
-from ra import agreement, paths, tables
+from ra import clinical, paths, tables
 
 SECTION = "ratingen"
 INDICES = {"das28_esr": "DAS28-ESR", "das28_crp": "DAS28-CRP"}
@@ -32,7 +32,7 @@ def bands(values: np.ndarray, person: np.ndarray, of: str) -> list[Statistic]:
     """Median of the index, and the share of the visits in each of BANDS, 0..1; values, person (n,)."""
     known = ~np.isnan(values)
     values, draws, n = values[known], resample(person[known]), int(known.sum())
-    band = np.array([agreement.das28_band(value) for value in values])
+    band = np.array([clinical.das28_band(value) for value in values])
     middle = float(np.median(values)) if n else float("nan")
     out = [Statistic(SECTION, "median", "all", "doctor", of, middle, n=n, unit="visits", digits=1)]
     for name in BANDS:

@@ -20,7 +20,7 @@ from evaluation import raters as readers
 from evaluation import statistic
 from evaluation.prognosis import FORECASTS, LEAST, RIDGE, Prognosis, Visits
 from evaluation.statistic import Statistic
-from ra import config, paths, tables
+from ra import cli, paths, tables
 from ra.anatomy import ID
 from ra.config import UserError
 from ra.text_table import grid
@@ -140,4 +140,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

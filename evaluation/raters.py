@@ -43,7 +43,7 @@ class Rater:
 class Raters:
     """n sets of films, training patients first. `by` has a Rater per name above, of the same n rows; all NaN rows where a rater
     did not see a patient. belief (n, 86, 11): mean over the joint members of their distributions over grades, NaN where none saw
-    the joint; None without joint members. reading: the READING rows of all of them (tables.READING). ratingen: of a set that is
+    the joint; None without joint members. reading: the PREDICTION_INTERVALS rows of all of them (tables.PREDICTION_INTERVALS). ratingen: of a set that is
     scored joint by joint the runs of stage 2 whose Ratingen grades are its answers; nobody of it has SvdH grades.
     """
 
@@ -91,9 +91,11 @@ class Raters:
 
 def load(data: str, run: str) -> Raters:
     """Of a finished run of stage 3 and its reading (stage3_stack.intervals)."""
-    reading = pd.concat([tables.READING.read(paths.reading(data, run, split)) for split in SPLITS], ignore_index=True)
+    reading = pd.concat(
+        [tables.PREDICTION_INTERVALS.read(paths.prediction_intervals(data, run, split)) for split in SPLITS], ignore_index=True
+    )
     if reading.empty:
-        raise UserError(f"{paths.reading(data, run, 'oof')} is empty; run stage3_stack.intervals again")
+        raise UserError(f"{paths.prediction_intervals(data, run, 'oof')} is empty; run stage3_stack.intervals again")
     people = reading.drop_duplicates("patient_id")
     patients = pd.Index(people.patient_id)
     first = _targets(data, patients)

@@ -14,9 +14,9 @@ from evaluation.disease_activity import pearson
 from evaluation.raters import MODEL, READER1, Raters
 from evaluation.statistic import Statistic
 from evaluation.svdh_to_ratingen import Eroded, rau
-from ra import agreement
-from ra.agreement import RAU_SITES
+from ra import agreement, clinical
 from ra.anatomy import ID
+from ra.clinical import RAU_SITES
 from ra.tables import LEVELS
 
 SECTION = "ratingen"
@@ -86,7 +86,7 @@ def scored(found: Eroded) -> list[Statistic]:
 def table(raters: Raters, found: Eroded) -> pd.DataFrame:
     """For users, a row per set of films: each joint's grade, the joints scored, the Rau score of these, its bounds if the others
     were all healthy or all destroyed, and its interval."""
-    scores = [agreement.rau(dict(zip(RAU_SITES, row, strict=True))) for row in found.model]
+    scores = [clinical.rau(dict(zip(RAU_SITES, row, strict=True))) for row in found.model]
     who = {ID: raters.patients, "person_id": raters.person, "visit": raters.visit, "split": raters.split}
     grades = {f"{part}_{joint}_grade": found.whole[:, j] for j, (part, joint) in enumerate(RAU_SITES)}
     score = {"n_scored": [s.n_scored for s in scores], "rau": [s.score for s in scores]}

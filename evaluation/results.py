@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 
-from ra import config, manifest, paths
+from ra import cli, config, manifest, paths
 from ra.config import UserError
 from stage3_stack import config as recipes
 from stage3_stack import ledger
@@ -39,4 +39,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -16,7 +16,7 @@ import sys
 
 import pandas as pd
 
-from ra import challenge_scores, config
+from ra import challenge_scores, cli
 from ra.config import UserError
 from stage3_stack.submission import read_numbers
 
@@ -57,4 +57,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

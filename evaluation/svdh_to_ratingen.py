@@ -17,9 +17,9 @@ import pandas as pd
 import yaml
 
 from evaluation.raters import MODEL, READER1, Raters
-from ra import agreement, paths
-from ra.agreement import RAU_FACTOR, RAU_MAX_GRADE, RAU_SITES
+from ra import clinical, paths
 from ra.anatomy import SITES, WRIST, limb
+from ra.clinical import RAU_FACTOR, RAU_MAX_GRADE, RAU_SITES
 from ra.tables import LEVELS
 from stage3_stack import ratingen
 from stage3_stack.uncertainty import conformal
@@ -61,8 +61,8 @@ def read(raters: Raters) -> Eroded | None:
 
 
 def rau(grades: np.ndarray) -> np.ndarray:
-    """(n,) Rau scores 0..190 of grades (n, 34): 38 x the mean of those scored (ra.agreement.rau); NaN where none is."""
-    return np.array([agreement.rau(dict(zip(RAU_SITES, row, strict=True))).score for row in grades])
+    """(n,) Rau scores 0..190 of grades (n, 34): 38 x the mean of those scored (ra.clinical.rau); NaN where none is."""
+    return np.array([clinical.rau(dict(zip(RAU_SITES, row, strict=True))).score for row in grades])
 
 
 def converted(grades: np.ndarray) -> np.ndarray:
@@ -141,7 +141,7 @@ def _reader(raters: Raters) -> tuple[np.ndarray, str]:
     """(n, 34) reader 1's grades, and where they come from."""
     found = ratingen.readings(raters.data, None)
     if not found:
-        return ratingen.grade_of(converted(raters.by[READER1].whole)), CONVERTED
+        return clinical.percents2grades(converted(raters.by[READER1].whole)), CONVERTED
     column = {site: j for j, site in enumerate(RAU_SITES)}
     out, rows = np.full((len(raters.patients), len(RAU_SITES)), np.nan), pd.Index(raters.patients)
     for own in found.values():

@@ -1,6 +1,6 @@
-"""How far two readers, human or machine, agree: on grades, on percentages, on totals; Ratingen's sum over the joints, and DAS28.
+"""How far two readers, human or machine, agree: on grades, on percentages, on totals.
 
-After Rohrbach et al. 2019, section 3.3 (grades), the thesis behind it, sections 2.3 and 4.4 (Rau score, CRPS), and Bo et al.
+After Rohrbach et al. 2019, section 3.3 (grades), the thesis behind it, section 4.4 (CRPS), and Bo et al.
 2024, section 2.7 (totals and severity classes). Arrays are paired, shape (N,), target first; pairs with a NaN are dropped; what
 is not defined on what is left is NaN. The intervals take the joints as independent, as the papers do; over patients they are
 wider.
@@ -9,20 +9,15 @@ wider.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from ra.anatomy import PARTS, RATINGEN_JOINTS, limb
 from ra.config import UserError
 
 N_GRADES = 6  # Ratingen 0..5
 N_PERCENT = 101  # a CDF over 0, 1, ..., 100 %
 Z = 1.959964  # of a two-sided 95 % interval
-RAU_FACTOR = 38  # joints of the original method, the maximum is 38 x 5 = 190
-RAU_MAX_GRADE = 5
-RAU_SITES = tuple((part, joint) for part in PARTS for joint in RATINGEN_JOINTS[limb(part)])  # 34, the wrist is one
 ICC_FORMS = ("ICC(1,1)", "ICC(A,1)", "ICC(C,1)", "ICC(1,k)", "ICC(A,k)", "ICC(C,k)")  # McGraw & Wong 1996
 
 
@@ -40,62 +35,6 @@ class Tested(Interval):
     """An interval with the p-value of the hypothesis that the value is 0."""
 
     p: float
-
-
-@dataclass(frozen=True)
-class Rau:
-    """score 0..190, and the (part, joint) that it is made of: to be published together."""
-
-    score: float
-    sites: tuple[tuple[str, str], ...]
-
-    @property
-    def n_scored(self) -> int:
-        return len(self.sites)
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """The score of all RAU_SITES if those that were not scored were all healthy, and if all were destroyed."""
-        share = self.n_scored / len(RAU_SITES)
-        low = self.score * share if self.sites else 0.0
-        return low, low + RAU_FACTOR * RAU_MAX_GRADE * (1 - share)
-
-
-def rau(grades: Mapping[tuple[str, str], float]) -> Rau:
-    """Rau score of one patient's Ratingen grades 0..5 by (part, joint): 38 x sum / number scored (thesis, section 2.3).
-
-    A joint that is NaN or not named was not scored. RAU_SITES are the joints that may be.
-    """
-    unknown = next((key for key in grades if key not in RAU_SITES), None)
-    if unknown is not None:
-        raise UserError(f"Rau score: {unknown} is no Ratingen joint; take those of ra.agreement.RAU_SITES")
-    sites = tuple(site for site in RAU_SITES if not np.isnan(grades.get(site, np.nan)))
-    total = sum(grades[site] for site in sites)
-    return Rau(float(RAU_FACTOR * total / len(sites)) if sites else float("nan"), sites)
-
-
-def das28_esr(tender: np.ndarray, swollen: np.ndarray, esr: np.ndarray, global_health: np.ndarray) -> np.ndarray:
-    """(n,) disease activity of tender and swollen joints (0..28), ESR (mm/h) and global health (0..100); NaN where one is.
-
-    0.56 sqrt(tender) + 0.28 sqrt(swollen) + 0.70 ln(ESR) + 0.014 global (thesis, section 2.4); an ESR below 1 counts as 1.
-    """
-    return _joints28(tender, swollen, global_health) + 0.70 * np.log(np.maximum(esr, 1))
-
-
-def das28_crp(tender: np.ndarray, swollen: np.ndarray, crp: np.ndarray, global_health: np.ndarray) -> np.ndarray:
-    """The same of the CRP (mg/L): 0.36 ln(CRP + 1) + 0.96 in place of the ESR's term."""
-    return _joints28(tender, swollen, global_health) + 0.36 * np.log(np.add(crp, 1)) + 0.96
-
-
-def _joints28(tender: np.ndarray, swollen: np.ndarray, global_health: np.ndarray) -> np.ndarray:
-    return 0.56 * np.sqrt(tender) + 0.28 * np.sqrt(swollen) + 0.014 * np.asarray(global_health, float)
-
-
-def das28_band(score: float) -> str | None:
-    """remission below 2.6, low below 3.2, high above 5.1, else moderate; None of NaN (thesis, section 2.4)."""
-    if np.isnan(score):
-        return None
-    return "remission" if score < 2.6 else "low" if score < 3.2 else "high" if score > 5.1 else "moderate"
 
 
 def pairs(target: np.ndarray, pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

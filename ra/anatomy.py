@@ -74,11 +74,6 @@ def joint2site(joint: str, finding: str) -> str:
     return f"{row}_{'E' if finding == 'erosion' else 'J'}__{place}"
 
 
-def percent2grade(percent: float) -> int:
-    """Ratingen grade 0..5 of the percentage of joint surface eroded: 0 is 0, then steps of 20 %."""
-    return sum(percent > step for step in RATINGEN_STEPS_PERCENT)
-
-
 def _sites(parts: tuple[str, ...], finding: str) -> list[Site]:
     hand = EROSION_HAND if finding == "erosion" else NARROWING_HAND
     return [

@@ -1,21 +1,32 @@
-"""Strict configuration: frozen dataclass <- YAML <- `--set a.b=c`, and the one argument parser of every verb."""
+"""Strict configuration: frozen dataclass <- experiment file (YAML) <- `--set a.b=c`.
+
+An experiment file holds the values of a full-size run, with a `kind:` that says what it is. Beside them it may have
+
+    demo: {...}  smoke: {...}   what is smaller in that profile; smoke is laid over demo, demo over the full-size values
+    variants: {NAME: {...}}     several runs in one file, each with what differs (and sections of its own); without it the
+                                file is one run of its own name
+    extends: FILE               another experiment file to start from, its sections and equally named variants included
+
+and in a section (also in one called full) `only: [NAME, ...]`: the runs that the profile trains; [] for none.
+"""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import difflib
 import functools
 import hashlib
 import json
-import sys
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
 T = TypeVar("T")
+PROFILES = ("full", "demo", "smoke")  # each is laid over the one before it
+SECTIONS = {*PROFILES, "variants", "extends"}  # keys of an experiment file that are not values of the config
 
 
 class UserError(Exception):
@@ -30,10 +41,109 @@ class Named:
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def load(cls: type[T], path: str | Path | None, sets: list[str] = ()) -> T:
-    """Build `cls` from its defaults, a YAML file and `a.b=c` overrides; anything unknown or mistyped is a UserError."""
-    values = {} if path is None else read_yaml(Path(path))
+def load(cls: type[T], path: str | Path | None, sets: Sequence[str] = (), profile: str = "full") -> T:
+    """Build `cls` from its defaults, one run's experiment file and `a.b=c` overrides. UserError for anything unknown or mistyped."""
+    values = {} if path is None else one(runs_of(Path(path), profile), path)
     return build(cls, override(values, sets), where=str(path or cls.__name__))
+
+
+def experiments(
+    kinds: dict[str, type[T]],
+    files: Sequence[str | Path],
+    profile: str = "full",
+    sets: Sequence[str] = (),
+    run: str | None = None,
+) -> list[tuple[str, T]]:
+    """(run name, config) of every run of the files, and of the files in folders, that the profile trains.
+
+    kinds: what a file's `kind:` may be, and the dataclass of each. run: renames the one run of a file, or picks a variant.
+    """
+    paths = [inner for path in map(Path, files) for inner in (sorted(path.glob("*.yaml")) if path.is_dir() else [path])]
+    if not paths:
+        raise UserError(
+            f"no experiment given; one of {', '.join(kinds)} is wanted" if not files else f"{files[0]} holds no YAML file"
+        )
+    if run and len(paths) > 1:
+        raise UserError("--run names one run, but several experiments were given; give one with --run")
+    found = []
+    for path in paths:
+        for name, values in _named(path, profile, run).items():
+            found.append((name, _of_kind(kinds, override(values, sets), f"{path}: {name}")))
+    names = [name for name, _ in found]
+    if len(set(names)) < len(names):
+        raise UserError(f"two experiments share the run name {max(names, key=names.count)}; rename one")
+    if not found:
+        raise UserError(f"{paths[0]} is not part of the profile {profile} (only: [])")
+    return found
+
+
+def _named(path: Path, profile: str, run: str | None) -> dict[str, dict[str, Any]]:
+    """The runs of a file in a profile; with `run` that variant alone, or the file's one run under that name."""
+    if not run:
+        return runs_of(path, profile)
+    runs = runs_of(path, profile, every=True)
+    if len(runs) == 1 and default_run(path) in runs:
+        return {run: runs[default_run(path)]}
+    if run not in runs:
+        raise UserError(f"{path} has no run {run!r}; it has {', '.join(runs)}")
+    return {run: runs[run]}
+
+
+def _of_kind(kinds: dict[str, type[T]], values: dict[str, Any], where: str) -> T:
+    kind = values.get("kind")
+    if kind not in kinds:
+        near = difflib.get_close_matches(str(kind), kinds, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"here it is one of {', '.join(kinds)}"
+        raise UserError(f"{where}: {'kind is missing' if kind is None else f'kind is {kind!r}'}; {hint}")
+    return build(kinds[kind], values, where)
+
+
+def one(runs: dict[str, dict[str, Any]], path: str | Path) -> dict[str, Any]:
+    """The values of the one run of a file."""
+    if len(runs) != 1:
+        raise UserError(f"{path} holds {len(runs)} runs ({', '.join(runs)}), where one is wanted; name it with --run")
+    return next(iter(runs.values()))
+
+
+def default_run(file: Path) -> str:
+    """The run that an experiment file without variants describes: its name; of a saved config.yaml, its folder's name."""
+    file = Path(file)
+    return file.absolute().parent.name if file.name == "config.yaml" else file.stem
+
+
+def runs_of(path: Path, profile: str, every: bool = False) -> dict[str, dict[str, Any]]:
+    """Run name -> values of an experiment file in a profile, for the runs that the profile trains (or every run)."""
+    lineage = _lineage(Path(path))
+    variants = [file.get("variants") or {} for file in lineage]
+    names = list(next((found for found in reversed(variants) if found), {default_run(path): {}}))
+    levels = PROFILES[: PROFILES.index(profile) + 1]
+    only = (lineage[-1].get(profile) or {}).get("only")
+    unknown = set(only or ()) - set(names)
+    if unknown:
+        raise UserError(f"{path}: {profile}.only names {min(unknown)}, which is not one of its runs: {', '.join(names)}")
+    out = {}
+    for name in names if only is None or every else only:
+        values: dict[str, Any] = {}
+        for level in levels:
+            for layer in (*lineage, *(found.get(name) or {} for found in variants)):
+                values = merge(values, _at(layer, level))
+        out[name] = values
+    return out
+
+
+def _lineage(path: Path, below: tuple[Path, ...] = ()) -> list[dict[str, Any]]:
+    """The mapping of an experiment file behind those that it extends, the most general first."""
+    if path.resolve() in below:
+        raise UserError(f"{path} extends itself")
+    values = read_yaml(path)
+    parent = values.get("extends")
+    return [*(_lineage(path.parent / parent, (*below, path.resolve())) if parent else []), values]
+
+
+def _at(layer: dict[str, Any], level: str) -> dict[str, Any]:
+    """What a file, or a variant in it, says at a level: its plain values at full, with those of a section `full`."""
+    section = {k: v for k, v in (layer.get(level) or {}).items() if k != "only"}
+    return {k: v for k, v in layer.items() if k not in SECTIONS} | section if level == "full" else section
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -51,7 +161,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def override(values: dict[str, Any], sets: list[str]) -> dict[str, Any]:
+def override(values: dict[str, Any], sets: Sequence[str]) -> dict[str, Any]:
     """A copy of nested values with `a.b=c` items set."""
     for item in sets:
         key, eq, text = item.partition("=")
@@ -136,33 +246,3 @@ def as_dict(config: Any) -> dict[str, Any]:
 def digest(config: Any) -> str:
     """Short stable hash of a config's values."""
     return hashlib.sha256(json.dumps(as_dict(config), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def parser(doc: str, default_config: str | None = None) -> argparse.ArgumentParser:
-    """The flags that every verb of every stage shares; a verb adds its own below them."""
-    p = argparse.ArgumentParser(description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--data", default="phantom-demo", metavar="SET", help="prepared set: data/work/SET (default %(default)s)")
-    p.add_argument("--config", default=default_config, metavar="YAML", help="experiment (default %(default)s)")
-    p.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE", help="override one config value")
-    p.add_argument("--fold", default="all", metavar="K", help="one fold's number, or all (default)")
-    p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default %(default)s)")
-    p.add_argument("--force", action="store_true", help="make again what is already finished")
-    p.add_argument("--wandb", action="store_true", help="also log to Weights & Biases (offline unless WANDB_MODE says otherwise)")
-    return p
-
-
-def main(verb: typing.Callable[[], None]) -> None:
-    """Run a verb; a UserError becomes one line on stderr and exit code 1, a kill at the keyboard exit code 130."""
-    try:
-        verb()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        raise SystemExit(130) from None
-    except OSError as error:
-        if error.errno != 28:  # ENOSPC
-            raise
-        print(f"error: the disk is full ({error.filename}); free some space and run the same command again", file=sys.stderr)
-        raise SystemExit(1) from None

@@ -87,14 +87,14 @@ def scores(data: str, stage: int, run: str, split: str) -> Path:
     return run_dir(data, stage, run) / f"{split}.parquet"
 
 
-def reading(data: str, run: str, split: str) -> Path:
+def prediction_intervals(data: str, run: str, split: str) -> Path:
     """What a run of stage 3 says of split oof or test, with its intervals; what could not be scored is NaN."""
-    return run_dir(data, 3, run) / f"reading_{split}.parquet"
+    return run_dir(data, 3, run) / f"intervals_{split}.parquet"
 
 
-def looking(data: str, run: str) -> Path:
+def explanations(data: str, run: str) -> Path:
     """What a member of stage 2 looked at: pictures and embeddings for the report."""
-    return run_dir(data, 2, run) / "looking"
+    return run_dir(data, 2, run) / "explanations"
 
 
 def report(data: str, run: str) -> Path:

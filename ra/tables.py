@@ -155,8 +155,8 @@ FILMS = Schema(
 )
 
 # What a person or a network saw in a file: one row per limb, upright within its frame; a file without any has limb -1.
-LOOKS = Schema(
-    "looks",
+SCREENING = Schema(
+    "screening",
     {
         "path": _TEXT,
         "limb": Column("int", low=-1),
@@ -175,8 +175,8 @@ LOOKS = Schema(
 )
 
 # Why films were refused or doubted: one row per film (or file) and reason.
-GATE = Schema(
-    "gate",
+FILM_ISSUES = Schema(
+    "film_issues",
     {
         "film": _TEXT,  # film_id, or the file's name where no film came of it
         "patient_id": Column("str", required=False),
@@ -233,7 +233,7 @@ ACTIVITY = Schema(
         "esr": Column("float", required=False, low=0),  # erythrocyte sedimentation rate, mm/h
         "crp": Column("float", required=False, low=0),  # C-reactive protein, mg/L
         "global_health": Column("float", required=False, low=0, high=100),  # the patient's own assessment, mm of 100
-        "das28_esr": Column("float", required=False),  # ra.agreement.das28_esr
+        "das28_esr": Column("float", required=False),  # ra.clinical.das28_esr
         "das28_crp": Column("float", required=False),
     },
     ("patient_id",),
@@ -293,8 +293,8 @@ SCORES = Schema(
 
 
 # What a run of stage 3 says of every scored place and total, and how sure it is. What nobody could see is NaN, not a number.
-READING = Schema(
-    "reading",
+PREDICTION_INTERVALS = Schema(
+    "prediction_intervals",
     {
         "patient_id": _TEXT,
         "person_id": _TEXT,

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ra import config, manifest, paths
+from ra import cli, manifest, paths
 from ra.config import UserError
 from stage3_stack import config as recipes
 
@@ -48,7 +48,7 @@ def made_of(data: str, name: str) -> dict[str, str]:
     tables = [paths.reader(data, reader) for reader in ("gold", "reader2", "truth")]
     tables += [paths.films(data), paths.activity(data), paths.ratingen(data), paths.ratingen_gold(data)]
     runs = [folder / "run.json", folder / "intervals.json"]
-    runs += [path for record in ("stage[12]/*/run.json", "stage2/*/looking/run.json") for path in work.glob(record)]
+    runs += [path for record in ("stage[12]/*/run.json", "stage2/*/explanations/run.json") for path in work.glob(record)]
     return {str(path.relative_to(work)): manifest.file_hash(path) for path in sorted([*tables, *runs]) if path.is_file()}
 
 
@@ -56,9 +56,9 @@ def write(data: str, name: str) -> Path:
     """The report of a finished run of stage 3 whose reading is on disk, else a UserError."""
     manifest.file_hash(paths.run_dir(data, 3, name))  # a UserError when the run is not finished
     for split in ("oof", "test"):
-        if not paths.reading(data, name, split).is_file():
+        if not paths.prediction_intervals(data, name, split).is_file():
             raise UserError(
-                f"{paths.reading(data, name, split)} does not exist; run "
+                f"{paths.prediction_intervals(data, name, split)} does not exist; run "
                 f"python -m stage3_stack.intervals --data {data} --run {name} first"
             )
     from evaluation import raters
@@ -93,4 +93,4 @@ def _write(known: Raters, which: str) -> Path:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from evaluation.raters import Raters
-from ra import config
+from ra import cli
 from ra.config import UserError
 
 SHOWN = 8  # rows named of those left out
@@ -87,4 +87,4 @@ def _plain(table: object) -> str:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

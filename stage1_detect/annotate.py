@@ -13,7 +13,7 @@ import threading
 import webbrowser
 from pathlib import Path
 
-from ra import config
+from ra import cli
 from ra.config import UserError
 from stage1_detect.config import SHIPPED
 
@@ -57,4 +57,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

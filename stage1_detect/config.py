@@ -16,7 +16,7 @@ SHIPPED = Path(__file__).parent / "weights" / "joints.safetensors"
 class Detector:
     """One YAML in configs/<profile>/. The null model `template` puts every joint at its usual place on the film."""
 
-    kind: Literal["yolo", "template"] = "yolo"
+    kind: Literal["yolo", "template"]
     model: str = "yolo11n.yaml"  # any ultralytics detection architecture; n, s, m ... in its name scale it
     imgsz: int = 320  # long side of the network's input, px
     start: str = "shipped"  # starting weights: shipped, scratch, or a .safetensors of another set (relative to the checkout)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ra import config
+from ra import cli
 from ra.config import UserError
 from ra.imaging import dicom, film
 from ra.quality_reasons import REASONS
@@ -139,4 +139,4 @@ def _write(table: pd.DataFrame, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import config, paths
+from ra import cli, config, paths
 from ra.config import UserError
 from ra.imaging import dicom, film
 from stage1_detect import orientation
@@ -112,4 +112,4 @@ def _rows(film_id: str, boxes: orientation.Boxes, frame: film.Frame) -> list[dic
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -16,7 +16,7 @@ from stage1_detect.shape_model import CLASS
 GOOD = 0.62  # quality from which nothing else is tried
 UNSURE, CUT = 0.3, 0.4  # of a joint at the film's edge: how it agrees, and how near the edge is in sides of its box
 # Other ways to look at a film, in order: (magnification, quarter turns). A limb that is small on its film wants a larger picture.
-LOOKS = ((1.0, 0), (1.0, 1), (1.0, 3), (1.0, 2), (1.8, 0), (1.8, 1), (1.8, 3), (1.8, 2))
+TTA_VIEWS = ((1.0, 0), (1.0, 1), (1.0, 3), (1.0, 2), (1.8, 0), (1.8, 1), (1.8, 3), (1.8, 2))
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def read_film(detector: Detector, grey: np.ndarray, part: str | None = None) -> 
     mirrors = [part[0] == "R"] if part else [False, True]
     limbs = [limb_of(part)] if part else ["hand", "foot"]
     best: tuple[float, Reading] | None = None
-    for magnification, turns in LOOKS:
+    for magnification, turns in TTA_VIEWS:
         for mirror in mirrors:
             image, factor = view(grey, turns, mirror, round(magnification * imgsz))
             raw = predict(model, image[None])[0]

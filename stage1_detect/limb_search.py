@@ -26,7 +26,7 @@ HINT, TRIED = 0.12, 3  # least quality at first sight that is worth a second; ho
 FURTHER, MOST = 0.5, 6  # least quality of a limb beside the first; how many are looked for
 STRAY, STRAYS = 0.3, 4  # score of a detection beside the limbs found; how many make it worth to look for another limb
 # (magnification, quarter turns) of the first looks. A limb that is small on its film wants a larger picture.
-LOOKS = ((1.0, 0), (1.8, 0), (1.0, 1), (1.0, 3), (1.0, 2), (1.8, 1), (1.8, 3), (1.8, 2))
+TTA_VIEWS = ((1.0, 0), (1.8, 0), (1.0, 1), (1.0, 3), (1.0, 2), (1.8, 1), (1.8, 3), (1.8, 2))
 # How far a limb goes on beyond its joints, left, up, right, down of an upright left one, in their RMS distance from their middle.
 BEYOND = {"hand": (0.25, 0.9, 0.45, 0.5), "foot": (0.5, 1.2, 0.5, 3.5)}
 
@@ -84,7 +84,7 @@ def search(detector: Detector, grey: np.ndarray, part: str | None) -> tuple[Read
     """The best reading of a picture, the best as the other side (NaN when nobody asked), and the places of all detections."""
     best: dict[str, Reading] = {}
     places = [np.empty((0, 2))]
-    for magnification, turns in LOOKS:
+    for magnification, turns in TTA_VIEWS:
         for sight in _first_sights(detector, grey, magnification, turns, part):
             places.append(sight.places)
             if sight.reading and sight.reading.quality > getattr(best.get(sight.reading.part), "quality", HINT):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ra import config, manifest, paths
+from ra import cli, config, manifest, paths
 from ra.config import UserError
 from ra.imaging.film import JOINT_VIEW
 from ra.tables import BOXES, FILMS
@@ -75,4 +75,4 @@ def tell_known(films: pd.DataFrame, trained: str) -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ra import config, paths, track
+from ra import cli, config, paths, track
 from ra.tables import BOXES, FILMS
 from stage1_detect import shape_model
 from stage1_detect.config import Detector
@@ -39,4 +39,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -1,8 +1,8 @@
 """What pictures show: every limb of every file, where it lies, and whether it can be scored.
 
-    python -m stage1_detect.screen --jobs JOBS.csv --out LOOKS.parquet
+    python -m stage1_detect.screen --jobs JOBS.csv --out SCREENING.parquet
 
-JOBS has path and part, what is declared (LH RH LF RF) or nothing. What was seen is kept in a file beside LOOKS as it is seen, a
+JOBS has path and part, what is declared (LH RH LF RF) or nothing. What was seen is kept in a file beside SCREENING as it is seen, a
 line per picture: a killed call goes on where it stopped, and a later one looks at what is new.
 """
 
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ra import config, manifest, quality_reasons
+from ra import cli, manifest, quality_reasons
 from ra.anatomy import PARTS
 from ra.config import UserError
 from ra.imaging import film
-from ra.tables import LOOKS
+from ra.tables import SCREENING
 
 if TYPE_CHECKING:
     from stage1_detect.quality_gate import Verdict
@@ -45,7 +45,7 @@ def run() -> None:
     args = parser.parse_args()
     jobs = read_jobs(args.jobs)
     facts = args.facts or args.out.with_suffix(".jsonl")
-    LOOKS.write(pd.DataFrame(look_all(jobs, facts, args.weights, args.device), columns=list(LOOKS.columns)), args.out)
+    SCREENING.write(pd.DataFrame(look_all(jobs, facts, args.weights, args.device), columns=list(SCREENING.columns)), args.out)
 
 
 def read_jobs(path: Path) -> dict[str, str | None]:
@@ -64,7 +64,7 @@ def read_jobs(path: Path) -> dict[str, str | None]:
 
 
 def look_all(jobs: dict[str, str | None], facts: Path, weights: Path | None = None, device: str = "auto") -> list[dict]:
-    """Rows of LOOKS for every file, in the order of the jobs; only those that are not among the facts are opened."""
+    """Rows of SCREENING for every file, in the order of the jobs; only those that are not among the facts are opened."""
     from stage1_detect import model, shape_model
 
     made_by = hashlib.sha1((weights or model.SHIPPED).read_bytes() + shape_model.FILE.read_bytes()).hexdigest()[:12]
@@ -93,7 +93,7 @@ def _seen(detector, jobs: list[tuple[str, str | None]]) -> Iterator[tuple[str, l
 
 
 def look(detector, path: str, part: str | None) -> list[dict]:
-    """Rows of LOOKS (without the path) for one file. A side that is not sure is the declared one, where one is declared."""
+    """Rows of SCREENING (without the path) for one file. A side that is not sure is the declared one, where one is declared."""
     rows = []
     for verdict in verdicts(detector, path, part):
         assert set(verdict.reasons) <= set(quality_reasons.REASONS), verdict.reasons
@@ -143,4 +143,4 @@ def _lines(facts: Path) -> Iterator[tuple[str, list, list[dict]]]:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import config, folds, manifest, paths, track
+from ra import cli, config, folds, manifest, paths, track
 from ra.imaging.film import JOINT_VIEW
 from ra.tables import BOXES, FILMS, box_error_frac
 from stage1_detect.config import Detector
@@ -128,4 +128,4 @@ def agreement(data: str, name: str, films: pd.DataFrame) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from ra import config as config_module
 from ra.config import Named, UserError
-
-CONFIGS = Path(__file__).parent / "configs"
 
 
 def cores() -> int:
@@ -90,6 +86,8 @@ class Optim:
 class Crops:
     """How joints are cut. Sizes are in units of the film's own scale, the RMS distance of its joints from their centroid."""
 
+    kind: Literal["crops"]
+    boxes: str = "yolo"  # the run of stage 1 whose boxes are cut; truth: the boxes that came with the set
     out_px: int = 80
     finger: float = 0.55  # side of a finger joint's crop / scale
     wrist: float = 0.62
@@ -106,6 +104,7 @@ class Crops:
 class Films:
     """How whole films are cut."""
 
+    kind: Literal["whole_films"]
     roi_width_px: int = 864  # of one limb's picture; a multiple of 32, as U-Nets want
     roi_height_px: int = 928
     hands_px: int = 1024  # side of the square that shows both hands
@@ -119,8 +118,6 @@ class Films:
             raise UserError(f"{wrong[0]}; sides of films are multiples of 32 px")
 
 
-CUTS: dict[str, type] = {"crops": Crops, "crops_box": Crops, "films": Films}  # configs that cut pictures, by their file's name
-
 Weights = Literal["scratch", "bone_age", "hub"]
 
 
@@ -128,6 +125,7 @@ Weights = Literal["scratch", "bone_age", "hub"]
 class Pretrain:
     """A backbone's bone-age regression, from which members start."""
 
+    kind: Literal["bone_age"]
     backbone: Named = field(default_factory=lambda: Named("resnet18"))
     pictures: Literal["crops", "canvases", "hands"] = "crops"
     crops: str = "crops"  # the run of stage2_score.crops or stage2_score.whole_films that made the pictures
@@ -156,7 +154,7 @@ class Member:
     sitemean  nothing             the null model
     """
 
-    kind: Literal["joints", "ratingen", "whole", "hands", "severity", "film", "sitemean"] = "joints"
+    kind: Literal["joints", "ratingen", "whole", "hands", "severity", "film", "sitemean"]
     backbone: Named = field(default_factory=lambda: Named("resnet18"))
     head: Named = field(default_factory=lambda: Named("grades"))
     loss: Named = field(default_factory=lambda: Named("grades_log"))
@@ -197,61 +195,6 @@ class Place:
     wandb: bool = False
 
 
-def load(cls: type, args: Any) -> list[tuple[str, Any]]:
-    """(run name, config) of each experiment that the command line names.
-
-    A file is one experiment, called like the file unless --run says otherwise (the config.yaml that a run saved: like the run);
-    or a family: `common` values, and under `runs` each experiment's name with what differs. A family may start from another:
-    `like: FILE`. --run takes one of it.
-    """
-    files = [Path(f) for f in (*([args.config] if args.config else []), *args.configs)]
-    if not files:
-        raise UserError(f"no config given; for example {CONFIGS.name}/demo holds one YAML per experiment")
-    found = [(f, family(f)) for f in files]
-    plain = [f for f, runs in found if runs is None]
-    if args.run and len(files) > 1:
-        raise UserError("--run names one run, but several configs were given; give one config with --run")
-    pairs = [(args.run or run_of(f), config_module.load(cls, f, args.sets)) for f in plain]
-    for file, runs in found:
-        if args.run and runs is not None and args.run not in runs:
-            raise UserError(f"{file} has no run {args.run!r}; it has {', '.join(runs)}")
-        for name in [args.run] if args.run and runs else runs or ():
-            values = config_module.override(runs[name], args.sets)
-            pairs.append((name, config_module.build(cls, values, f"{file}: {name}")))
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise UserError(f"two experiments share the run name {max(names, key=names.count)}; rename one")
-    return pairs
-
-
-def run_of(file: Path) -> str:
-    """The run that a config's file is called after."""
-    return file.absolute().parent.name if file.name == "config.yaml" else file.stem
-
-
-def family(path: Path) -> dict[str, dict] | None:
-    """The runs of a family file with all their values; None when the file is a single experiment."""
-    values = config_module.read_yaml(path)
-    return _family(path, values)[1] if {"runs", "like"} & set(values) else None
-
-
-def _family(path: Path, values: dict) -> tuple[dict, dict[str, dict]]:
-    """(common values, runs): those of the family named by `like`, with this file's laid over them."""
-    unknown = set(values) - {"like", "common", "runs"}
-    if unknown:
-        raise UserError(f"{path}: unknown key {min(unknown)!r}; a family has like, common and runs")
-    parent = path.parent / values["like"] if "like" in values else None
-    below, inherited = _family(parent, config_module.read_yaml(parent)) if parent else ({}, {})
-    over, own = values.get("common") or {}, values.get("runs") or dict.fromkeys(inherited)
-    common, merge = config_module.merge(below, over), config_module.merge
-    return common, {name: merge(merge(inherited.get(name, below), over), own[name] or {}) for name in own}
-
-
-def parser(doc: str) -> Any:
-    """The shared flags, and those of this stage's verbs."""
-    p = config_module.parser(doc)
-    p.add_argument("configs", nargs="*", metavar="YAML", help="experiments, one run each (more than one: they share the cores)")
-    p.add_argument("--run", metavar="NAME", help="name of the run (default: the config's file name), or one run of a family")
-    p.add_argument("--jobs", type=int, default=0, metavar="N", help="processes at a time; 0: one per core, one on a GPU")
-    p.add_argument("--workers", type=int, default=0, metavar="N", help="loader processes per training (for GPUs; default 0)")
-    return p
+PICTURES: dict[str, type] = {"crops": Crops, "whole_films": Films}  # dataclass of each kind of experiment
+PRETRAINING = {"bone_age": Pretrain}
+MEMBERS = dict.fromkeys(("joints", "ratingen", "whole", "hands", "severity", "film", "sitemean"), Member)

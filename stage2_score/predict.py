@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ra import config, manifest, paths, tables
+from ra import cli, config, manifest, paths, tables
 from ra.config import UserError
 from stage2_score import config as members
 from stage2_score import parallel, scores
@@ -104,4 +104,4 @@ def apply(name: str, member: Member, trained: str, fold: int, place: Place) -> p
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import config, manifest, paths, tables, track
+from ra import cli, config, manifest, paths, tables, track
 from ra.config import UserError
 from stage2_score import config as members
 from stage2_score import parallel
@@ -106,4 +106,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ra import config, folds, paths, tables
+from ra import cli, folds, paths, tables
 from ra.anatomy import FINDINGS
 from ra.config import UserError
 from stage2_score import config as members
@@ -95,4 +95,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

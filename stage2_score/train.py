@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ra import config, folds, manifest, paths, tables, track
+from ra import cli, config, folds, manifest, paths, tables, track
 from ra.config import UserError
 from stage2_score import config as members
 from stage2_score import parallel, scores
@@ -274,4 +274,4 @@ def train_all(work: list[tuple], args: argparse.Namespace, folder_of: dict[str, 
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

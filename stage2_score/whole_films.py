@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import config, manifest, paths, tables, track
+from ra import cli, manifest, paths, tables, track
 from ra.anatomy import BOTH_HANDS, TOTAL, limb
 from ra.config import UserError
 from stage2_score import config as members
@@ -167,4 +167,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -1,26 +1,22 @@
-"""What an experiment of this stage may say: the frozen dataclasses behind configs/<profile>/<run>.yaml."""
+"""Config schema of this stage: one dataclass per kind of stack, chosen by the experiment's `kind:`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from ra import config as config_module
 from ra.config import Named, UserError
-
-CONFIGS = Path(__file__).parent / "configs"
-DEFAULT = CONFIGS / "demo" / "blend.yaml"
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """The stack: who is stacked, by which learners, and how the blend is chosen."""
+class JointStack:
+    """A stack of joint and whole-part members: learners, and how their blend is chosen."""
 
-    members: tuple[str, ...]  # runs of stage 2, joint and whole-film ones
-    site_learners: tuple[Named, ...]  # one grade of one site
-    total_learners: tuple[Named, ...]  # the patient's total, erosion and narrowing
-    features: Literal["all", "own", "patient"] = "all"  # what a site's learners may know, features.FEATURES
+    kind: Literal["joints"]
+    members: tuple[str, ...]  # runs of stage 2
+    site_learners: tuple[Named, ...]  # predict one grade of one site
+    total_learners: tuple[Named, ...]  # predict the patient's total, erosion and narrowing
+    features: Literal["all", "own", "patient"] = "all"  # what a site's learners see, features.FEATURES
     inner_folds: int = 5  # patient splits inside the training patients that choose blend and threshold
     rounds: int = 12  # picks of the greedy blend
     bags: int = 16  # resamples of the patients over which the greedy blend is averaged
@@ -28,10 +24,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.members:
-            raise UserError("members is empty; name at least one run of stage 2")
-        if len(set(self.members)) < len(self.members):
-            raise UserError(f"members names a run twice: {', '.join(self.members)}")
+        _check_members(self.members)
         if not self.zero_below:
             raise UserError("zero_below is empty; name at least 0.0, which leaves small grades alone")
         if self.inner_folds < 2:
@@ -40,26 +33,40 @@ class Recipe:
             raise UserError("site_learners or total_learners is empty; name at least {name: mean}")
 
 
-def parser(doc: str) -> Any:
-    """The shared flags, and the run's name."""
-    p = config_module.parser(doc, default_config=str(DEFAULT.relative_to(CONFIGS.parent.parent)))
-    p.add_argument("--run", metavar="NAME", help="name of the stage-3 run (default: the config's file name)")
-    return p
+@dataclass(frozen=True)
+class HandTotals:
+    """A linear ensemble of members that read both hands at once, all regressors or all classifiers (Bo et al., section 2.5)."""
+
+    kind: Literal["hand_totals"]
+    combine: Literal["linear", "all_classes", "single_class", "total_to_class"]  # linear_ensembles.py
+    members: tuple[str, ...]  # runs of stage 2
+    bounds_of: str | None = None  # total_to_class: the classifier whose head.params.bounds cut the total
+    # Penalty per patient on the weights' distance from the members' mean. Ours: a cohort is small, theirs had 2,700 films.
+    alpha: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check_members(self.members)
+        if (self.combine == "total_to_class") != (self.bounds_of is not None):
+            raise UserError("bounds_of names a classifier for combine: total_to_class, and for nothing else")
 
 
-def run_name(args: Any) -> str:
-    """A run is called like its config's file unless --run says otherwise; ensembles have names, of which the first counts."""
-    if args.run or "ensembles" not in config_module.read_yaml(Path(args.config)):
-        return args.run or Path(args.config).stem
-    from stage3_stack.hands import Ensembles
+@dataclass(frozen=True)
+class JointVisits:
+    """The mean of Ratingen members over each joint of a visit (Rohrbach et al. 2019)."""
 
-    return config_module.load(Ensembles, args.config, args.sets).ensembles[0].name
+    kind: Literal["joint_visits"]
+    members: tuple[str, ...]  # runs of stage 2, of kind ratingen
+
+    def __post_init__(self) -> None:
+        _check_members(self.members)
 
 
-def ratingen_runs(args: Any) -> tuple[str, ...]:
-    """The Ratingen runs of stage 2 of a config of stage3_stack.visits; none of any other config."""
-    if args.run or "runs" not in config_module.read_yaml(Path(args.config)):
-        return ()
-    from stage3_stack.visits import Visits
+KINDS: dict[str, type] = {"joints": JointStack, "hand_totals": HandTotals, "joint_visits": JointVisits}
+StackConfig = JointStack | HandTotals | JointVisits
 
-    return config_module.load(Visits, args.config, args.sets).runs
+
+def _check_members(members: tuple[str, ...]) -> None:
+    if not members:
+        raise UserError("members is empty; name at least one run of stage 2")
+    if len(set(members)) < len(members):
+        raise UserError(f"members names a run twice: {', '.join(members)}")

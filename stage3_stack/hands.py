@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import yaml
 
-from ra import config, manifest, paths
+from ra import cli, config, manifest, paths
 from ra.anatomy import BOTH_HANDS, MAX_BOTH_HANDS, SEVERITY, TOTAL
 from ra.config import UserError
 from stage3_stack import config as recipes
@@ -162,4 +162,4 @@ def scores(cohort: Cohort, split: str, found: np.ndarray, target: np.ndarray) ->
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -4,7 +4,7 @@
     python -m stage3_stack.intervals --data SET --run totals          a set of hand totals
 
 Reads a finished run of stage3_stack.train (or of stage3_stack.hands with a set of hand totals) and what its members left;
-writes data/work/SET/stage3/RUN/reading_{oof,test}.parquet (tables.READING) and intervals.json, the calibration. Intervals are
+writes data/work/SET/stage3/RUN/intervals_{oof,test}.parquet (tables.PREDICTION_INTERVALS) and intervals.json, the calibration. Intervals are
 conformal (evidence/conformal.py), of 80 and 95 %: a fold's rest on the other folds' residuals, the test patients' on all
 training patients'. What was not scored, and the totals of it: evidence/unscorable.py, evidence/prorate.py.
 """
@@ -15,7 +15,7 @@ import json
 import os
 from pathlib import Path
 
-from ra import config, manifest, paths
+from ra import cli, manifest, paths
 from ra.config import UserError
 from stage3_stack import config as recipes
 
@@ -39,7 +39,7 @@ def make(data: str, run_name: str, force: bool = False) -> None:
 
     tables, calibration = reading.make(data, folder)
     for split, table in tables.items():
-        reading.write(table, paths.reading(data, run_name, split))
+        reading.write(table, paths.prediction_intervals(data, run_name, split))
     manifest.write_json(record, {"inputs": inputs, "calibration": calibration})
     print(f"{folder.name}: {reading.summary(tables)}", flush=True)
 
@@ -47,7 +47,7 @@ def make(data: str, run_name: str, force: bool = False) -> None:
 def stands(data: str, run_name: str) -> bool:
     """Whether the run has intervals, and they are of what it is now."""
     folder = paths.run_dir(data, 3, run_name)
-    record, files = folder / RECORD, [paths.reading(data, run_name, split) for split in ("oof", "test")]
+    record, files = folder / RECORD, [paths.prediction_intervals(data, run_name, split) for split in ("oof", "test")]
     if not (record.is_file() and all(file.is_file() for file in files)):
         return False
     return json.loads(record.read_text())["inputs"] == _inputs(data, folder)
@@ -71,7 +71,7 @@ def beside(out: Path, reading: Path, patients: list[str], columns: list[str]) ->
     from ra import tables
     from stage3_stack import submission
 
-    rows = submission.with_intervals(tables.READING.read(reading), patients, columns)
+    rows = submission.with_intervals(tables.PREDICTION_INTERVALS.read(reading), patients, columns)
     path = beside_path(out)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     rows.to_csv(temporary, index=False)
@@ -81,9 +81,9 @@ def beside(out: Path, reading: Path, patients: list[str], columns: list[str]) ->
 
 def _inputs(data: str, folder: Path) -> dict[str, str]:
     """What the intervals are made of: the run, and the films that were there to be read."""
-    more = {name: paths.work(data) / f"{name}.parquet" for name in ("films", "gate")}
+    more = {name: paths.work(data) / f"{name}.parquet" for name in ("films", "film_issues")}
     return {"run": manifest.file_hash(folder)} | {name: manifest.file_hash(p) for name, p in more.items() if p.is_file()}
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 
-from ra import config, manifest, paths, tables
+from ra import cli, config, manifest, paths, tables
 from ra.config import UserError
 from stage3_stack import config as recipes
 from stage3_stack.config import Recipe
@@ -68,4 +68,4 @@ def predict(trained: str, data: str, recipe: Recipe, made: manifest.Run) -> None
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

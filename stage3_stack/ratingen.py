@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import agreement, paths, tables
+from ra import agreement, clinical, paths, tables
 from ra.agreement import Interval
-from ra.anatomy import ID, MEDIAN, PERCENT, RATINGEN, RATINGEN_STEPS_PERCENT
+from ra.anatomy import ID, MEDIAN, PERCENT, RATINGEN
 from ra.config import UserError
 from ra.tables import PROBABILITIES
 
@@ -27,15 +27,9 @@ CDF = [f"c{k}" for k in range(agreement.N_PERCENT)]
 PER_GRADE = 51  # joints of each grade in the re-scoring set: the paper's 308 joints of 6 grades
 
 
-def grade_of(percent: np.ndarray) -> np.ndarray:
-    """Ratingen grades 0..5 of percentages of any shape (anatomy.percent2grade for arrays); NaN stays NaN."""
-    percent = np.asarray(percent, float)
-    return np.where(np.isnan(percent), np.nan, (percent[..., None] > np.array(RATINGEN_STEPS_PERCENT)).sum(axis=-1))
-
-
 def _reading(percent: pd.Series, grade: pd.Series | None = None) -> pd.DataFrame:
     """columns percent and grade, by KEY; the grade follows from the percentage where that is given."""
-    own = grade_of(percent.to_numpy())
+    own = clinical.percents2grades(percent.to_numpy())
     return pd.DataFrame({"percent": percent, "grade": own if grade is None else np.where(np.isnan(own), grade, own)})
 
 
@@ -103,7 +97,7 @@ def predict(data: str, run: str | tuple[str, ...], split: str, index: pd.MultiIn
     found = {prefix: _by_joint(table, prefix).reindex(index) for prefix in (RATINGEN, PERCENT, MEDIAN)}
     p = found[RATINGEN][list(PROBABILITIES[: agreement.N_GRADES])].to_numpy()
     mean, median = found[PERCENT].pred.to_numpy(), found[MEDIAN].pred.to_numpy()
-    of_percent = grade_of(np.rint(mean))  # a member of the percentage alone: readers give whole percents
+    of_percent = clinical.percents2grades(np.rint(mean))  # a member of the percentage alone: readers give whole percents
     likeliest = np.where(np.isnan(p).any(axis=1), of_percent, np.nan_to_num(p).argmax(axis=1))
     if np.isnan(mean).all():
         return Prediction(likeliest)
@@ -146,7 +140,7 @@ def figures(target: pd.DataFrame, pred: Prediction) -> Figures:
 def rau_scores(index: pd.MultiIndex, grade: np.ndarray) -> np.ndarray:
     """(patients,) Rau scores, 0..190, of grades by KEY, patients sorted."""
     wide = pd.Series(grade, index).unstack(["part", "joint"]).sort_index()  # noqa: PD010 - a pivot table drops NaN
-    return np.array([agreement.rau(dict(zip(wide.columns, row, strict=True))).score for row in wide.to_numpy()])
+    return np.array([clinical.rau(dict(zip(wide.columns, row, strict=True))).score for row in wide.to_numpy()])
 
 
 @dataclass(eq=False)

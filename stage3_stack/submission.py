@@ -63,7 +63,7 @@ def split(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def with_intervals(reading: pd.DataFrame, patients: list[str], columns: list[str]) -> pd.DataFrame:
-    """A row per patient and column of a submission, in its order, of READING rows: state, value, interval, bounds."""
+    """A row per patient and column of a submission, in its order, of PREDICTION_INTERVALS rows: state, value, interval, bounds."""
     named = reading.assign(column=[COLUMN_OF.get(key) for key in zip(reading.part, reading.site, reading.finding, strict=True)])
     wanted = pd.MultiIndex.from_product([patients, columns], names=[ID, "column"])
     rows = named[named.column.notna()].set_index(["patient_id", "column"]).reindex(wanted)

@@ -17,7 +17,7 @@ import json
 from datetime import date
 from pathlib import Path
 
-from ra import config, manifest, paths
+from ra import cli, manifest, paths
 from ra.anatomy import ID
 from ra.config import UserError
 from stage3_stack import config as recipes
@@ -43,7 +43,7 @@ def submit(data: str, run_name: str, name: str, force: bool = False) -> None:
         return
     record.unlink(missing_ok=True)  # from here until the end there is no finished submission of this name
     patients, columns = _write(folder, template, out)
-    rows = intervals.beside(out, paths.reading(data, run_name, "test"), patients, columns)
+    rows = intervals.beside(out, paths.prediction_intervals(data, run_name, "test"), patients, columns)
     finished = json.loads((folder / "run.json").read_text())
     content = {"submission": out.name, "set": data, "run": run_name, "inputs": inputs, "sha256": manifest.file_hash(out)}
     content |= rows | {"patients": len(patients), "columns": len(columns) + 1, "oof": finished["metrics"]}
@@ -98,4 +98,4 @@ def _write(folder: Path, template_path: Path, out: Path) -> tuple[list[str], lis
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ra import config, manifest, paths
+from ra import cli, config, manifest, paths
 from ra.anatomy import ID, TOTAL
 from ra.config import UserError
 from stage3_stack import config as recipes
@@ -55,7 +55,7 @@ def write(data: str, ensemble: Ensemble, out: Path) -> None:
     temporary.replace(out)
     finished = json.loads((folder / "run.json").read_text())
     content = {"submission": out.name, "set": data, "run": ensemble.name, "split": split, "patients": len(table)}
-    content |= intervals.beside(out, paths.reading(data, ensemble.name, split), list(table[ID]), [TOTAL])
+    content |= intervals.beside(out, paths.prediction_intervals(data, ensemble.name, split), list(table[ID]), [TOTAL])
     content |= {"inputs": {"run": manifest.file_hash(folder), "intervals": standing}, "sha256": manifest.file_hash(out)}
     content |= {"oof": finished["metrics"], "config_hash": finished["config_hash"], "versions": manifest.versions()}
     manifest.write_json(record, content)
@@ -103,4 +103,4 @@ def gather(data: str, ensemble: Ensemble) -> tuple[dict[str, np.ndarray], dict[s
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

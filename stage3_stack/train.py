@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ra import config, manifest, paths, track
+from ra import cli, config, manifest, paths, track
 from ra.config import UserError
 from stage3_stack import config as recipes
 from stage3_stack.config import Recipe
@@ -67,4 +67,4 @@ def fit(data: str, recipe: Recipe, made: manifest.Run, wandb: bool = False) -> N
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from ra import config
+from ra import cli
 from ra.anatomy import BY_COLUMN, ID, MAX_TOTAL, OVERALL
 from ra.config import UserError
 from stage3_stack.submission import read_text
@@ -105,4 +105,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ra import agreement, config, folds, manifest, paths, tables
+from ra import cli, clinical, config, folds, manifest, paths, tables
 from ra.anatomy import ID
 from ra.config import UserError
 from stage3_stack import config as recipes
@@ -96,11 +96,11 @@ def table(data: str, runs: tuple[str, ...], split: str, joints: pd.DataFrame) ->
     visits = joints.drop_duplicates("patient_id").set_index("patient_id").sort_index()
     columns = {
         f"{part}_{joint}_{what}": of[part, joint].reindex(visits.index).astype("Int64" if what == "grade" else float)
-        for part, joint in agreement.RAU_SITES
+        for part, joint in clinical.RAU_SITES
         for what, of in wide.items()
         if (part, joint) in of
     }
-    scores = [agreement.rau(grades) for grades in wide["grade"].reindex(visits.index).to_dict("index").values()]
+    scores = [clinical.rau(grades) for grades in wide["grade"].reindex(visits.index).to_dict("index").values()]
     rau = {
         "n_scored": [score.n_scored for score in scores],
         "rau": np.round([score.score for score in scores], 1),
@@ -122,7 +122,7 @@ def activity(data: str) -> pd.DataFrame:
         {
             column: values
             for name in ACTIVITY
-            for column, values in ((name, known[name].round(2)), (f"{name}_band", known[name].map(agreement.das28_band)))
+            for column, values in ((name, known[name].round(2)), (f"{name}_band", known[name].map(clinical.das28_band)))
         }
     )
 
@@ -177,4 +177,4 @@ def text(found: dict[str, dict[str, Figures]]) -> str:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -70,10 +70,10 @@ def test_the_same_patients_get_the_same_numbers_to_the_bit(world):  # noqa: ARG0
 
 def test_intervals_rest_on_the_training_patients_of_the_other_set(world):
     intervals.make("new", "blend")
-    own, new = (tables.READING.read(paths.reading(of, "blend", "test")) for of in ("trained", "new"))
+    own, new = (tables.PREDICTION_INTERVALS.read(paths.prediction_intervals(of, "blend", "test")) for of in ("trained", "new"))
     pd.testing.assert_frame_equal(numbers(own), numbers(new), check_exact=True)
     assert np.isfinite(new[["low95", "high95"]]).any(axis=None)
-    assert tables.READING.read(paths.reading("new", "blend", "oof")).empty
+    assert tables.PREDICTION_INTERVALS.read(paths.prediction_intervals("new", "blend", "oof")).empty
     submit.submit("new", "blend", "new")
     assert list(pd.read_csv(paths.submission("new")).Patient_ID) == sorted("N" + p for p in world["gold"].index)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -31,7 +32,8 @@ from data.phantom.damage import Damage
 from data.phantom.film import draw_film
 from data.phantom.skeleton import draw_body
 from ra import track
-from ra.anatomy import ALL_JOINTS, COLUMNS_B, ID, OVERALL, PARTS, SITES, percent2grade
+from ra.anatomy import ALL_JOINTS, COLUMNS_B, ID, OVERALL, PARTS, SITES
+from ra.clinical import percent2grade
 
 DAYS = 365.25  # of a year
 
@@ -39,6 +41,8 @@ DAYS = 365.25  # of a year
 @dataclass(frozen=True)
 class Cohort:
     """What a cohort holds; a pure function of these values."""
+
+    kind: Literal["cohort"] = "cohort"
 
     seed: int = 2020
     train: int = 100  # sets of films, as RA2's Patient_ID; second visits are sets of their own; 0: only patients to be scored

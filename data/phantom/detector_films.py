@@ -19,7 +19,7 @@ from data.phantom.damage import Damage
 from data.phantom.film import draw_film
 from data.phantom.growth import Growth
 from data.phantom.severity import damage_maps, grade_of, latent, patient_level, severity_of
-from ra import config, paths, track
+from ra import cli, paths, track
 from ra.anatomy import limb
 from ra.tables import BOXES, FILMS
 
@@ -83,4 +83,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from data.phantom import severity as sv
-from ra import agreement, anatomy
+from ra import clinical
 
 STREAM = 13  # seed of the items, unlike that of the films and of the percentages
 LOG_RAU = (2.3, 0.75)  # mean and SD of log(1 + Rau) over the default cohort
@@ -40,9 +40,9 @@ def items(patient: sv.Patient) -> dict[str, float]:
 
 def damage(patient: sv.Patient) -> float:
     """How damaged the patient's joints truly are, in SDs of the default cohort, within -3..3."""
-    grades = {key: float(anatomy.percent2grade(percent)) for key, percent in sv.ratingen_percent(patient.severity).items()}
+    grades = {key: float(clinical.percent2grade(percent)) for key, percent in sv.ratingen_percent(patient.severity).items()}
     mean, sd = LOG_RAU
-    return _within((np.log1p(agreement.rau(grades).score) - mean) / sd, -3, 3)
+    return _within((np.log1p(clinical.rau(grades).score) - mean) / sd, -3, 3)
 
 
 def _joints(rng: np.random.Generator, log_mean: float) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import config
+from ra import cli
 from ra.anatomy import COLUMNS_B, ID, OVERALL, SITES
 from ra.config import UserError
 
@@ -90,4 +90,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

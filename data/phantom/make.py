@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ra import config, manifest, paths
+from ra import cli, config, manifest, paths
 
 SETTINGS = "phantom.json"  # written last: the sign that a folder is whole, and with which settings
 SOURCES = ("shapes", "skeleton", "damage", "projection", "style", "growth", "film", "severity", "activity", "cohort", "boneage")
@@ -65,4 +65,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from data import csv_input
 from data.issues import Report
-from ra import agreement, anatomy
+from ra import anatomy, clinical
 from ra.config import UserError
 
 BOUNDS = {"swollen": (0, 28), "tender": (0, 28), "esr": (0, 300), "crp": (0, 1000), "global": (0, 100)}
@@ -95,7 +95,7 @@ def table(rows: pd.DataFrame, path: str, report: Report) -> pd.DataFrame:
     both = out.tender.to_numpy(), out.swollen.to_numpy()
     health = out["global"].to_numpy()
     scores = {
-        "das28_esr": agreement.das28_esr(*both, out.esr.to_numpy(), health),
-        "das28_crp": agreement.das28_crp(*both, out.crp.to_numpy(), health),
+        "das28_esr": clinical.das28_esr(*both, out.esr.to_numpy(), health),
+        "das28_crp": clinical.das28_crp(*both, out.crp.to_numpy(), health),
     }
     return out.rename(columns={"global": "global_health"}).assign(**scores)

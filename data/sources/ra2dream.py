@@ -23,14 +23,13 @@ import pandas as pd
 from data import annotations, csv_input, film_files
 from data.issues import Report
 from data.sources import Raw, activity
-from ra import anatomy
+from ra import anatomy, clinical
 from ra.config import UserError
 from ra.tables import ACTIVITY, RATINGEN, SITES, Schema, challenge
 
 READERS = {"gold": ("gold",), "reader2": ("train", "gold"), "truth": ("train", "gold")}  # name of the CSV -> its folders
 TABLES = {"train": "training.csv", "test": "template.csv"}
 RATINGEN_CSV, ACTIVITY_CSV = "ratingen.csv", "activity.csv"
-GRADE2PERCENT = (0, *(step + 10 for step in anatomy.RATINGEN_STEPS_PERCENT))  # the middle of each grade's step
 BOUNDS = {
     **{site.column: (0, site.max_grade) for site in anatomy.SITES},
     **{column: (0, anatomy.MAX_TOTAL[finding]) for finding, column in anatomy.OVERALL.items()},
@@ -219,8 +218,8 @@ def _percent(row: csv_input.Row, where: str, report: Report) -> float:
         for name, high, whole in (("percent", 100, False), ("grade", 5, True))
     )
     if np.isnan(percent):
-        return percent if np.isnan(grade) else float(GRADE2PERCENT[int(grade)])
-    if not np.isnan(grade) and anatomy.percent2grade(percent) != grade:
+        return percent if np.isnan(grade) else float(clinical.GRADE2PERCENT[int(grade)])
+    if not np.isnan(grade) and clinical.percent2grade(percent) != grade:
         report.warn("Ratingen grade differs from its percent", f"{where}: {percent:g} % and grade {grade:g}")
     return percent
 

@@ -23,8 +23,7 @@ import pandas as pd
 from data import csv_input, film_files
 from data.issues import Report
 from data.sources import Raw, activity, joint_columns
-from data.sources.ra2dream import GRADE2PERCENT
-from ra import agreement, anatomy
+from ra import anatomy, clinical
 from ra.config import UserError
 from ra.imaging import film
 from ra.tables import ACTIVITY, BOXES, RATINGEN, SITES
@@ -133,8 +132,8 @@ def _percent(row: csv_input.Row, where: str, report: Report) -> float:
             raise UserError(f"{where}: {fault}; correct it, or empty the cell if it was not scored") from None
     percent, grade = found.values()
     if np.isnan(percent):
-        return percent if np.isnan(grade) else float(GRADE2PERCENT[int(grade)])
-    if not np.isnan(grade) and anatomy.percent2grade(percent) != grade:
+        return percent if np.isnan(grade) else float(clinical.GRADE2PERCENT[int(grade)])
+    if not np.isnan(grade) and clinical.percent2grade(percent) != grade:
         report.warn("Ratingen grade differs from its percent", f"{where}: {percent:g} % and grade {grade:g}")
     return percent
 
@@ -214,9 +213,9 @@ def _patients(joints: pd.DataFrame) -> pd.DataFrame:
     train = joints[joints.split == "train"]
     if train.empty:
         raise UserError("the split leaves no row to train on; mark some as train")
-    grade = train.percent.map(anatomy.percent2grade, na_action="ignore")
+    grade = train.percent.map(clinical.percent2grade, na_action="ignore")
     visits = train.assign(grade=grade).set_index(["part", "joint"]).groupby(["patient_id", "person_id"], sort=False)
-    return visits.grade.agg(lambda own: agreement.rau(own.to_dict()).score).rename("total").reset_index()
+    return visits.grade.agg(lambda own: clinical.rau(own.to_dict()).score).rename("total").reset_index()
 
 
 def _tables(joints: pd.DataFrame, path: Path, report: Report) -> dict:

@@ -41,7 +41,7 @@ def make(raters: Raters) -> Section:
     """Everything that stage 2 left to look at, and the crops with the largest errors of the run itself."""
     book = _Book(raters)
     blocks: list[Block] = []
-    looked = [name for name in upstream_runs.members(raters) if (paths.looking(raters.data, name) / "run.json").is_file()]
+    looked = [name for name in upstream_runs.members(raters) if (paths.explanations(raters.data, name) / "run.json").is_file()]
     if looked:
         blocks.append(Text(MAPS))
     for name in looked:
@@ -91,7 +91,7 @@ def _lead(looked: list[str], book: _Book) -> str:
 
 def _cases(book: _Book, name: str) -> list[Block]:
     """A gallery per finding of a member's true and false positives and negatives; those asked for by name come first."""
-    folder = paths.looking(book.raters.data, name)
+    folder = paths.explanations(book.raters.data, name)
     rule = upstream_runs.record(folder).get("rule", "")
     blocks = []
     for file, title in (("asked", "Asked for"), ("cases", "True and false, high and low")):
@@ -122,7 +122,7 @@ def _case(book: _Book, name: str, folder: Path, row: object) -> Picture:
 
 
 def _map_and_unlike(book: _Book, name: str) -> list[Block]:
-    folder, blocks = paths.looking(book.raters.data, name), []
+    folder, blocks = paths.explanations(book.raters.data, name), []
     if (folder / "embeddings.parquet").is_file():
         points = pd.read_parquet(folder / "embeddings.parquet")
         if len(points):

@@ -9,8 +9,8 @@ from evaluation import disease_activity, rau, svdh_to_ratingen
 from evaluation.raters import MODEL, READER1, SPLITS, Raters
 from evaluation.statistic import Statistic
 from evaluation.svdh_to_ratingen import Eroded
-from ra.agreement import RAU_SITES
 from ra.anatomy import PARTS
+from ra.clinical import RAU_SITES
 from report.blocks import Block, Section, Table, Text
 from report.run_facts import notice
 from report.sections import ratingen_figures as pictures

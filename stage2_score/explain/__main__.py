@@ -3,7 +3,7 @@
     python -m stage2_score.explain CONFIG.yaml [MORE.yaml ...] --data SET
     python -m stage2_score.explain CONFIG.yaml --data SET --patient ID --part LH --joint mcp_2
 
-Each picture is read by the fold's network that never saw the patient. Writes into data/work/SET/stage2/RUN/looking/
+Each picture is read by the fold's network that never saw the patient. Writes into data/work/SET/stage2/RUN/explanations/
 
     cases.parquet, cases/    true and false positives and negatives (explain/cases.py): picture, Grad-CAM map, occlusion map
     embeddings.parquet       a t-SNE map of one fold's crops, and
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ra import config, manifest, paths
+from ra import cli, config, manifest, paths
 from ra.config import UserError
 from stage2_score import config as members
 from stage2_score import parallel
@@ -147,7 +147,9 @@ def run() -> None:
     place = Place(args.data, args.data, parallel.device(args.device))
     for name, member in members.load(Member, args):
         folder, what = trained(name, member, args.data), looking_of(member)
-        made = manifest.Run(paths.looking(args.data, name), what, [folder, paths.run_dir(args.data, 2, member.crops)], args.force)
+        made = manifest.Run(
+            paths.explanations(args.data, name), what, [folder, paths.run_dir(args.data, 2, member.crops)], args.force
+        )
         todo = made.begin()
         if not (todo or args.patient):
             continue
@@ -162,4 +164,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    config.main(run)
+    cli.main(run)

@@ -93,7 +93,7 @@ def load(data: str, folder: Path) -> Book:
 
 
 def make(data: str, folder: Path) -> tuple[dict[str, pd.DataFrame], dict]:
-    """{split: READING rows} and the calibration of each stratum."""
+    """{split: PREDICTION_INTERVALS rows} and the calibration of each stratum."""
     book = load(data, folder)
     bounds, said = calibrate(book)
     rows = pd.concat([_rows(book, place, *bound) for place, bound in zip(book.places, bounds, strict=True)])
@@ -197,7 +197,7 @@ def _hands(data: str, folder: Path, cohort: Cohort) -> list[Place]:
 
 def write(table: pd.DataFrame, path: Path) -> None:
     """Checked and in place."""
-    tables.READING.write(table, path)
+    tables.PREDICTION_INTERVALS.write(table, path)
 
 
 def summary(found: dict[str, pd.DataFrame]) -> str:

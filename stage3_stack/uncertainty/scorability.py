@@ -36,8 +36,8 @@ def _of_parts(rows: pd.DataFrame, patients: pd.Index) -> np.ndarray:
 
 def _refused(data: str) -> pd.DataFrame:
     """patient_id, part of the films that the gate refused; a film that could not be named tells no part."""
-    path = paths.work(data) / "gate.parquet"
-    gate = tables.GATE.read(path) if path.is_file() else pd.DataFrame(columns=list(tables.GATE.columns))
+    path = paths.work(data) / "film_issues.parquet"
+    gate = tables.FILM_ISSUES.read(path) if path.is_file() else pd.DataFrame(columns=list(tables.FILM_ISSUES.columns))
     gate = gate[(gate.refused == 1) & gate.patient_id.notna()]
     starts = zip(gate.film, gate.patient_id, strict=True)
     return pd.DataFrame(

@@ -20,7 +20,7 @@ from data.issues import Report
 from ra import anatomy, paths
 from ra.config import UserError
 from ra.imaging.dicom import Tags
-from ra.tables import BOXES, FILMS, GATE
+from ra.tables import BOXES, FILM_ISSUES, FILMS
 from tests.data.test_prepare import grades, picture, write_csv
 
 HAND = {"laterality": "L", "part": "LH", "view": "PA"}
@@ -105,12 +105,15 @@ def test_a_header_that_contradicts_refuses_unless_the_picture_decides(tmp_path):
     assert reasons(foot, trust=True) == [("wrong_limb", 0)] and reasons(right) == [("side_differs", 0)]
     assert reasons(lateral) == [("wrong_view", 1)] and reasons(lateral, view_seen="PA") == [("view_differs", 0)]
     assert reasons(Tags(limb="hand", laterality="L", view="AP")) == []
-    report, gate = Report(), tmp_path / "gate.parquet"
+    report, gate = Report(), tmp_path / "film_issues.parquet"
     other = {**row, "film_id": "b-LH", "path": "b.dcm"}
     tags = {"a.dcm": foot, "b.dcm": replace(right, spacing_mm=0.14)}
     kept = dicom_headers.settle([row, other], tags, gate, False, report)
     assert [(r["film_id"], r["spacing_mm"]) for r in kept] == [("b-LH", 0.14)]
-    assert GATE.read(gate).reason.tolist() == ["wrong_limb", "side_differs"] and len(report.faults["refused: wrong_limb"]) == 1
+    assert (
+        FILM_ISSUES.read(gate).reason.tolist() == ["wrong_limb", "side_differs"]
+        and len(report.faults["refused: wrong_limb"]) == 1
+    )
 
 
 def test_people_that_headers_or_ids_bring_together():
@@ -159,7 +162,7 @@ def test_a_name_in_a_dicom_file_reaches_no_report(tmp_path, capsys):
     prepare.prepare("ra2dream", root, "s", 2, trust=True)
     row = FILMS.read(paths.films("s")).set_index("film_id").loc["A0-LH"]
     assert row.spacing_mm == pytest.approx(0.15) and row.laterality == "L"
-    assert GATE.read(paths.work("s") / "gate.parquet").reason.tolist() == ["side_differs"]
+    assert FILM_ISSUES.read(paths.work("s") / "film_issues.parquet").reason.tolist() == ["side_differs"]
     told = capsys.readouterr().out + (paths.work("s") / "report.json").read_text() + file_cache.store("s").read_text()
     assert "<patient>" in told and not any(word in told.lower() for word in ("muster", "erika", "4711"))
     (root / "train/people.csv").write_text("Patient_ID,person_id,visit\nA0,Muster,x\n")

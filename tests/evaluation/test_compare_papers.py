@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 
 from evaluation import compare_papers
 from evaluation.papers import comparisons, published
-from ra import agreement, challenge_scores, config, manifest, paths, tables
+from ra import agreement, challenge_scores, clinical, config, manifest, paths, tables
 from ra.anatomy import MEDIAN, PERCENT, RATINGEN, SITES, limb
 from stage3_stack import config as recipe
 from stage3_stack import hands, ratingen, train
@@ -48,7 +48,7 @@ def write_percent_member(percent: pd.DataFrame, n_train: int, fold: np.ndarray) 
         n, width = value.shape
         folds = np.repeat(fold if split == "oof" else np.zeros(n, dtype=int), width)
         start = stack_world.head("cdf", split, folds[::width], percent.index.to_numpy()[rows], width)
-        p = np.eye(6)[ratingen.grade_of(value).astype(int)]
+        p = np.eye(6)[clinical.percents2grades(value).astype(int)]
         grades = stack_world.ratingen_table(start, p, np.full(value.shape, np.nan))
         others = [
             grades.assign(
@@ -132,7 +132,7 @@ def test_ratingen_figures_are_those_of_sklearn(world, printed):
     seen = np.minimum(percent + 7, 100)
     assert table.value["cdf", "test", "mae"] == pytest.approx(np.abs(seen - percent).mean(), abs=1e-4)
     assert table.value["cdf", "test", "crps"] == pytest.approx(np.abs(seen - percent).mean() / 101, abs=1e-4)  # sure of one value
-    sums = [ratingen.grade_of(values).mean(axis=1) * agreement.RAU_FACTOR for values in (percent, seen)]
+    sums = [clinical.percents2grades(values).mean(axis=1) * clinical.RAU_FACTOR for values in (percent, seen)]
     assert table.value["cdf", "test", "rau_mae"] == pytest.approx(np.abs(np.subtract(*sums)).mean(), abs=1e-3)
     assert table.parameters["cdf", "test", "mae"] == 1072818
     assert "reader 1 - reader 2" in text and "0.562 (0.487, 0.638)" in text
@@ -164,7 +164,7 @@ def test_bootstrap_draws_patients_whole():
 
 
 def test_grades_of_percentages_and_raters_by_hand():
-    found = ratingen.grade_of(np.array([0, 0.5, 20, 20.1, 80, 80.5, 100, np.nan]))
+    found = clinical.percents2grades(np.array([0, 0.5, 20, 20.1, 80, 80.5, 100, np.nan]))
     assert found[:7].tolist() == [0, 1, 1, 2, 4, 5, 5] and np.isnan(found[7])
     index = pd.MultiIndex.from_product([["a"], ["LH"], ["pip_2", "pip_3", "wrist", "mcp_2"]], names=ratingen.KEY)
     assert ratingen.rau_scores(index, np.array([0, 5, np.nan, 1.0])).tolist() == [38 * 6 / 3]

@@ -16,12 +16,11 @@ from data.sources import activity as sheet_of
 from data.sources import ra2dream
 from evaluation import bootstrap, disease_activity, raters, rau, statistic, svdh_to_ratingen
 from evaluation.raters import MODEL, READER1
-from ra import agreement, paths, tables
+from ra import clinical, paths, tables
 from ra.anatomy import PERCENT, RATINGEN, SITES, limb
 from ra.config import UserError
 from report.blocks import Picture, Table
 from report.sections import ratingen as section
-from stage3_stack.ratingen import grade_of
 from tests.worlds import evaluation_world
 
 ITEMS = ("tender", "swollen", "esr", "crp", "global")
@@ -47,14 +46,14 @@ def registry():
     table = pd.DataFrame([items_of.items(p) for p in people])
     both = table.tender.to_numpy(), table.swollen.to_numpy()
     health = table["global"].to_numpy()
-    seen = [{k: float(grade_of(v)) for k, v in sv.read_ratingen(p, 0, 0.85).items()} for p in people]
+    seen = [{k: float(clinical.percents2grades(v)) for k, v in sv.read_ratingen(p, 0, 0.85).items()} for p in people]
     return table.assign(
         person=[(p.seed, p.person_id) for p in people],
         visit=[p.visit for p in people],
         days=[p.days for p in people],
-        das28_esr=agreement.das28_esr(*both, table.esr.to_numpy(), health),
-        das28_crp=agreement.das28_crp(*both, table.crp.to_numpy(), health),
-        rau=[agreement.rau(grades).score for grades in seen],
+        das28_esr=clinical.das28_esr(*both, table.esr.to_numpy(), health),
+        das28_crp=clinical.das28_crp(*both, table.crp.to_numpy(), health),
+        rau=[clinical.rau(grades).score for grades in seen],
     )
 
 
@@ -183,17 +182,17 @@ def test_percent_of_surface_by_hand():
         grades[1, column["RH", joint]] = np.nan
     grades[1, column["RH", "wrist_ulna"]] = 4
     grades[1, column["LH", "mcp_2"]] = np.nan
-    found = [dict(zip(agreement.RAU_SITES, row, strict=True)) for row in svdh_to_ratingen.converted(grades)]
+    found = [dict(zip(clinical.RAU_SITES, row, strict=True)) for row in svdh_to_ratingen.converted(grades)]
     assert (found[0]["LH", "mcp_2"], found[0]["RF", "mtp_5"], found[0]["LH", "wrist"]) == (60, 50, 10)
     assert np.isnan(found[1]["LH", "mcp_2"]) and found[1]["RH", "wrist"] == pytest.approx(80 / 3), "half of a wrist will do"
     grades[1, column["RH", "wrist_mc1"]] = np.nan
-    assert np.isnan(dict(zip(agreement.RAU_SITES, svdh_to_ratingen.converted(grades)[1], strict=True))["RH", "wrist"])
+    assert np.isnan(dict(zip(clinical.RAU_SITES, svdh_to_ratingen.converted(grades)[1], strict=True))["RH", "wrist"])
 
 
 def test_what_others_were_read_as_decides_and_nothing_of_ones_own(world):
     """Poison a fold's Ratingen grades: its own translations and its intervals stay as they are, to the bit."""
     percent = svdh_to_ratingen.converted(world.by[MODEL].grades)
-    reader = grade_of(svdh_to_ratingen.converted(world.by[READER1].whole))
+    reader = clinical.percents2grades(svdh_to_ratingen.converted(world.by[READER1].whole))
     poisoned = np.where((world.fold == 1)[:, None], 5 - reader, reader)
     own = world.fold == 1
     models = [svdh_to_ratingen.translate(percent, target, world.fold) for target in (reader, poisoned)]
@@ -260,7 +259,7 @@ def crops_set(n=24):
     train = people[people.split == "train"]
     fold = pd.DataFrame({"patient_id": train.patient_id, "fold": np.arange(len(train)) % 3, "stratum": "0"})
     tables.FOLDS.write(fold, paths.folds("s"))
-    joints = people.merge(pd.DataFrame(agreement.RAU_SITES[:11], columns=["part", "joint"]), how="cross")
+    joints = people.merge(pd.DataFrame(clinical.RAU_SITES[:11], columns=["part", "joint"]), how="cross")
     percent = (rng.random(len(joints)) * 100 * np.repeat(rng.random(n), 11)).round()
     gold = tables.RATINGEN.check(joints.assign(percent=percent))
     tables.RATINGEN.write(joints.assign(percent=np.where(joints.split == "test", np.nan, percent)), paths.ratingen("s"))
@@ -270,7 +269,7 @@ def crops_set(n=24):
     tables.ACTIVITY.write(people.drop(columns="split").assign(days=0, **items, **das), paths.activity("s"))
     split = np.where(joints.split == "test", "test", "oof")
     key = list(zip(split, joints.patient_id, joints.part, joints.joint, strict=True))
-    ratingen_run("good", [(*k, int(grade_of(p)), p) for k, p in zip(key, percent, strict=True)])
+    ratingen_run("good", [(*k, int(clinical.percents2grades(p)), p) for k, p in zip(key, percent, strict=True)])
     ratingen_run("zero", [(*k, 0, 0.0) for k in key])
 
 

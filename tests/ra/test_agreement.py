@@ -7,7 +7,8 @@ from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 
 from data.phantom import cohort, severity
 from ra import agreement as ag
-from ra.anatomy import percent2grade
+from ra import clinical
+from ra.clinical import percent2grade
 from ra.config import UserError
 
 # Ten joints: class 0 four times, 1 three times, 3 three times; recalls 3/4, 1/3, 0; within one 4/4, 3/3, 2/3.
@@ -107,13 +108,13 @@ def test_rescoring_set_holds_each_grade_alike():
 
 def test_rau_score_is_scaled_by_what_was_scored():
     grades = {("LH", "wrist"): 5, ("RF", "mtp_5"): 2, ("LH", "mcp_2"): np.nan, ("RH", "pip_2"): 0}
-    found = ag.rau(grades)
+    found = clinical.rau(grades)
     assert found.score == pytest.approx(38 * 7 / 3) and found.n_scored == 3
     assert found.sites == (("LH", "wrist"), ("RH", "pip_2"), ("RF", "mtp_5"))
-    assert len(ag.RAU_SITES) == 34 and ag.rau(dict.fromkeys(ag.RAU_SITES, 5)).score == 190
-    assert np.isnan(ag.rau({}).score)
+    assert len(clinical.RAU_SITES) == 34 and clinical.rau(dict.fromkeys(clinical.RAU_SITES, 5)).score == 190
+    assert np.isnan(clinical.rau({}).score)
     with pytest.raises(UserError, match="no Ratingen joint"):
-        ag.rau({("LF", "wrist"): 1})
+        clinical.rau({("LF", "wrist"): 1})
 
 
 def test_expected_grades_are_no_classes():

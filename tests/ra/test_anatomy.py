@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from ra import anatomy
+from ra import anatomy, clinical
 from ra.anatomy import BY_COLUMN, COLUMNS_A, COLUMNS_B, MAX_TOTAL, SITES
 
 
@@ -62,4 +62,4 @@ def test_the_two_orders_differ_in_one_exchange():
     ("percent", "grade"), [(0, 0), (0.5, 1), (20, 1), (21, 2), (40, 2), (60, 3), (61, 4), (80, 4), (81, 5), (100, 5)]
 )
 def test_ratingen_grades(percent, grade):
-    assert anatomy.percent2grade(percent) == grade
+    assert clinical.percent2grade(percent) == grade

@@ -87,7 +87,7 @@ def test_parser_takes_no_prefix_of_a_flag():
         config.parser("a verb").parse_args(["--dat", "x"])
 
 
-VERB = "from ra import config\ndef run():\n    {}\nconfig.main(run)"
+VERB = "from ra import config\ndef run():\n    {}\ncli.main(run)"
 
 
 @pytest.mark.parametrize(

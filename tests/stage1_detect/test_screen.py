@@ -17,7 +17,7 @@ from ra.anatomy import JOINTS, limb
 from ra.config import UserError
 from ra.imaging import film
 from ra.quality_reasons import REASONS
-from ra.tables import GATE, LOOKS
+from ra.tables import FILM_ISSUES, SCREENING
 from stage1_detect import detect, limb_search, metatarsal_spread, model, quality_gate, screen
 
 REAL = paths.ROOT.parent / "shared" / "radiographs"
@@ -203,13 +203,13 @@ def test_a_set_is_settled_against_its_pictures(tmp_path, monkeypatch):
         row(patient("f"), None, write(tmp_path, "f.png", np.random.default_rng(0).integers(0, 255, (300, 300)))),
     ]
     report = Report()
-    kept = {one["film_id"]: one for one in screening.settle(rows, tmp_path / "gate.parquet", report)}
+    kept = {one["film_id"]: one for one in screening.settle(rows, tmp_path / "film_issues.parquet", report)}
     assert set(kept) == {"a-LH", "b-RH", "d-LH", "d-RH", "e-RH"}
     assert (kept["b-RH"]["part"], kept["b-RH"]["laterality"], kept["b-RH"]["part_seen"]) == ("RH", "L", "LH")
     assert kept["d-LH"]["path"] == str(both) and kept["d-LH"]["view"] == "PA"
     assert kept["d-RH"]["left_px"] == kept["d-LH"]["width_px"] == kept["e-RH"]["left_px"] > 0
     assert "duplicate film" in report.faults
-    reasons = GATE.read(tmp_path / "gate.parquet").set_index("film")
+    reasons = FILM_ISSUES.read(tmp_path / "film_issues.parquet").set_index("film")
     assert reasons.reason.to_dict() == {"b-RH": "side_differs", "c-LH": "wrong_limb", "f.png": "not_hand_or_foot"}
     assert reasons.refused.to_dict() == {"b-RH": 0, "c-LH": 1, "f.png": 1}
 
@@ -218,9 +218,9 @@ def test_a_declared_hand_that_is_hardly_like_one_is_kept_and_doubted(tmp_path, m
     rows = [row(patient("a"), "LH", tmp_path / "a.png"), row(patient("b"), None, tmp_path / "b.png")]
     odd = {"limb": 0, "part_seen": "LH", "view_seen": None, **vars(film.Frame(0, 0, 9, 9)), "quality": 0.55}
     odd |= {"reasons": "not_hand_or_foot", "detail": "not_hand_or_foot: like a hand by 0.55 of 1"}
-    monkeypatch.setattr(screening, "look", lambda _: LOOKS.check(pd.DataFrame([{"path": r["path"], **odd} for r in rows])))
+    monkeypatch.setattr(screening, "look", lambda _: SCREENING.check(pd.DataFrame([{"path": r["path"], **odd} for r in rows])))
     report = Report()
-    assert [one["film_id"] for one in screening.settle(rows, tmp_path / "gate.parquet", report)] == ["a-LH"]
+    assert [one["film_id"] for one in screening.settle(rows, tmp_path / "film_issues.parquet", report)] == ["a-LH"]
     assert set(report.faults) == {"doubted: not_hand_or_foot", "refused: not_hand_or_foot"}
 
 
@@ -230,14 +230,16 @@ def test_a_curated_set_of_a_kind_that_the_detector_does_not_know_is_kept_as_decl
     strange = {"limb": -1, "part_seen": None, "view_seen": None, **vars(film.Frame(0, 0, 9, 9)), "quality": 0.2}
     strange |= {"reasons": "not_hand_or_foot", "detail": "not_hand_or_foot: like a hand or foot by 0.20 of 1"}
     known = strange | {"limb": 0, "part_seen": "LH", "quality": 0.9, "view_seen": "PA", "reasons": None, "detail": None}
-    table = LOOKS.check(pd.DataFrame([{"path": r["path"], **(known if i in (0, 1) else strange)} for i, r in enumerate(rows)]))
+    table = SCREENING.check(
+        pd.DataFrame([{"path": r["path"], **(known if i in (0, 1) else strange)} for i, r in enumerate(rows)])
+    )
     monkeypatch.setattr(screening, "look", lambda _: table)
     report = Report()
-    kept = screening.settle(rows, tmp_path / "gate.parquet", report)
+    kept = screening.settle(rows, tmp_path / "film_issues.parquet", report)
     assert kept == rows[:10]  # the undeclared one is refused for itself
-    reasons = GATE.read(tmp_path / "gate.parquet")
+    reasons = FILM_ISSUES.read(tmp_path / "film_issues.parquet")
     assert reasons.refused.sum() == 1 and len(reasons) == 9 and len(report.faults[screening.FOREIGN]) == 1
-    few = screening.settle(rows[:2] + rows[8:], tmp_path / "gate.parquet", Report())
+    few = screening.settle(rows[:2] + rows[8:], tmp_path / "film_issues.parquet", Report())
     assert few and [one["film_id"] for one in few] == ["p0-LH", "p1-LH"]  # two of four are too few to tell
 
 

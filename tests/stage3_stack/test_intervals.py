@@ -132,7 +132,7 @@ def world(tmp_path_factory):
         off_film("UAB036", "LF", "hallux_ip")
         films([("UAB002", "LH"), ("UAB038", "RF")])
         gate = pd.DataFrame([{"film": "UAB002-LH", "patient_id": "UAB002", "reason": "too_dark", "refused": 1, "detail": None}])
-        tables.GATE.write(gate, paths.work("w") / "gate.parquet")
+        tables.FILM_ISSUES.write(gate, paths.work("w") / "film_issues.parquet")
         stack()
         call(intervals, "--data", "w")
         yield made
@@ -174,7 +174,7 @@ def off_film(patient: str, part: str, joint: str) -> None:
 
 
 def read(split: str) -> pd.DataFrame:
-    return tables.READING.read(paths.reading("w", "blend", split))
+    return tables.PREDICTION_INTERVALS.read(paths.prediction_intervals("w", "blend", split))
 
 
 @pytest.mark.usefixtures("world")
@@ -283,7 +283,7 @@ def test_a_set_of_hand_totals_has_intervals_too(world):
     run.begin()
     hands.fit("w", ensemble, run)
     intervals.make("w", "all")
-    table = tables.READING.read(paths.reading("w", "all", "oof"))
+    table = tables.PREDICTION_INTERVALS.read(paths.prediction_intervals("w", "all", "oof"))
     assert set(table.part) == {"HANDS"} and (table.state == "missing").sum() == 1  # one patient has no film of a hand
     inside = (table.low95 <= table.target) & (table.target <= table.high95)
     assert inside[table.state == "scored"].mean() > 0.8

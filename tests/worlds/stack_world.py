@@ -10,7 +10,8 @@ import pandas as pd
 import yaml
 
 from ra import folds, manifest, paths, tables
-from ra.anatomy import ALL_PARTS, BOTH_HANDS, FINDINGS, PARTS, RATINGEN, RATINGEN_JOINTS, SEVERITY, SITES, limb, percent2grade
+from ra.anatomy import ALL_PARTS, BOTH_HANDS, FINDINGS, PARTS, RATINGEN, RATINGEN_JOINTS, SEVERITY, SITES, limb
+from ra.clinical import percent2grade
 from ra.tables import PROBABILITIES
 
 # latent damage at which a grade begins; narrowing skips 1 mostly, foot erosion has two sides

@@ -18,7 +18,7 @@ from data.issues import Report
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
 from data.sources import joint_columns, scqm_joints
-from ra import agreement, anatomy, folds, paths
+from ra import anatomy, clinical, folds, paths
 from ra.config import UserError
 from ra.imaging import film
 from ra.tables import ACTIVITY, BOXES, FILMS, RATINGEN, SITES
@@ -102,13 +102,13 @@ def test_activity_is_per_visit(raw):
 
 def test_das28_and_rau_by_hand():
     e = np.e
-    assert agreement.das28_esr([4], [9], [e**2], [50]) == pytest.approx([1.12 + 0.84 + 1.4 + 0.7])
-    assert agreement.das28_crp([4], [9], [e - 1], [50]) == pytest.approx([1.12 + 0.84 + 0.36 + 0.7 + 0.96])
+    assert clinical.das28_esr([4], [9], [e**2], [50]) == pytest.approx([1.12 + 0.84 + 1.4 + 0.7])
+    assert clinical.das28_crp([4], [9], [e - 1], [50]) == pytest.approx([1.12 + 0.84 + 0.36 + 0.7 + 0.96])
     bands = {2.59: "remission", 2.6: "low", 3.19: "low", 3.2: "moderate", 5.1: "moderate", 5.11: "high", np.nan: None}
-    assert {score: agreement.das28_band(score) for score in bands} == bands
-    half = agreement.rau(dict.fromkeys(agreement.RAU_SITES[:17], 1.0))
+    assert {score: clinical.das28_band(score) for score in bands} == bands
+    half = clinical.rau(dict.fromkeys(clinical.RAU_SITES[:17], 1.0))
     assert half.score == 38 and half.bounds == (19, 19 + 95)
-    assert agreement.rau(dict.fromkeys(agreement.RAU_SITES, 2.0)).bounds == (76, 76) and agreement.rau({}).bounds == (0, 190)
+    assert clinical.rau(dict.fromkeys(clinical.RAU_SITES, 2.0)).bounds == (76, 76) and clinical.rau({}).bounds == (0, 190)
 
 
 @pytest.mark.parametrize(

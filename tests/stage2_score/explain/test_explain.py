@@ -124,7 +124,7 @@ def test_from_trained_members_to_the_page(trained, monkeypatch, capsys):
     asked = [(network, pictures[own]) for network, own in held.by_fold(pictures)]
     assert len(asked) == 3 and sorted(np.concatenate([own for _, own in asked])) == sorted(pictures)
     _each_network_gives_its_own_table(held, asked)
-    folder = paths.looking("tiny", "joints")
+    folder = paths.explanations("tiny", "joints")
     points, outliers = (pd.read_parquet(folder / f"{name}.parquet") for name in ("embeddings", "outliers"))
     assert len(set(points.fold)) == 1 and not points[["x", "y"]].isna().to_numpy().any() and len(points) > 100
     assert set(points.patient_id) <= set(held.fold_of.index[held.fold_of == points.fold[0]])

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from ra import paths, tables
-from ra.anatomy import MEDIAN, PERCENT, RATINGEN, percent2grade
+from ra.anatomy import MEDIAN, PERCENT, RATINGEN
+from ra.clinical import percent2grade
 from ra.config import UserError
 from stage2_score import crops, data, engine, ratingen_losses, scores, tasks
 from stage2_score.config import Crops, Member, Named, Sampler

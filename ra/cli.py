@@ -1,0 +1,59 @@
+"""Command lines: one table of flags for all verbs, of which each verb offers only those that it uses."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ra.config import PROFILES, UserError
+
+FLAGS: dict[str, dict[str, Any]] = {
+    "data": {"default": "phantom-demo", "metavar": "SET", "help": "prepared set: data/work/SET (default %(default)s)"},
+    "config": {"metavar": "YAML", "help": "experiment (default %(default)s)"},
+    "profile": {"choices": PROFILES, "default": "demo", "help": "size of the experiments (default %(default)s)"},
+    "set": {"dest": "sets", "action": "append", "default": [], "metavar": "KEY=VALUE", "help": "override one config value"},
+    "run": {"metavar": "NAME", "help": "name of the run (default: the config's file name)"},
+    "fold": {"default": "all", "metavar": "K", "help": "one fold's number, or all (default)"},
+    "device": {"default": "auto", "help": "auto, cpu, cuda, cuda:1 (default %(default)s)"},
+    "jobs": {"type": int, "default": 0, "metavar": "N", "help": "processes at a time; 0: one per core, one on a GPU"},
+    "workers": {"type": int, "default": 0, "metavar": "N", "help": "loader processes per training, for GPUs (default 0)"},
+    "force": {"action": "store_true", "help": "make again what is already finished"},
+    "wandb": {"action": "store_true", "help": "also log to Weights & Biases (offline unless WANDB_MODE is set)"},
+    "trained": {"required": True, "metavar": "SET", "help": "prepared set whose trained run is applied to --data"},
+    "bone-age": {"default": "boneage-demo", "metavar": "SET", "help": "prepared set of the pretraining (default %(default)s)"},
+    "name": {"metavar": "NAME", "help": "name of the submission (default: the set's name)"},
+    "films": {"type": Path, "required": True, "metavar": "DIR", "help": "folder of films"},
+    "weights": {"type": Path, "metavar": "FILE", "help": "detector's safetensors (default: the weights that ship)"},
+}
+
+
+def parser(doc: str | None, *flags: str, **defaults: Any) -> argparse.ArgumentParser:
+    """A verb's parser with the named rows of FLAGS; `defaults` replaces defaults, by destination (config="...").
+
+    The verb adds flags of its own below them. A flag that a verb does not use is not offered: argparse then refuses it.
+    """
+    p = argparse.ArgumentParser(description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for flag in flags:
+        p.add_argument(f"--{flag}", **FLAGS[flag])
+    p.set_defaults(**defaults)
+    return p
+
+
+def main(verb: Callable[[], None]) -> None:
+    """Run a verb. A UserError becomes one line on stderr and exit code 1, Ctrl-C exit code 130."""
+    try:
+        verb()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to resume", file=sys.stderr)
+        raise SystemExit(130) from None
+    except OSError as error:
+        if error.errno != 28:  # ENOSPC
+            raise
+        print(f"error: the disk is full ({error.filename}); free some space and run the same command again", file=sys.stderr)
+        raise SystemExit(1) from None
