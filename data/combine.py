@@ -26,7 +26,7 @@ import pandas as pd
 
 from data import dicom_headers, file_cache, prepare, sanity_checks
 from data.issues import Report
-from ra import cli, folds, manifest, paths
+from ra import atomic, cli, folds, manifest, paths
 from ra.anatomy import ALL_PARTS, ID, TOTAL
 from ra.config import UserError
 from ra.tables import ACTIVITY, BOXES, FILM_ISSUES, FILMS, FOLDS, RATINGEN, SITES, Schema
@@ -114,7 +114,7 @@ def combine(
         print(f"{data}: {report}", flush=True)
         if strict:
             report.refuse_faults()
-        manifest.write_json(folder / prepare.REPORT, {"set": data, "sets": sets, **report.as_dict()})
+        atomic.write_json(folder / prepare.REPORT, {"set": data, "sets": sets, **report.as_dict()})
         prepare.finish(folder, data, inputs, seed, started, report)
 
 

@@ -30,7 +30,7 @@ import pandas as pd
 
 from data import annotations, dicom_headers, file_cache, film_files, sanity_checks, screening, sources
 from data.issues import Report
-from ra import cli, folds, manifest, paths
+from ra import atomic, cli, folds, manifest, paths
 from ra.config import UserError
 from ra.tables import BOXES, FILMS, FOLDS
 
@@ -135,7 +135,7 @@ def prepare(
         print(f"{data}: {report}", flush=True)
         if strict:
             report.refuse_faults()
-        manifest.write_json(folder / REPORT, {"set": data, "source": source, "root": str(root), **report.as_dict()})
+        atomic.write_json(folder / REPORT, {"set": data, "source": source, "root": str(root), **report.as_dict()})
         finish(folder, data, inputs, seed, started, report)
 
 
@@ -181,7 +181,7 @@ def finish(folder: Path, data: str, inputs: str, seed: int, started: float, repo
     """run.json: what the set was made of, the hash of everything that is in it, and the report's counts."""
     made = {path.name: manifest.file_hash(path) for path in sorted(folder.iterdir())}
     record = {"run": data, "inputs": inputs, "outputs": made, "seed": seed, "seconds": round(time.time() - started, 1)}
-    manifest.write_json(folder / RUN, record | {"versions": manifest.versions(), "counts": report.counts})
+    atomic.write_json(folder / RUN, record | {"versions": manifest.versions(), "counts": report.counts})
 
 
 def digest(layout: ModuleType, root: Path, settings: list) -> str:

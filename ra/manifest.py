@@ -8,13 +8,14 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ra import atomic
 from ra import config as config_module
 from ra.config import UserError
 
@@ -41,13 +42,21 @@ def stamp(path: str | Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON to a temporary name, then move it into place."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=True) + "\n")
-    temporary.replace(path)
+def is_current(record: Path, inputs: Mapping[str, Any]) -> bool:
+    """Whether a step is finished: its record names equal inputs, and every output that it lists is there, unchanged."""
+    if not record.is_file():
+        return False
+    before = json.loads(record.read_text())
+    outputs = {record.parent / name: digest for name, digest in before.get("outputs", {}).items()}
+    return before.get("inputs") == json.loads(json.dumps(inputs)) and all(
+        path.is_file() and file_hash(path) == digest for path, digest in outputs.items()
+    )
+
+
+def write_record(record: Path, inputs: Mapping[str, Any], outputs: Iterable[Path] = (), **more: Any) -> None:
+    """Write a step's record, last of all: its inputs (hashes or settings), its outputs with their hashes, and what `more` holds."""
+    hashes = {os.path.relpath(path, record.parent): file_hash(path) for path in outputs}
+    atomic.write_json(record, {"inputs": inputs, "outputs": hashes, **more})
 
 
 class Run:
@@ -81,10 +90,8 @@ class Run:
             print(f"{self.folder.name}: finished, skipped", flush=True)
             return False
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(started, self.inputs)
-        temporary = saved.with_suffix(".tmp")
-        temporary.write_text(yaml.safe_dump(config_module.as_dict(self.config), sort_keys=False))
-        temporary.replace(saved)
+        atomic.write_json(started, self.inputs)
+        atomic.write_text(saved, yaml.safe_dump(config_module.as_dict(self.config), sort_keys=False))
         return True
 
     def _same(self, saved: dict[str, Any]) -> bool:
@@ -96,7 +103,7 @@ class Run:
 
     def finish(self, outputs: Iterable[Path], metrics: dict[str, Any], seed: int = 0, **more: Any) -> None:
         """Write run.json: the sign that everything else in the folder may be trusted."""
-        write_json(
+        atomic.write_json(
             self.folder / "run.json",
             {
                 "run": self.folder.name,

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ra import cli, manifest, paths
+from ra import atomic, cli, manifest, paths
 from ra.config import UserError
 from stage3_stack import config as recipes
 
@@ -38,7 +38,7 @@ def run() -> None:
         return
     record.unlink(missing_ok=True)
     made = write_crops(args.data, name, ratingen, args.config) if ratingen else write(args.data, name)
-    manifest.write_json(record, inputs)
+    atomic.write_json(record, inputs)
     print(f"{made}: {made.stat().st_size / 2**20:.1f} MB, {time.time() - started:.0f} s", flush=True)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evaluation import statistic
 from evaluation.statistic import Statistic
-from ra import manifest
+from ra import atomic
 from report.blocks import Alarms, Gallery, Picture, Section, Table, Text
 
 HERE = Path(__file__).parent
@@ -37,7 +37,7 @@ def write(
     numbers = statistic.table([one for section in sections for one in section.statistics()])
     text = html(title, sections, facts, notice=notice, command=command)
     _replace(folder / "numbers.csv", numbers.to_csv(index=False))
-    manifest.write_json(folder / "numbers.json", [_plain(row) for row in numbers.to_dict("records")])
+    atomic.write_json(folder / "numbers.json", [_plain(row) for row in numbers.to_dict("records")])
     made = folder / f"{page}.html"
     _replace(made, text)
     return made

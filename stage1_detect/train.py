@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import cli, config, folds, manifest, paths, track
+from ra import atomic, cli, config, folds, manifest, paths, track
 from ra.imaging.film import JOINT_VIEW
 from ra.tables import BOXES, FILMS, box_error_frac
 from stage1_detect.config import Detector
@@ -44,7 +44,7 @@ def run() -> None:
         quality.to_csv(this.folder / f"quality_{split}.csv", index=False)
         outputs.append(paths.boxes(args.data, name, split))
     metrics = agreement(args.data, name, films)
-    manifest.write_json(this.folder / "metrics.json", metrics)
+    atomic.write_json(this.folder / "metrics.json", metrics)
     this.finish(outputs, metrics, settings.seed, folds_hash=folds.digest(paths.folds(args.data)))
     print(f"{name}: " + ", ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
 

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ra import manifest, track
+from ra import atomic, track
 from ra.config import UserError
 from stage2_score.config import Optim, Phase
 from stage2_score.networks.network import save
@@ -276,5 +276,5 @@ def choose(network: nn.Module, task: Task, machine: Machine, precision: str, fol
         machine = measure(network, task, machine)
     else:
         machine = replace(machine, bf16=precision == "bf16")
-    manifest.write_json(kept, {"bf16": machine.bf16})
+    atomic.write_json(kept, {"bf16": machine.bf16})
     return machine

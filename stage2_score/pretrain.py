@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import cli, config, manifest, paths, tables, track
+from ra import atomic, cli, config, manifest, paths, tables, track
 from ra.config import UserError
 from stage2_score import config as members
 from stage2_score import parallel
@@ -101,7 +101,7 @@ def run() -> None:
             f" (the median alone: {row['null_mae_months']:.1f}), {row['seconds']:.0f} s, from {row['start']}",
             flush=True,
         )
-        manifest.write_json(one.folder / "metrics.json", row)
+        atomic.write_json(one.folder / "metrics.json", row)
         one.finish([one.folder / "best.safetensors"], row, pretrain.seed)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ra import cli, config, folds, manifest, paths, tables, track
+from ra import atomic, cli, config, folds, manifest, paths, tables, track
 from ra.config import UserError
 from stage2_score import config as members
 from stage2_score import parallel, scores
@@ -126,7 +126,7 @@ def train_fold(name: str, member: Member, place: Place, fold: int, machine: Mach
         "parameters": model.n_parameters(network),
         **split,
     }
-    manifest.write_json(folder / FOLD_DONE, row)
+    atomic.write_json(folder / FOLD_DONE, row)
     return row
 
 
@@ -149,7 +149,7 @@ def null_fold(name: str, member: Member, data: str, fold: int) -> None:
     for split, of in out.items():
         table = scores.table(scores.site_means(train, of), name, split, fold, member.seed)
         tables.SCORES.write(table, folder / f"{split}.parquet")
-    manifest.write_json(folder / FOLD_DONE, {"run": name, "fold": fold, "seconds": 0.0, "start": "counts", "parameters": 0})
+    atomic.write_json(folder / FOLD_DONE, {"run": name, "fold": fold, "seconds": 0.0, "start": "counts", "parameters": 0})
 
 
 def finish(run: manifest.Run, name: str, member: Member, data: str, wandb: bool) -> None:
@@ -176,7 +176,7 @@ def finish(run: manifest.Run, name: str, member: Member, data: str, wandb: bool)
     for row in (row for path in logs for row in pd.read_csv(path).to_dict("records")):
         mirror.row(**row)
     mirror.close()
-    manifest.write_json(run.folder / "metrics.json", figures)
+    atomic.write_json(run.folder / "metrics.json", figures)
     print(f"{name}: out of fold {', '.join(f'{k} {v:.4g}' for k, v in figures.items())}", flush=True)
     outputs = [paths.scores(data, 2, name, split) for split in joined] + [f / "best.safetensors" for f in folders]
     run.finish([f for f in [*outputs, *more] if f.is_file()], figures, member.seed, folds=rows)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import yaml
 
-from ra import cli, config, manifest, paths
+from ra import atomic, cli, config, manifest, paths
 from ra.anatomy import BOTH_HANDS, MAX_BOTH_HANDS, SEVERITY, TOTAL
 from ra.config import UserError
 from stage3_stack import config as recipes
@@ -95,7 +95,7 @@ def fit(data: str, ensemble: Ensemble, made: manifest.Run) -> None:
     files = [made.folder / name for name in ("oof.parquet", "test.parquet", "weights.json")]
     for path, split in zip(files, ("oof", "test"), strict=False):
         tables.SCORES.write(scores(cohort, split, found, target).assign(run=ensemble.name), path)
-    manifest.write_json(files[-1], whole.describe(ensemble.members))
+    atomic.write_json(files[-1], whole.describe(ensemble.members))
     made.finish(files, linear_ensembles.figures(target, found[cohort.train]))
     print(
         f"{ensemble.name}: "

@@ -15,7 +15,7 @@ import json
 import os
 from pathlib import Path
 
-from ra import cli, manifest, paths
+from ra import atomic, cli, manifest, paths
 from ra.config import UserError
 from stage3_stack import config as recipes
 
@@ -40,7 +40,7 @@ def make(data: str, run_name: str, force: bool = False) -> None:
     tables, calibration = reading.make(data, folder)
     for split, table in tables.items():
         reading.write(table, paths.prediction_intervals(data, run_name, split))
-    manifest.write_json(record, {"inputs": inputs, "calibration": calibration})
+    atomic.write_json(record, {"inputs": inputs, "calibration": calibration})
     print(f"{folder.name}: {reading.summary(tables)}", flush=True)
 
 

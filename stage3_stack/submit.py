@@ -17,7 +17,7 @@ import json
 from datetime import date
 from pathlib import Path
 
-from ra import cli, manifest, paths
+from ra import atomic, cli, manifest, paths
 from ra.anatomy import ID
 from ra.config import UserError
 from stage3_stack import config as recipes
@@ -48,7 +48,7 @@ def submit(data: str, run_name: str, name: str, force: bool = False) -> None:
     content = {"submission": out.name, "set": data, "run": run_name, "inputs": inputs, "sha256": manifest.file_hash(out)}
     content |= rows | {"patients": len(patients), "columns": len(columns) + 1, "oof": finished["metrics"]}
     content |= {key: finished[key] for key in ("config_hash", "seed")} | {"versions": manifest.versions()}
-    manifest.write_json(record, content)
+    atomic.write_json(record, content)
     known = [score for score in ("sc1", "sc2", "sc3") if score in finished["metrics"]]  # an applied run has none of its own
     oof = {f"{score}_oof": f"{finished['metrics'][score]:.4f}" for score in known}
     ledger.append(date=date.today().isoformat(), run=name, set=data, manifest=manifest.file_hash(record), **oof)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ra import cli, config, manifest, paths
+from ra import atomic, cli, config, manifest, paths
 from ra.anatomy import ID, TOTAL
 from ra.config import UserError
 from stage3_stack import config as recipes
@@ -58,7 +58,7 @@ def write(data: str, ensemble: Ensemble, out: Path) -> None:
     content |= intervals.beside(out, paths.prediction_intervals(data, ensemble.name, split), list(table[ID]), [TOTAL])
     content |= {"inputs": {"run": manifest.file_hash(folder), "intervals": standing}, "sha256": manifest.file_hash(out)}
     content |= {"oof": finished["metrics"], "config_hash": finished["config_hash"], "versions": manifest.versions()}
-    manifest.write_json(record, content)
+    atomic.write_json(record, content)
     whose = "test patients" if split == "test" else "training patients, out of fold: the set has no test rows"
     empty = int(table[TOTAL].isna().sum())
     print(f"{out}: totals of {len(table)} {whose}" + (f"; {empty} of them empty, without a film of a hand" if empty else ""))

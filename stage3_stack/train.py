@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ra import cli, config, manifest, paths, track
+from ra import atomic, cli, config, manifest, paths, track
 from ra.config import UserError
 from stage3_stack import config as recipes
 from stage3_stack.config import Recipe
@@ -55,7 +55,7 @@ def fit(data: str, recipe: Recipe, made: manifest.Run, wandb: bool = False) -> N
     files += outputs.write(made.folder, cohort, oof, test, recipe.seed)
     known = {name: {k: None if np.isnan(v) else v for k, v in values.items()} for name, values in metrics.items()}
     for name, value in (("weights.json", chosen), ("metrics.json", known)):
-        manifest.write_json(made.folder / name, value)
+        atomic.write_json(made.folder / name, value)
         files.append(made.folder / name)
     log = track.Log(made.folder / "log.csv", wandb, made.folder.name, config.as_dict(recipe))
     for name, values in metrics.items():

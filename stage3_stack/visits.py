@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ra import cli, clinical, config, folds, manifest, paths, tables
+from ra import atomic, cli, clinical, config, folds, manifest, paths, tables
 from ra.anatomy import ID
 from ra.config import UserError
 from stage3_stack import config as recipes
@@ -75,7 +75,7 @@ def write(data: str, runs: tuple[str, ...], out: Path, content: dict) -> None:
     rows.to_csv(temporary, index=False)
     temporary.replace(out)
     content |= {"submission": out.name, "split": split, "visits": len(rows), "sha256": manifest.file_hash(out)}
-    manifest.write_json(record, content | {"versions": manifest.versions()})
+    atomic.write_json(record, content | {"versions": manifest.versions()})
     whose = "test visits" if split == "test" else "training visits, out of fold: the set has no test rows"
     empty = int((rows.n_scored == 0).sum())
     print(f"{out}: {len(rows)} {whose}" + (f"; {empty} of them without a readable crop" if empty else ""), flush=True)

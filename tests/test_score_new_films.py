@@ -11,7 +11,7 @@ import pytest
 
 from data import prepare
 from data.phantom.cohort import Cohort, patients
-from ra import config, folds, manifest, paths, tables
+from ra import atomic, config, folds, paths, tables
 from ra.anatomy import COLUMNS_A
 from ra.config import UserError
 from stage3_stack import intervals, predict, submit, train
@@ -37,7 +37,7 @@ def new_set(name: str, trained: str, prefix: str = "") -> None:
     for member in MEMBERS:
         table = tables.SCORES.read(paths.scores(trained, 2, member, "test"))
         tables.SCORES.write(table.assign(patient_id=prefix + table.patient_id), paths.scores(name, 2, member, "test"))
-        manifest.write_json(paths.run_dir(name, 2, member) / "run.json", {"run": member, "trained": trained})
+        atomic.write_json(paths.run_dir(name, 2, member) / "run.json", {"run": member, "trained": trained})
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_a_second_call_is_skipped_and_a_missing_member_is_one_sentence(world, ca
     with pytest.raises(UserError, match="same set"):
         call(predict, "--trained", "new", "--data", "new")
     record = paths.run_dir("other", 2, "m1") / "run.json"
-    manifest.write_json(record, {"run": "m1"})  # trained on the set itself
+    atomic.write_json(record, {"run": "m1"})  # trained on the set itself
     with pytest.raises(UserError, match="m1 is not the run of trained applied to other; run python"):
         call(predict, "--trained", "trained", "--data", "other", "--config", str(SMOKE))
     shutil.rmtree(record.parent)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ra import cli, config, manifest, paths
+from ra import atomic, cli, config, paths
 
 SETTINGS = "phantom.json"  # written last: the sign that a folder is whole, and with which settings
 SOURCES = ("shapes", "skeleton", "damage", "projection", "style", "growth", "film", "severity", "activity", "cohort", "boneage")
@@ -60,7 +60,7 @@ def run() -> None:
             print(pd.read_csv(root / "summary.csv").to_string(index=False))
         else:
             growing_hands.write(root, settings.boneage, settings.seed + 1, max_px=900)
-        manifest.write_json(root / SETTINGS, signature)
+        atomic.write_json(root / SETTINGS, signature)
         print(f"{root.name}: made")
 
 

@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 
 from evaluation import compare_papers
 from evaluation.papers import comparisons, published
-from ra import agreement, challenge_scores, clinical, config, manifest, paths, tables
+from ra import agreement, atomic, challenge_scores, clinical, config, paths, tables
 from ra.anatomy import MEDIAN, PERCENT, RATINGEN, SITES, limb
 from stage3_stack import config as recipe
 from stage3_stack import hands, ratingen, train
@@ -64,7 +64,7 @@ def write_percent_member(percent: pd.DataFrame, n_train: int, fold: np.ndarray) 
         cdf = pd.DataFrame(ratingen.point(value.ravel()), columns=ratingen.CDF).astype("float32")
         keys = pd.DataFrame({"patient_id": grades.patient_id, "part": grades.part, "joint": joint, "fold": folds})
         pd.concat([keys, cdf], axis=1).to_parquet(paths.run_dir("world", 2, "cdf") / f"cdf_{split}.parquet")
-    manifest.write_json(paths.run_dir("world", 2, "cdf") / "run.json", {"seconds": 60.0, "metrics": {"parameters": 1072818}})
+    atomic.write_json(paths.run_dir("world", 2, "cdf") / "run.json", {"seconds": 60.0, "metrics": {"parameters": 1072818}})
 
 
 @pytest.fixture(scope="module")

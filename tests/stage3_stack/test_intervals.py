@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest
 
 from evaluation import bootstrap, raters
-from ra import config, manifest, paths, tables
+from ra import atomic, config, manifest, paths, tables
 from ra.anatomy import JOINTS, PARTS, SITES, limb
 from report.sections import intervals as section
 from stage3_stack import hands, intervals, submission, submit, totals, train
@@ -167,7 +167,7 @@ def off_film(patient: str, part: str, joint: str) -> None:
             table.loc[own, ["pred", *tables.PROBABILITIES]] = np.nan
             tables.SCORES.write(table, path)
         (paths.run_dir("w", 2, member) / "config.yaml").write_text("crops: crops\n")
-    manifest.write_json(paths.run_dir("w", 2, "crops") / "run.json", {"boxes": "yolo"})
+    atomic.write_json(paths.run_dir("w", 2, "crops") / "run.json", {"boxes": "yolo"})
     boxes = pd.DataFrame({"joint": JOINTS[limb(part)]}).assign(film_id=f"{patient}-{part}", fold=0, x_px=1.0, y_px=1.0, w_px=2.0)
     boxes = boxes.assign(h_px=2.0, conf=np.nan, source=np.where(boxes.joint == joint, "outside", "template"))
     tables.BOXES.write(boxes, paths.boxes("w", "yolo", "test"))

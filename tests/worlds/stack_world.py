@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ra import folds, manifest, paths, tables
+from ra import atomic, folds, paths, tables
 from ra.anatomy import ALL_PARTS, BOTH_HANDS, FINDINGS, PARTS, RATINGEN, RATINGEN_JOINTS, SEVERITY, SITES, limb
 from ra.clinical import percent2grade
 from ra.tables import PROBABILITIES
@@ -241,4 +241,4 @@ def write(data: str, run: str, fold: np.ndarray, patients: np.ndarray, rows: Cal
     per_fold = [rows(lambda width, k=k: head(run, "test", np.full(len(test), k), patients[test], width), test) for k in set(fold)]
     tables.SCORES.write(oof, paths.scores(data, 2, run, "oof"))
     tables.SCORES.write(pd.concat(per_fold), paths.scores(data, 2, run, "test"))
-    manifest.write_json(paths.run_dir(data, 2, run) / "run.json", {"run": run, "seconds": 60.0, "metrics": {}})
+    atomic.write_json(paths.run_dir(data, 2, run) / "run.json", {"run": run, "seconds": 60.0, "metrics": {}})
