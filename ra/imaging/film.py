@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from ra import paths
-from ra.imaging import dicom, raster
+from ra.imaging import dicom, polarity, raster
 from ra.imaging.intensity import MAX_BYTES, FilmError
 
 T = TypeVar("T")
@@ -25,8 +25,6 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".dcm")
 JOINT_VIEW = "joint"  # the view of a film that is one joint's crop
 
 TURN = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}  # np.rot90, ten times as fast
-LOOK_PX = 128  # long side of the picture from which inversion is judged
-TEXTURE_WEIGHT, SURE = 0.2, 0.03  # of texture beside depth; the least contrast that counts
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def read(path: str | Path, whole: bool = True) -> np.ndarray:
     data = _bytes(path)
     declared = dicom.is_dicom(data)
     grey = _or_film_error(dicom.decode if declared else raster.decode, data, path)
-    return np.ascontiguousarray(255 - grey if whole and not declared and looks_inverted(grey) else grey)
+    return np.ascontiguousarray(255 - grey if whole and not declared and polarity.looks_inverted(grey) else grey)
 
 
 def size(path: str | Path) -> tuple[int, int]:
@@ -136,59 +134,6 @@ def _or_film_error(decode: Callable[[bytes], T], data: bytes, path: str | Path) 
         told = not dicom.is_dicom(data) and not isinstance(error, ImportError)  # a plugin that is not there tells nothing
         why = f" ({_brief(error)})" if told else ""
         raise FilmError(f"{path} is damaged or not a picture{why}; export or download it again") from None
-
-
-def looks_inverted(grey: np.ndarray) -> bool:
-    """True when the bones are dark: seen from the picture alone, whatever its collimation border.
-
-    A limb lies in the middle of the exposed field and air at its rim, and bone has more texture than air; so on a film with
-    bright bones the field's depth is brighter than its rim, and rough places are brighter than smooth ones. Flat areas that
-    touch the edge (collimation, padding) are no part of the field. In doubt False: few films are inverted.
-    """
-    return bone_brightness(grey) < -SURE
-
-
-def bone_brightness(grey: np.ndarray) -> float:
-    """About -1..1: above 0 when bones are bright; the same with the other sign for the inverted picture."""
-    stride = max(1, max(grey.shape) // (4 * LOOK_PX))
-    small = grey[::stride, ::stride]  # averaging all pixels would cost as much as decoding them
-    each = max(1, min(round(max(small.shape) / LOOK_PX), *small.shape))  # a whole number is averaged ten times as fast
-    height, width = (n // each for n in small.shape)
-    small = cv2.resize(small[: height * each, : width * each], (width, height), interpolation=cv2.INTER_AREA)
-    small = small.astype(np.float32)
-    field = _exposed_field(small)
-    low, high = _quantiles(small[field], 0.01, 0.99)
-    small = np.clip((small - low) / max(high - low, 1.0), 0, 1)
-    within = cv2.copyMakeBorder(field.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-    depth = cv2.distanceTransform(within, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    mean = cv2.blur(small, (5, 5))
-    rough = cv2.blur(small * small, (5, 5)) - mean * mean
-    return _contrast(small, depth, field, 0.25, 0.65) + TEXTURE_WEIGHT * _contrast(mean, rough, field, 0.3, 0.7)
-
-
-def _contrast(grey: np.ndarray, by: np.ndarray, field: np.ndarray, low: float, high: float) -> float:
-    """Mean grey where `by` is above its high quantile less the mean where it is below its low one."""
-    grey, by = grey[field], by[field]
-    bottom, top = _quantiles(by, low, high)
-    return float(grey[by >= top].mean() - grey[by <= bottom].mean())
-
-
-def _quantiles(values: np.ndarray, *shares: float) -> np.ndarray:
-    """The values at these places of the order: as good as numpy's quantiles here, at half their price."""
-    at = [round(share * (len(values) - 1)) for share in shares]
-    return np.partition(values, at)[at]
-
-
-def _exposed_field(small: np.ndarray) -> np.ndarray:
-    """Mask without the flat areas that touch the picture's edge; everything when little would be left."""
-    window = np.ones((3, 3), np.uint8)
-    flat = (cv2.dilate(small, window) - cv2.erode(small, window) <= 2).astype(np.uint8)
-    _, areas, stats, _ = cv2.connectedComponentsWithStats(flat, connectivity=4)
-    edge = np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))
-    edge = [k for k in edge if k and stats[k, cv2.CC_STAT_AREA] > 0.003 * small.size]
-    outside = cv2.dilate(np.isin(areas, edge).astype(np.uint8), np.ones((5, 5), np.uint8))
-    field = outside == 0
-    return field if field.mean() > 0.15 else np.ones_like(field)
 
 
 def crop(

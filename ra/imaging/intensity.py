@@ -1,7 +1,8 @@
-"""What every picture file shares: how large a film may be, and how stored values become uint8 greys."""
+"""Greys of films: limits of size, stored values -> uint8, stretching between two greys, and the exposed field."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from ra.config import UserError
@@ -10,6 +11,7 @@ MIN_SIDE_PX, MAX_PIXELS = 16, 60_000_000  # the largest real films have 6000 x 8
 DEPTHS = (8, 10, 12, 14, 16)  # bits that detectors use; a 16-bit file holds any of them
 MAX_BYTES = 300_000_000  # of a film's file
 BLOCK = 1 << 22  # pixels converted at a time: no copy of a whole film in a wider type
+MIN_FIELD_FRAC = 0.15  # of the picture: a smaller exposed field is not credible
 
 
 class FilmError(UserError):
@@ -60,3 +62,22 @@ def counts(words: np.ndarray, n: int) -> np.ndarray:
     for start in range(0, flat.size, BLOCK):
         total += np.bincount(flat[start : start + BLOCK], minlength=n)
     return total
+
+
+def stretch_table(low: float, high: float) -> np.ndarray:
+    """uint8 (256,) table that maps grey `low` to 0, `high` to 255, linearly between and clipped beyond: table[pixels]."""
+    return np.clip((np.arange(256) - low) * 255 / max(high - low, 1.0), 0, 255).astype(np.uint8)
+
+
+def exposed_field(is_flat: np.ndarray, *, min_area_frac: float = 0.0, margin_px: int = 0) -> np.ndarray:
+    """bool (H, W): the picture without its border, which are the flat areas (connected pixels of `is_flat`) that touch its edge.
+
+    min_area_frac: a border area covers more than this share of the picture. margin_px: the border is widened by so many
+    pixels. All True when less than MIN_FIELD_FRAC would be left.
+    """
+    _, areas, stats, _ = cv2.connectedComponentsWithStats(is_flat.astype(np.uint8), connectivity=4)
+    at_edge = np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))
+    border = [k for k in at_edge if k and stats[k, cv2.CC_STAT_AREA] > min_area_frac * is_flat.size]
+    outside = cv2.dilate(np.isin(areas, border).astype(np.uint8), np.ones((2 * margin_px + 1,) * 2, np.uint8))
+    field = outside == 0
+    return field if field.mean() > MIN_FIELD_FRAC else np.ones_like(field)
