@@ -51,13 +51,13 @@ step() {
 }
 
 members=() pictures=()
-for member in $(python -m ra.config "$stack/config.yaml" members); do
+for member in $(python -m ra.config_value "$stack/config.yaml" members); do
   members+=("$work/$trained/stage2/$member/config.yaml")
-  pictures+=("$(python -m ra.config "${members[-1]}" pictures)")
+  pictures+=("$(python -m ra.config_value "${members[-1]}" pictures)")
 done
 step "prepare $set" data.prepare --source "$source" --root "$root" --data "$set"
 for name in $(printf '%s\n' "${pictures[@]}" | sort -u); do
-  boxes=$(python -m ra.config "$work/$trained/stage2/$name/config.yaml" boxes)
+  boxes=$(python -m ra.config_value "$work/$trained/stage2/$name/config.yaml" boxes)
   step "stage 1: joints" stage1_detect.predict --trained "$trained" --data "$set" --run "$boxes"
   step "stage 2: $name" stage2_score.pictures "$work/$trained/stage2/$name/config.yaml" --data "$set"
 done

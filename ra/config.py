@@ -72,14 +72,14 @@ def experiments(
     """
     paths = _yaml_files(files)
     if not paths:
-        raise UserError(
-            f"{files[0]} holds no YAML file" if files else f"no experiment given; give one of kind {', '.join(kinds)}"
-        )
+        fault = f"{files[0]} holds no YAML file" if files else "no experiment given"
+        raise UserError(f"{fault}; give an experiment of kind {', '.join(kinds)}")
     if run and len(paths) > 1:
         raise UserError("--run names one run, but several experiments were given; give one with --run")
     runs: list[tuple[str, T]] = []
     for path in paths:
-        for name, values in (_named_run(path, profile, run) if run else _read_runs(path, profile)).items():
+        values_by_run = _named_run(path, profile, run) if run else _read_runs(path, profile)
+        for name, values in values_by_run.items():
             runs.append((name, _of_kind(kinds, override(values, sets), f"{path}: {name}")))
     if not runs:
         raise _not_in_profile(paths[0], profile)

@@ -1,7 +1,7 @@
 """Transfer syntaxes of DICOM: from Pixel Data to the stored words of a film.
 
-imagecodecs decodes the JPEG family (libjpeg-turbo, CharLS, OpenJPEG). The size that a stream declares is compared with that of the
-dataset before it is decoded, so that no stream can ask for more memory than a film needs.
+imagecodecs decodes the JPEG family (libjpeg-turbo, CharLS, OpenJPEG). The size that a stream declares is compared with that of
+the dataset before it is decoded, so that no stream can ask for more memory than a film needs.
 """
 
 from __future__ import annotations

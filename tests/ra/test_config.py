@@ -1,16 +1,17 @@
-"""Configs are strict: what is unknown or mistyped is an error that says what was meant; verbs end with one sentence."""
+"""Configs are strict: anything unknown or mistyped is an error with a cure; one file holds an experiment in every profile."""
 
-import importlib.util
-import re
-import subprocess
-import sys
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
 
-from ra import config, manifest, paths
+from data.phantom.cohort import Cohort
+from ra import config, paths
 from ra.config import UserError
+from stage1_detect.config import Detector
+from stage2_score.config import MEMBERS, PICTURES, PRETRAINING
+from stage3_stack.config import KINDS
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ BAD = {
     "optim.steps=3": "steps must be a list",
     "optim.steps=[a]": "steps must be int",
     "sampler=balance": "did you mean balanced",
+    "sampler=x": "it is one of plain, balanced",
+    "foo=1": "known keys: epochs, mirror, optim, sampler, weights",
     "weights=3": "weights must be str",
     "epochs": "write key=value",
     "epochs.x=3": "epochs is one value",
@@ -69,7 +72,7 @@ def test_mistakes_are_named(yaml_file, text):
         config.load(Toy, yaml_file, [text])
 
 
-def test_files_that_are_none(tmp_path, yaml_file):
+def test_a_missing_or_broken_file_is_refused(tmp_path, yaml_file):
     with pytest.raises(UserError, match=r"did you mean .*resnet\.yaml"):
         config.load(Toy, tmp_path / "resnt.yaml")
     for text, message in (("epochs: [", "not valid YAML"), ("- 3", "must be a mapping")):
@@ -82,58 +85,188 @@ def test_digest_is_of_the_values():
     assert config.digest(Toy()) == config.digest(Toy(epochs=3)) != config.digest(Toy(epochs=4))
 
 
-def test_parser_takes_no_prefix_of_a_flag():
-    with pytest.raises(SystemExit):
-        config.parser("a verb").parse_args(["--dat", "x"])
+@dataclass(frozen=True)
+class Kind:
+    kind: Literal["toy"]
+    epochs: int = 3
+    batch: int = 8
+    loss: config.Named = field(default_factory=lambda: config.Named("l1"))
 
 
-VERB = "from ra import config\ndef run():\n    {}\ncli.main(run)"
+@pytest.fixture
+def write(tmp_path):
+    """Write an experiment file: write(name, text) -> its path."""
+
+    def write_file(name: str, text: str):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text)
+        return path
+
+    return write_file
 
 
-@pytest.mark.parametrize(
-    ("body", "code", "message"),
-    [
-        ("raise config.UserError('x is bad; do y')", 1, "error: x is bad; do y\n"),
-        ("raise KeyboardInterrupt", 130, "interrupted; run the same command again to go on\n"),
-        ("raise OSError(28, 'No space', 'f')", 1, "error: the disk is full"),
-        ("pass", 0, ""),
-    ],
-)
-def test_a_verb_ends_with_one_line_and_its_code(body, code, message):
-    ran = subprocess.run([sys.executable, "-c", VERB.format(body)], cwd=paths.ROOT, capture_output=True, text=True, check=False)
-    assert ran.returncode == code and ran.stderr.startswith(message) and ran.stderr.count("\n") == bool(message)
+def toys(path, profile="full", **options):
+    return dict(config.experiments({"toy": Kind}, [path], profile, **options))
 
 
-def test_a_run_is_skipped_made_anew_or_refused(tmp_path, capsys):
-    source, folder = tmp_path / "in.csv", tmp_path / "runs" / "toy"
-    source.write_text("1")
-    run = manifest.Run(folder, Toy(), [source])
-    assert run.begin()
-    (folder / "out.txt").write_text("made")
-    assert manifest.Run(folder, Toy(), [source]).begin(), "begun but not finished: gone on with"
-    assert (folder / "out.txt").is_file()
-    run.finish([folder / "out.txt"], {"sc1": 1.0})
-    assert not manifest.Run(folder, Toy(), [source]).begin() and "skipped" in capsys.readouterr().out
-    saved = (folder / "config.yaml").read_text()
-    (folder / "config.yaml").write_text("\n".join(line for line in saved.splitlines() if "epochs" not in line))
-    assert not manifest.Run(folder, Toy(), [source]).begin(), "saved before `epochs` existed: it meant the default"
-    with pytest.raises(UserError, match="--force"):
-        manifest.Run(folder, Toy(epochs=9), [source]).begin()
-    assert manifest.Run(folder, Toy(epochs=9), [source], force=True).begin() and not (folder / "out.txt").exists()
-    (folder / "out.txt").write_text("half")
-    source.write_text("2")
-    assert manifest.Run(folder, Toy(epochs=9), [source]).begin() and not (folder / "out.txt").exists()
-    with pytest.raises(UserError, match="run the step that writes it first"):
-        manifest.Run(folder, Toy(), [tmp_path / "none"])
+def test_a_file_is_one_run_of_its_name(write):
+    path = write("plain", "kind: toy\nepochs: 4\n")
+    assert toys(path) == toys(path, "smoke") == {"plain": Kind("toy", epochs=4)}
+    assert toys(path, sets=["batch=2"])["plain"].batch == 2
+    assert toys(path, run="other") == {"other": Kind("toy", epochs=4)}
 
 
-@pytest.mark.parametrize("profile", ["smoke", "demo", "full"])
-def test_every_verb_and_config_that_run_all_names_is_there(profile):
-    script = (paths.ROOT / "run_all.sh").read_text()
-    verbs = set(re.findall(r"python -m ([\w.]+)", script))
-    assert len(verbs) > 10 and all(importlib.util.find_spec(verb) for verb in verbs)
-    rooms = {"$one": "stage1_detect", "$two": "stage2_score", "$three": "stage3_stack"}
-    named = re.findall(r"(\$(?:one|two|three))(/[\w/*.]+\.yaml)", script)
-    assert {"/sources/hand_totals.yaml", "/sources/scqm_joints.yaml", "/yolo.yaml"} <= {name for _, name in named}
-    for room, name in named:
-        assert list(paths.ROOT.glob(f"{rooms[room]}/configs/{profile}{name}")), (room, name)
+def test_smoke_is_laid_over_demo_and_demo_over_full(write):
+    path = write(
+        "sizes",
+        """
+        kind: toy
+        epochs: 100
+        batch: 64
+        loss: {name: l2, params: {a: 1, b: 1}}
+        demo: {epochs: 10, batch: 16, loss: {params: {a: 2}}}
+        smoke: {epochs: 1, loss: {params: {b: 3}}}
+        """,
+    )
+    assert toys(path)["sizes"] == Kind("toy", 100, 64, config.Named("l2", {"a": 1, "b": 1}))
+    assert toys(path, "demo")["sizes"] == Kind("toy", 10, 16, config.Named("l2", {"a": 2, "b": 1}))
+    assert toys(path, "smoke")["sizes"] == Kind("toy", 1, 16, config.Named("l2", {"a": 2, "b": 3}))
+    assert config.load(Kind, path, ["batch=1"], "smoke").batch == 1
+
+
+def test_another_name_replaces_a_group_with_its_parameters(write):
+    path = write("swap", "kind: toy\nloss: {name: l2, params: {a: 1}}\ndemo: {loss: {name: l1}}\n")
+    assert toys(path, "demo")["swap"].loss == config.Named("l1")
+
+
+VARIANTS = """
+kind: toy
+epochs: 5
+demo: {epochs: 2, only: [b]}
+full: {only: [a, b]}
+smoke: {only: []}
+variants:
+  a: {batch: 1}
+  b: {batch: 2, demo: {batch: 3}}
+  c: {}
+"""
+
+
+def test_variants_are_runs_and_only_picks_those_of_a_profile(write):
+    path = write("many", VARIANTS)
+    assert toys(path) == {"a": Kind("toy", 5, 1), "b": Kind("toy", 5, 2)}
+    assert toys(path, "demo") == {"b": Kind("toy", 2, 3)}
+    with pytest.raises(UserError, match="not part of the profile smoke"):
+        toys(path, "smoke")
+    with pytest.raises(UserError, match="not part of the profile smoke"):
+        config.load(Kind, path, profile="smoke")
+    with pytest.raises(UserError, match=r"2 runs \(a, b\)"):
+        config.load(Kind, path)
+
+
+def test_run_picks_a_variant_even_one_that_the_profile_leaves_out(write):
+    path = write("many", VARIANTS)
+    assert toys(path, "demo", run="a") == {"a": Kind("toy", 2, 1)}
+    with pytest.raises(UserError, match="no run 'd'; it has a, b, c"):
+        toys(path, run="d")
+    with pytest.raises(UserError, match="give one with --run"):
+        config.experiments({"toy": Kind}, [path, path], run="a")
+
+
+def test_a_file_inherits_values_sections_and_equally_named_variants(write):
+    write("parent", VARIANTS)
+    child = write(
+        "child",
+        """
+        extends: parent.yaml
+        epochs: 6
+        variants: {b: {loss: {name: l2}}, z: {}}
+        """,
+    )
+    assert toys(child) == {"b": Kind("toy", 6, 2, config.Named("l2")), "z": Kind("toy", 6)}
+    assert toys(child, "demo")["b"] == Kind("toy", 2, 3, config.Named("l2")), "`only` is not inherited, values of demo are"
+    assert set(toys(write("same", "extends: parent.yaml\n"))) == {"a", "b", "c"}
+
+
+def test_a_cycle_of_extends_is_refused(write):
+    write("a", "extends: b.yaml\n")
+    with pytest.raises(UserError, match="extends itself"):
+        toys(write("b", "extends: a.yaml\n"))
+
+
+def test_a_folder_is_the_files_in_it_and_names_are_unique(write, tmp_path):
+    write("b", "kind: toy\n")
+    write("a", "kind: toy\n")
+    assert list(toys(tmp_path)) == ["a", "b"]
+    write("c", "kind: toy\nvariants: {a: {}}\n")
+    with pytest.raises(UserError, match="share the run name a"):
+        toys(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no YAML file"):
+        toys(tmp_path / "empty")
+    with pytest.raises(UserError, match="no experiment given; give an experiment of kind toy"):
+        config.experiments({"toy": Kind}, [])
+
+
+def test_a_saved_config_is_the_run_of_its_folder(tmp_path):
+    saved = tmp_path / "resnet" / "config.yaml"
+    saved.parent.mkdir()
+    saved.write_text("kind: toy\nepochs: 9\n")
+    assert toys(saved, "smoke") == {"resnet": Kind("toy", 9)}
+
+
+BAD_FILES = {
+    "kind: toi": "kind is 'toi'; did you mean toy",
+    "kind: other": "kind is 'other'; here it is one of toy",
+    "epochs: 3": "kind is missing",
+    "kind: toy\nepoch: 3": "unknown key 'epoch'; did you mean epochs",
+    "kind: toy\ndemo: {bach: 3}": "unknown key 'bach'; did you mean batch",
+    "kind: toy\ndemo: 3": "demo must be a mapping",
+    "kind: toy\nvariants: [a]": "variants must be a mapping",
+    "kind: toy\nvariants: {a: 3}": "variants.a must be a mapping",
+    "kind: toy\ndemo: {only: a}": "demo.only must be a list",
+    "kind: toy\nvariants: {small: {}, b: {}}\ndemo: {only: [smal]}": "demo.only names smal.*did you mean small",
+    "extends: no.yaml": "no.yaml does not exist",
+}
+
+
+@pytest.mark.parametrize("text", BAD_FILES)
+def test_a_mistake_in_an_experiment_file_is_named(write, text):
+    with pytest.raises(UserError, match=BAD_FILES[text]):
+        toys(write("bad", text), "demo")
+
+
+CONFIGS = paths.ROOT / "configs"
+FOLDERS = {  # the last folder of an experiment file -> the kinds that its verb accepts
+    "pictures": PICTURES,
+    "pretrain": PRETRAINING,
+    "members": MEMBERS,
+    "stack": KINDS,
+    "detect": {"yolo": Detector, "template": Detector},
+    "phantom": {"cohort": Cohort},
+}
+EXPERIMENTS = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent != CONFIGS / "papers")
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_every_experiment_of_the_project_loads_in_every_profile_that_it_is_part_of(path):
+    profiles = []
+    for profile in config.PROFILES:
+        try:
+            config.experiments(FOLDERS[path.parent.name], [path], profile)
+            profiles.append(profile)
+        except UserError as error:
+            assert f"not part of the profile {profile}" in str(error)
+    assert profiles
+
+
+@pytest.mark.parametrize("profile", config.PROFILES)
+@pytest.mark.parametrize("folder", sorted({path.parent for path in EXPERIMENTS}), ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_a_folder_of_experiments_trains_something_in_every_profile_under_different_names(folder, profile):
+    assert config.experiments(FOLDERS[folder.name], [folder], profile)
+
+
+def test_no_value_of_a_config_has_the_name_of_a_section():
+    for kinds in FOLDERS.values():
+        for cls in kinds.values():
+            assert not {f.name for f in dataclasses.fields(cls)} & (config.SECTIONS | {"only"})
