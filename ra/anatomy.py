@@ -1,7 +1,7 @@
-"""The scored places of hands and feet: the one table every stage reads.
+"""The scored joints and sites of hands and feet, shared by all stages.
 
-A *part* is one limb of a patient (LH RH LF RF); a *joint* is what a box is drawn around; a *site* is a scored place with
-one finding (the RA2-DREAM column name without its part). Sharp/van der Heijde: van der Heijde, J Rheumatol 2000;27:261;
+A *part* is one limb of a patient (LH RH LF RF); a *joint* is what a box is drawn around; a *site* is a scored place with one
+finding, named as the column of RA2-DREAM without its part. Sharp/van der Heijde: van der Heijde, J Rheumatol 2000;27:261;
 column names: RA2-DREAM (Sun et al., JAMA Netw Open 2022;5(8):e2227423).
 """
 
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 PARTS = ("LH", "RH", "LF", "RF")
 FINDINGS = ("erosion", "narrowing")
 LIMBS = ("hand", "foot")
-TOTAL = "total"  # the site name of a sum; with part "ALL" it is the patient's
+TOTAL = "total"  # the site name of a sum; with part "ALL" it is the sum of the patient
 ALL_PARTS = "ALL"
-BOTH_HANDS = "HANDS"  # both hands read as one picture: the part of its total (0..280) and of its severity class
-SEVERITY = "severity"  # the site name of a severity class, an ordered class of a total
+BOTH_HANDS = "HANDS"  # both hands in one picture: the part of their total (0..280) and of their severity class
+SEVERITY = "severity"  # the site name of a severity class, which is an ordered class of a total
 
 HAND_JOINTS = (
     "thumb_ip", "pip_2", "pip_3", "pip_4", "pip_5", "mcp_1", "mcp_2", "mcp_3", "mcp_4", "mcp_5",
@@ -34,11 +34,11 @@ N_GRADES = 11  # 0..10, the widest scale: the columns p0..p10 of the Scores tabl
 EROSION_HAND = HAND_JOINTS[:16]
 NARROWING_HAND = HAND_JOINTS[1:10] + HAND_JOINTS[16:]
 
-# Ratingen scores the eroded share of a joint's surface; the wrist is scored as one joint here (Rohrbach 2019, Table 1).
+# Ratingen scores the eroded share of a joint's surface, the wrist as one joint (Rohrbach 2019, Table 1).
 WRIST = "wrist"
 RATINGEN_JOINTS = {"hand": (*HAND_JOINTS[:10], WRIST), "foot": FOOT_JOINTS}
-RATINGEN_STEPS_PERCENT = (0, 20, 40, 60, 80)  # a grade is the number of steps that the percentage lies above
-# Site names of Ratingen rows in a Scores table, RATINGEN + joint and so on: grade, mean and median of the percentage.
+RATINGEN_STEPS_PERCENT = (0, 20, 40, 60, 80)  # the grade is the number of these that the percentage exceeds
+# Prefixes of the site names of Ratingen rows in a Scores table, before the joint: grade, mean and median of the percentage.
 RATINGEN, PERCENT, MEDIAN = "ratingen__", "percent__", "median__"
 
 
@@ -58,7 +58,7 @@ class Site:
 
 
 def limb(part: str) -> str:
-    """'hand' or 'foot' of LH RH LF RF."""
+    """The limb of a part: LH RH -> hand, LF RF -> foot."""
     return "hand" if part[1] == "H" else "foot"
 
 
@@ -68,7 +68,7 @@ def other_side(part: str) -> str:
 
 
 def joint2site(joint: str, finding: str) -> str:
-    """The RA2 name of a joint's site: thumb_ip, erosion -> mcp_E__ip (the thumb's IP is filed under mcp)."""
+    """The RA2-DREAM name of a joint's site: thumb_ip, erosion -> mcp_E__ip (it files the thumb's IP under mcp)."""
     row, place = joint.split("_", 1)
     row = {"thumb": "mcp", "hallux": "mtp"}.get(row, row)
     return f"{row}_{'E' if finding == 'erosion' else 'J'}__{place}"
@@ -96,4 +96,4 @@ def _swap_hallux(columns: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(swap.get(column, column) for column in columns)
 
 
-COLUMNS_B = _swap_hallux(COLUMNS_A)  # every file since April 2020; read by name, write in the template's own order
+COLUMNS_B = _swap_hallux(COLUMNS_A)  # every file since April 2020; read columns by name, write them in the order of the template

@@ -1,4 +1,4 @@
-"""Command lines: one table of flags for all verbs, of which each verb offers only those that it uses."""
+"""Command lines: one table of flags for all verbs, from which each verb offers the flags that it uses."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from ra.config import PROFILES, UserError
 
 FLAGS: dict[str, dict[str, Any]] = {
     "data": {"default": "phantom-demo", "metavar": "SET", "help": "prepared set: data/work/SET (default %(default)s)"},
-    "config": {"metavar": "YAML", "help": "experiment (default %(default)s)"},
+    "config": {"metavar": "YAML", "help": "experiment file (default %(default)s)"},
     "profile": {"choices": PROFILES, "default": "demo", "help": "size of the experiments (default %(default)s)"},
     "set": {"dest": "sets", "action": "append", "default": [], "metavar": "KEY=VALUE", "help": "override one config value"},
     "run": {"metavar": "NAME", "help": "name of the run (default: the config's file name)"},
     "fold": {"default": "all", "metavar": "K", "help": "one fold's number, or all (default)"},
     "device": {"default": "auto", "help": "auto, cpu, cuda, cuda:1 (default %(default)s)"},
-    "jobs": {"type": int, "default": 0, "metavar": "N", "help": "processes at a time; 0: one per core, one on a GPU"},
-    "workers": {"type": int, "default": 0, "metavar": "N", "help": "loader processes per training, for GPUs (default 0)"},
-    "force": {"action": "store_true", "help": "make again what is already finished"},
+    "jobs": {"type": int, "default": 0, "metavar": "N", "help": "processes at a time; 0 (default): one per core, one on a GPU"},
+    "workers": {
+        "type": int,
+        "default": 0,
+        "metavar": "N",
+        "help": "loader processes per training, for a GPU (default 0)",
+    },
+    "force": {"action": "store_true", "help": "rebuild results that are already finished"},
     "wandb": {"action": "store_true", "help": "also log to Weights & Biases (offline unless WANDB_MODE is set)"},
     "trained": {"required": True, "metavar": "SET", "help": "prepared set whose trained run is applied to --data"},
     "bone-age": {"default": "boneage-demo", "metavar": "SET", "help": "prepared set of the pretraining (default %(default)s)"},
@@ -31,9 +36,9 @@ FLAGS: dict[str, dict[str, Any]] = {
 
 
 def parser(doc: str | None, *flags: str, **defaults: Any) -> argparse.ArgumentParser:
-    """A verb's parser with the named rows of FLAGS; `defaults` replaces defaults, by destination (config="...").
+    """The parser of a verb that offers the named flags of FLAGS; `defaults` replaces their defaults, by destination.
 
-    The verb adds flags of its own below them. A flag that a verb does not use is not offered: argparse then refuses it.
+    The verb adds its other flags with add_argument. Flags that are not offered are refused by argparse.
     """
     p = argparse.ArgumentParser(description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     for flag in flags:

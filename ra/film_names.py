@@ -1,4 +1,4 @@
-"""The part that a film's file name declares: <Patient_ID>-LH.jpg, also with `_` or a blank, in capitals or small letters."""
+"""The part in a film's file name: <Patient_ID>-LH.jpg; the separator may be `-`, `_` or a space, case does not matter."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _NAME = re.compile(r"(?:(?P<patient>.+)[-_ ])?(?P<part>LH|RH|LF|RF)", re.IGNOREC
 
 
 def split(stem: str) -> tuple[str, str | None]:
-    """(patient id, part LH RH LF RF) of a file name without its suffix; (stem, None) when it declares no part."""
-    found = _NAME.fullmatch(stem)
-    return (found["patient"] or "", found["part"].upper()) if found else (stem, None)
+    """(patient id, part) of a file name without its suffix; (stem, None) if it names no part."""
+    match = _NAME.fullmatch(stem)
+    return (match["patient"] or "", match["part"].upper()) if match else (stem, None)
 
 
 def part_of(stem: str) -> str | None:
-    """The part that a file name without its suffix declares, None when it declares none."""
+    """The part LH RH LF RF in a file name without its suffix; None if it names no part."""
     return split(stem)[1]

@@ -1,4 +1,7 @@
-"""run.json: what went into a run, what came out, and whether it is finished. Written last, moved into place."""
+"""Records of finished steps: their inputs and outputs, so that a current step is skipped and an outdated one is rebuilt.
+
+A run of a stage keeps its record in run.json (Run); other steps use is_current and write_record. A record is written last.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ PACKAGES = ("torch", "timm", "ultralytics-opencv-headless", "lightgbm", "scikit-
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 (16 hex digits) of a file; a run folder stands for its run.json."""
+    """First 16 hex digits of the SHA-256 of a file; of a run folder, that of its run.json."""
     path = Path(path)
     if path.is_dir():
         path = path / "run.json"
@@ -34,7 +37,7 @@ def file_hash(path: Path) -> str:
 
 
 def stamp(path: str | Path) -> list[int]:
-    """Size and time of change, by which a file is taken for the same without reading it; zeros when there is none."""
+    """Size and modification time, by which a file is recognised as unchanged without reading it; zeros if it is absent."""
     try:
         status = Path(path).stat()
     except OSError:
@@ -43,7 +46,7 @@ def stamp(path: str | Path) -> list[int]:
 
 
 def is_current(record: Path, inputs: Mapping[str, Any]) -> bool:
-    """Whether a step is finished: its record names equal inputs, and every output that it lists is there, unchanged."""
+    """Whether a step is finished and current: its record has equal inputs, and every output that it lists exists unchanged."""
     if not record.is_file():
         return False
     before = json.loads(record.read_text())
@@ -54,13 +57,13 @@ def is_current(record: Path, inputs: Mapping[str, Any]) -> bool:
 
 
 def write_record(record: Path, inputs: Mapping[str, Any], outputs: Iterable[Path] = (), **more: Any) -> None:
-    """Write a step's record, last of all: its inputs (hashes or settings), its outputs with their hashes, and what `more` holds."""
+    """Write the record of a finished step: its inputs (hashes or settings), the hashes of its outputs, and `more`."""
     hashes = {os.path.relpath(path, record.parent): file_hash(path) for path in outputs}
     atomic.write_json(record, {"inputs": inputs, "outputs": hashes, **more})
 
 
 class Run:
-    """One run's folder. `with`-less on purpose: `begin` says whether there is work, `finish` writes the manifest."""
+    """The folder of one run. Not a context manager: `begin` returns whether there is work to do, `finish` writes run.json."""
 
     def __init__(self, folder: Path, config: Any, inputs: Iterable[Path], force: bool = False):
         self.folder, self.config, self.force = Path(folder), config, force
@@ -71,9 +74,9 @@ class Run:
         return os.path.relpath(path, self.folder)
 
     def begin(self) -> bool:
-        """False when the run is finished with equal config and inputs; True when it has to be made (or gone on with).
+        """False if the run is finished with equal config and inputs; True if it must be started or resumed.
 
-        Raises UserError when the folder holds a run of another config. A run whose inputs changed is made anew.
+        Raises UserError when the folder holds a run with another config. A run whose inputs changed is rebuilt.
         """
         manifest, saved = self.folder / "run.json", self.folder / "config.yaml"
         if self.force and self.folder.exists():
@@ -82,27 +85,27 @@ class Run:
             raise UserError(
                 f"{self.folder} holds a run made with another config; add --force to replace it, or give the run another name"
             )
-        started = self.folder / "inputs.json"  # written at the start: what a resumed run must still agree with
-        if started.is_file() and json.loads(started.read_text()) != self.inputs:
-            print(f"{self.folder.name}: its inputs have changed, making it anew", flush=True)
+        inputs_at_start = self.folder / "inputs.json"  # a run is resumed only with the inputs that it was started with
+        if inputs_at_start.is_file() and json.loads(inputs_at_start.read_text()) != self.inputs:
+            print(f"{self.folder.name}: inputs changed; rebuilding", flush=True)
             shutil.rmtree(self.folder)
         elif manifest.is_file():
             print(f"{self.folder.name}: finished, skipped", flush=True)
             return False
         self.folder.mkdir(parents=True, exist_ok=True)
-        atomic.write_json(started, self.inputs)
+        atomic.write_json(inputs_at_start, self.inputs)
         atomic.write_text(saved, yaml.safe_dump(config_module.as_dict(self.config), sort_keys=False))
         return True
 
     def _same(self, saved: dict[str, Any]) -> bool:
-        """Whether a saved config means this one; a key that did not exist then meant what is its default now."""
+        """Whether a saved config equals this one; a key that it lacks, because it was added later, has its default."""
         try:
             return config_module.build(type(self.config), saved, "saved config") == self.config
         except UserError:
             return False
 
     def finish(self, outputs: Iterable[Path], metrics: dict[str, Any], seed: int = 0, **more: Any) -> None:
-        """Write run.json: the sign that everything else in the folder may be trusted."""
+        """Write run.json, which marks the run as finished: everything else in the folder is then complete."""
         atomic.write_json(
             self.folder / "run.json",
             {
@@ -120,11 +123,11 @@ class Run:
 
 
 def versions() -> dict[str, str]:
-    """Python and the packages whose version can change a number."""
-    found = {"python": platform.python_version()}
+    """Versions of Python and of the packages that can change a result."""
+    out = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            out[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return out

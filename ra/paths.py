@@ -1,4 +1,4 @@
-"""Every path of the project: the path of a file tells stage, run, fold and split without opening it."""
+"""Every path of the project. The path of a file shows its set, stage, run, fold and split."""
 
 from __future__ import annotations
 
@@ -9,40 +9,42 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def data_root() -> Path:
-    """`data/` of the checkout, or RA_DATA when it is set (tests, a bigger disk)."""
+    """`data/` of the checkout, or the environment variable RA_DATA (for tests, or a bigger disk)."""
     return Path(os.environ.get("RA_DATA", ROOT / "data"))
 
 
 def submissions() -> Path:
-    """`submissions/` of the checkout, or RA_SUBMISSIONS when it is set."""
+    """`submissions/` of the checkout, or the environment variable RA_SUBMISSIONS."""
     return Path(os.environ.get("RA_SUBMISSIONS", ROOT / "submissions"))
 
 
 def raw(name: str) -> Path:
-    """data/raw/<name>: as downloaded or generated."""
+    """data/raw/<name>: a set as downloaded or generated."""
     return data_root() / "raw" / name
 
 
 def work(data: str) -> Path:
-    """data/work/<set>: everything made from one prepared set."""
+    """data/work/<set>: a prepared set and everything made from it."""
     return data_root() / "work" / data
 
 
 def films(data: str) -> Path:
+    """Films table of a set."""
     return work(data) / "films.parquet"
 
 
 def sites(data: str) -> Path:
+    """Sites table of a set: its scores."""
     return work(data) / "sites.parquet"
 
 
 def ratingen(data: str) -> Path:
-    """Ratingen percentages of a set; absent when it has none."""
+    """Ratingen percentages of a set; the file is absent when it has none."""
     return work(data) / "ratingen.parquet"
 
 
 def ratingen_gold(data: str) -> Path:
-    """Ratingen percentages of a set's test patients, read by stage3_stack.ratingen alone; absent when they are not known."""
+    """Ratingen percentages of a set's test patients, read by the evaluation only; absent when they are not known."""
     return work(data) / "ratingen_gold.parquet"
 
 
@@ -52,48 +54,51 @@ def activity(data: str) -> Path:
 
 
 def reader(data: str, name: str) -> Path:
-    """Another reading of a set's films in the challenge's columns; absent when there is none.
+    """Scores of a set by a further reader, in the challenge's columns; absent when there are none.
 
-    name: gold (the reader of the targets, of the test patients), reader2, truth (behind a synthetic reader). The evidence is
-    computed from them; nothing learns from them.
+    name: gold (scores of the test patients by the reader of the targets), reader2, truth (the simulated truth of a synthetic
+    set). They serve the evaluation only; nothing learns from them.
     """
     return work(data) / f"{name}.csv"
 
 
 def truth_boxes(data: str) -> Path:
-    """Boxes that came with the set (`source=truth`); absent when the set has none."""
+    """Boxes that came with a set (`source=truth`); absent when it has none."""
     return work(data) / "boxes.parquet"
 
 
 def folds(data: str) -> Path:
+    """Folds of a set's training patients."""
     return work(data) / "folds.csv"
 
 
 def run_dir(data: str, stage: int, run: str) -> Path:
+    """Folder of a run of a stage."""
     return work(data) / f"stage{stage}" / run
 
 
 def fold_dir(data: str, stage: int, run: str, fold: int) -> Path:
+    """Folder of one fold of a run."""
     return run_dir(data, stage, run) / f"fold_{fold}"
 
 
 def boxes(data: str, run: str, split: str) -> Path:
-    """Boxes that stage 1 made for split oof or test."""
+    """Boxes of a run of stage 1, for split oof or test."""
     return run_dir(data, 1, run) / f"boxes_{split}.parquet"
 
 
 def scores(data: str, stage: int, run: str, split: str) -> Path:
-    """Scores table of split oof or test."""
+    """Scores table of a run, for split oof or test."""
     return run_dir(data, stage, run) / f"{split}.parquet"
 
 
 def prediction_intervals(data: str, run: str, split: str) -> Path:
-    """What a run of stage 3 says of split oof or test, with its intervals; what could not be scored is NaN."""
+    """Predictions of a run of stage 3 with their intervals, for split oof or test."""
     return run_dir(data, 3, run) / f"intervals_{split}.parquet"
 
 
 def explanations(data: str, run: str) -> Path:
-    """What a member of stage 2 looked at: pictures and embeddings for the report."""
+    """Explanations of a member of stage 2: saliency pictures and embeddings for the report."""
     return run_dir(data, 2, run) / "explanations"
 
 
@@ -103,4 +108,5 @@ def report(data: str, run: str) -> Path:
 
 
 def submission(run: str) -> Path:
+    """A submission in the challenge's format."""
     return submissions() / f"{run}.csv"

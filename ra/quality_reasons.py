@@ -1,4 +1,4 @@
-"""Why a film is refused or doubted: the words of the quality gate. A reason is carried in tables, never turned into a score."""
+"""Reasons for which the quality gate refuses or flags a film. They are stored in tables and do not change any score."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reason:
-    """refuses: the film gives no scores; else it is read, and the reason is told. cure: what a person can do."""
+    """refuses: the film gets no scores; otherwise it is scored and flagged. cure: what the user can do."""
 
     refuses: bool
     cure: str
@@ -22,7 +22,7 @@ REASONS: dict[str, Reason] = {
     "too_dark": Reason(True, "export the film with another window, or repeat it"),
     "blown_out": Reason(True, "export the film with another window, or repeat it"),
     "too_many_limbs": Reason(True, "give one patient's film per file"),
-    "cut_off": Reason(False, "the joints named lie outside the film and get no score"),
+    "cut_off": Reason(False, "the named joints lie outside the film and get no score"),
     "side_differs": Reason(False, "the picture shows the other side than declared; both are kept, check the film"),
     "view_differs": Reason(False, "the picture shows another view than declared; both are kept, check the film"),
     "greys_differ": Reason(False, "the picture looks inverted against what the file declares; check the film"),
@@ -31,5 +31,5 @@ REASONS: dict[str, Reason] = {
 
 
 def refused(reasons: str) -> bool:
-    """Whether any of the words (a space between them) refuses the film."""
+    """Whether any of the reasons (names separated by spaces) refuses the film."""
     return any(REASONS[word].refuses for word in reasons.split())

@@ -239,7 +239,7 @@ def challenge(columns: list[str]) -> Schema:
 
 
 def box_error_frac(boxes: pd.DataFrame, truth: pd.DataFrame, films: pd.DataFrame) -> pd.Series:
-    """Distance of each box's centre from that of the true box, as a fraction of its film's long side."""
+    """Distance of each joint's centre from the truth's, as a fraction of its film's long side."""
     both = boxes.merge(truth, on=["film_id", "joint"], suffixes=("", "_true"))
     both = both.merge(films[["film_id", "width_px", "height_px"]], on="film_id")
     return np.hypot(both.x_px - both.x_px_true, both.y_px - both.y_px_true) / both[["width_px", "height_px"]].max(axis=1)

@@ -1,4 +1,4 @@
-"""Numbers and tables as text for a terminal."""
+"""Numbers and tables as plain text for a terminal."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from ra.agreement import Interval
 
 
 def number(value: float | Interval | None, digits: int = 3) -> str:
-    """A number, with its interval where it has one; `-` where there is none."""
+    """A number with fixed digits, followed by its interval if it has one; `-` for None and NaN."""
     if isinstance(value, Interval):
-        inside = f" ({value.low:.{digits}f}, {value.high:.{digits}f})"
-        return number(value.value, digits) + ("" if np.isnan(value.low) else inside)
+        interval = "" if np.isnan(value.low) else f" ({value.low:.{digits}f}, {value.high:.{digits}f})"
+        return number(value.value, digits) + interval
     return "-" if value is None or np.isnan(value) else f"{value:.{digits}f}"
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Columns as wide as their widest cell; the first `left` start, the others end together. An empty row is an empty line."""
+    """A table whose columns are as wide as their widest cell: the first `left` left-aligned, the others right-aligned.
+
+    An empty row gives an empty line.
+    """
     full = [head, *(row for row in rows if row)]
     width = [max(len(row[i]) for row in full) for i in range(len(head))]
 

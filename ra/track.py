@@ -1,4 +1,4 @@
-"""log.csv is the truth; wandb is a mirror of it for those who ask; progress bars for terminals, lines for files."""
+"""Logging of trainings: log.csv, mirrored to Weights & Biases on request; progress as a bar or as plain lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Log:
-    """Appends rows (a dict each) to log.csv; the first row sets the columns. Mirrors to wandb when asked."""
+    """Appends rows to log.csv, whose columns are those of the first row; wandb: also logs them to Weights & Biases."""
 
     def __init__(self, path: Path, wandb: bool = False, name: str = "", config: dict[str, Any] | None = None):
         self.path, self._wandb = Path(path), None
@@ -27,22 +27,24 @@ class Log:
             self._wandb = wandb_module.init(project="ra-joint-damage", name=name, config=config, dir=str(self.path.parent))
 
     def row(self, **values: Any) -> None:
-        new = not self.path.is_file()
+        """Append one row: column=value."""
+        is_new = not self.path.is_file()
         with self.path.open("a", newline="") as stream:
             writer = csv.DictWriter(stream, fieldnames=list(values))
-            if new:
+            if is_new:
                 writer.writeheader()
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in values.items()})
         if self._wandb:
             self._wandb.log(values)
 
     def close(self) -> None:
+        """Finish the mirror, if there is one."""
         if self._wandb:
             self._wandb.finish()
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None, every_s: float = 15.0) -> Iterator[T]:
-    """A bar with the time left on a terminal; elsewhere one plain line every `every_s` seconds and none for short loops."""
+    """Pass the items through, showing progress: a bar on a terminal, elsewhere a line every `every_s` seconds."""
     total = len(items) if total is None and hasattr(items, "__len__") else total
     if sys.stderr.isatty():
         yield from tqdm(items, desc=what, total=total, leave=False)

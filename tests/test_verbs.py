@@ -110,10 +110,11 @@ def used(node: ast.AST) -> set[str]:
 def functions_given_namespaces(node: ast.AST) -> set[str]:
     """Names of the functions to which the code passes its parsed arguments."""
     names = names_of_namespaces(node)
+    copies = {f"vars({name})" for name in names}  # Namespace(**{**vars(args), ...})
     found = set()
     for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
         values = [*call.args, *(keyword.value for keyword in call.keywords)]
-        if any(isinstance(value, ast.Name) and value.id in names for value in values):
+        if any(ast.unparse(value) in names or any(copy in ast.unparse(value) for copy in copies) for value in values):
             found.add(ast.unparse(call.func).split(".")[-1])
     return found
 

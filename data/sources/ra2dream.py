@@ -25,8 +25,7 @@ from data.issues import Report
 from data.sources import Raw, activity
 from ra import anatomy, clinical
 from ra.config import UserError
-from ra.schema import Schema
-from ra.tables import ACTIVITY, RATINGEN, SITES, challenge
+from ra.tables import ACTIVITY, RATINGEN, SITES, Schema, challenge
 
 READERS = {"gold": ("gold",), "reader2": ("train", "gold"), "truth": ("train", "gold")}  # name of the CSV -> its folders
 TABLES = {"train": "training.csv", "test": "template.csv"}

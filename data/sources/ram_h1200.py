@@ -28,8 +28,7 @@ from data.sources import Raw, ra2dream
 from ra import anatomy
 from ra.config import UserError
 from ra.imaging import film
-from ra.schema import Column, Schema
-from ra.tables import SITES, challenge
+from ra.tables import SITES, Column, Schema, challenge
 
 REPO = "TokyoTechMagicYang/RAM-H1200-v1"
 LICENCE = """RAM-H1200 is published under CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/): say where it is from, and cite

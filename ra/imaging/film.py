@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 
 from ra import paths
-from ra.imaging import dicom, polarity, raster
+from ra.imaging import dicom, raster
 from ra.imaging.intensity import MAX_BYTES, FilmError
+from ra.imaging.polarity import looks_inverted
 
 T = TypeVar("T")
 
@@ -96,7 +97,7 @@ def read(path: str | Path, whole: bool = True) -> np.ndarray:
     data = _bytes(path)
     declared = dicom.is_dicom(data)
     grey = _or_film_error(dicom.decode if declared else raster.decode, data, path)
-    inverted = whole and not declared and polarity.looks_inverted(grey)
+    inverted = whole and not declared and looks_inverted(grey)
     return np.ascontiguousarray(255 - grey if inverted else grey)
 
 

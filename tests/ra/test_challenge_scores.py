@@ -1,4 +1,4 @@
-"""The challenge's numbers against numbers worked by hand."""
+"""The challenge's scores against hand-worked numbers."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ VALUES = [c for c in COLUMNS_A if c != ID]
 
 
 def submission(**patients: dict[str, float]) -> pd.DataFrame:
-    """Patients with a few non-zero columns."""
+    """A submission of patients with a few non-zero columns."""
     return pd.DataFrame([{**dict.fromkeys(VALUES, 0.0), **v} for v in patients.values()], index=list(patients), columns=VALUES)
 
 
@@ -43,7 +43,7 @@ def test_nine_numbers_by_hand():
     assert challenge_scores.ra2_scores(shuffled, gold) == pytest.approx(expected, rel=1e-12)
 
 
-def test_no_cut_above_and_weights_from_gold_only():
+def test_scores_have_no_upper_limit_and_weights_come_from_gold():
     gold = submission(A={"Overall_Tol": 0}, B={"Overall_Tol": 448})
     pred = submission(A={"Overall_Tol": 1023}, B={"Overall_Tol": 448})
     assert challenge_scores.RA2["sc1"].fn(pred, gold) == pytest.approx(10 / 65)
@@ -64,7 +64,7 @@ def test_refusals():
     assert set(challenge_scores.refusals(zeros, gold)) == set(challenge_scores.RA2) - {"sc1"}
 
 
-def test_gold_that_was_not_scored_is_left_out():
+def test_cells_that_are_missing_in_gold_are_ignored():
     gold = submission(A={"Overall_Tol": 3, "LH_pip_E__2": np.nan})
     pred = submission(A={"Overall_Tol": 3, "LH_pip_E__2": 5, "LH_pip_E__3": 1})
     assert challenge_scores.ra2_score(pred, gold, "sc3_hand") == pytest.approx(np.sqrt(1 / 31))
@@ -85,8 +85,8 @@ def cohort() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 @pytest.mark.parametrize("name", ["sc1", "sc2", "sc3"])
 def test_ties_and_differences(cohort, name):
     gold, near, far = cohort
-    verdict = challenge_scores.tie_test(near, far, gold, name, times=200)
-    assert verdict["better"] == "pred" and not verdict["tie"] and verdict["k"] > 3
+    result = challenge_scores.tie_test(near, far, gold, name, times=200)
+    assert result["better"] == "pred" and not result["tie"] and result["k"] > 3
     assert challenge_scores.tie_test(far, near, gold, name, times=200)["better"] == "other"
     assert challenge_scores.tie_test(near, near, gold, name, times=50) == {"k": 1.0, "tie": True, "better": "equal"}
     difference, low, high = challenge_scores.paired_bootstrap(near, far, gold, name)
@@ -94,7 +94,7 @@ def test_ties_and_differences(cohort, name):
     assert low < difference < high < 0
 
 
-def test_bootstrap_centre(cohort):
+def test_the_bootstrap_is_centred_on_the_score(cohort):
     gold, near, _ = cohort
     for name in ("sc1", "sc2"):
         scores = challenge_scores.bootstrap_scores([near], gold, name, times=300)
@@ -102,7 +102,7 @@ def test_bootstrap_centre(cohort):
 
 
 def test_bootstrap_draws_rows_for_joints_and_patients_for_totals():
-    """A is wrong by 1 everywhere, B nowhere: however rows are drawn SC2 stays 64/65, SC1 is 0 whenever B is drawn twice."""
+    """A is wrong by 1 in every cell, B in none: SC2 is 64/65 for any sample of rows, SC1 is 0 if B is drawn twice."""
     gold = submission(A={"Overall_Tol": 255}, B={"Overall_Tol": 0})
     pred = submission(A=dict.fromkeys(VALUES, 1.0) | {"Overall_Tol": 511}, B={})
     assert challenge_scores.bootstrap_scores([pred], gold, "sc2", times=50) == pytest.approx(64 / 65)

@@ -81,7 +81,7 @@ def test_a_missing_or_broken_file_is_refused(tmp_path, yaml_file):
             config.load(Toy, yaml_file)
 
 
-def test_digest_is_of_the_values():
+def test_the_digest_depends_on_the_values():
     assert config.digest(Toy()) == config.digest(Toy(epochs=3)) != config.digest(Toy(epochs=4))
 
 

@@ -20,17 +20,17 @@ def cohort(n: int = 120) -> pd.DataFrame:
 @pytest.mark.parametrize("n_folds", [3, 5])
 def test_persons_stay_whole_and_folds_are_alike(n_folds):
     patients = cohort()
-    made = folds.make(patients, n_folds, seed=1).merge(patients, on="patient_id")
-    assert len(made) == len(patients) and made.drop_duplicates(["person_id", "fold"]).person_id.is_unique
-    sizes = made.fold.value_counts()
+    table = folds.make(patients, n_folds, seed=1).merge(patients, on="patient_id")
+    assert len(table) == len(patients) and table.drop_duplicates(["person_id", "fold"]).person_id.is_unique
+    sizes = table.fold.value_counts()
     assert set(sizes.index) == set(range(n_folds)) and sizes.max() - sizes.min() <= 0.25 * len(patients) / n_folds
 
 
-def test_severe_patients_are_spread_for_they_carry_the_score():
+def test_severe_patients_are_spread_because_they_dominate_the_score():
     patients = cohort()
     for seed in range(4):
-        made = folds.make(patients, 3, seed).merge(patients, on="patient_id")
-        severe = made[made.total > 20].fold.value_counts()
+        table = folds.make(patients, 3, seed).merge(patients, on="patient_id")
+        severe = table[table.total > 20].fold.value_counts()
         assert severe.max() - severe.min() <= 2, "chance alone differs by 4 to 8"
 
 
@@ -56,7 +56,7 @@ def test_digest_follows_the_content(tmp_path):
 
 
 @pytest.mark.parametrize("flag", ["3", "-1", "x", "1.0", ""])
-def test_fold_flag(flag):
+def test_the_fold_flag_is_a_number_or_all(flag):
     assert folds.chosen("all", 3) == [0, 1, 2] and folds.chosen("2", 3) == [2]
     with pytest.raises(UserError, match="from 0 to 2, or all"):
         folds.chosen(flag, 3)

@@ -1,4 +1,4 @@
-"""Every schema refuses what a later step could not trust; what it writes is what it reads."""
+"""Every schema refuses tables that a later step could not use, and reads what it wrote."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from ra.config import UserError
 from ra.schema import ContractError
 from ra.tables import BONE_AGE, BOXES, FILMS, FOLDS, SCORES, SITES, check_coverage
 
-ROWS = {  # a good row of each
+ROWS = {  # a valid row of each table
     "films": {"film_id": "p-LH", "patient_id": "p", "person_id": "p", "visit": 1, "part": "LH", "view": "PA", "laterality": "L",
             "path": "a.jpg", "sha1": "0", "width_px": 10, "height_px": 20, "split": "train"},
     "sites": {"patient_id": "p", "person_id": "p", "visit": 1, "part": "LH", "joint": "mcp_2", "site": "mcp_E__2",
@@ -26,7 +26,7 @@ SCHEMAS = pytest.mark.parametrize("schema", [FILMS, SITES, BOXES, FOLDS, BONE_AG
 
 
 def frame(schema, **changes) -> pd.DataFrame:
-    """Two good rows of different keys, the first one changed."""
+    """Two valid rows of different keys, the first one changed."""
     first, second = dict(ROWS[schema.name]), dict(ROWS[schema.name])
     second["film_id" if "film_id" in schema.key else "patient_id"] = "q"
     return pd.DataFrame([{**first, **changes}, second])
@@ -73,7 +73,7 @@ def test_missing_values_are_refused_where_none_may_be(schema):
 BAD = [
     (FILMS, "part", "LX"), (FILMS, "split", "oof"), (FILMS, "width_px", 0), (FILMS, "patient_id", 7),
     (SITES, "target", -1), (SITES, "target", 449), (SITES, "finding", "fusion"),
-    (BOXES, "joint", "mcp_6"), (BOXES, "w_px", -1), (BOXES, "conf", 1.2), (BOXES, "source", "guess"),
+    (BOXES, "joint", "mcp_6"), (BOXES, "w_px", -1), (BOXES, "conf", 1.2), (BOXES, "source", "unknown"),
     (FOLDS, "fold", -1), (FOLDS, "fold", "first"), (BONE_AGE, "male", 2), (BONE_AGE, "bone_age_months", -3),
     (SCORES, "pred", -0.1), (SCORES, "p3", 1.1), (SCORES, "split", "train"), (SCORES, "max_score", 0),
 ]  # fmt: skip
@@ -115,12 +115,12 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["folds.csv"]
 
 
-def test_a_missing_table_says_what_makes_it(tmp_path):
+def test_the_error_for_a_missing_table_names_the_cure(tmp_path):
     with pytest.raises(UserError, match="run the step that writes it first"):
         FOLDS.read(tmp_path / "none.csv")
 
 
-def test_coverage_is_each_expected_row_once():
+def test_coverage_needs_every_expected_row_exactly_once():
     expected = frame(SCORES)[["patient_id", "part", "site", "finding"]]
     check_coverage(frame(SCORES), expected, "member")
     with pytest.raises(ContractError, match="1 expected rows are missing"):
