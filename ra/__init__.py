@@ -1,1 +1,1 @@
-"""What must be identical in every stage: anatomy, paths, config, tables, folds, manifests, films, metrics, logs."""
+"""Shared by all stages: anatomy, paths, config, command lines, tables, folds, manifests, films, metrics, logs."""

@@ -98,6 +98,7 @@ def _yaml_files(files: Sequence[str | Path]) -> list[Path]:
 
 
 def _not_in_profile(path: str | Path, profile: str) -> UserError:
+    """The error for a file of which no run is part of the profile."""
     return UserError(f"{path} is not part of the profile {profile} (only: []); choose another with --profile")
 
 

@@ -1,4 +1,4 @@
-"""Every test starts from the same random state, so that none passes or fails by chance."""
+"""Every test starts from the same random state, so that results do not depend on chance or on the order of tests."""
 
 import numpy as np
 import pytest
@@ -14,5 +14,5 @@ def same_start() -> None:
 
 
 def pytest_collection_modifyitems(items: list) -> None:
-    """The files that take minutes come first, so that one worker has them while the other does all the rest, fast ones first."""
+    """Put slow tests first, so that one worker runs them while the other runs all the rest."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -67,6 +67,7 @@ class Layout:
         return layout._checked()
 
     def _checked(self) -> Layout:
+        """The layout itself; FilmError when no film has such a layout."""
         check_size(self.columns, self.rows)
         colour = self.photometric in COLOUR
         is_supported = colour or self.photometric in (*MONOCHROME, "PALETTE COLOR")
@@ -78,6 +79,7 @@ class Layout:
 
 
 def _flag(value: Any) -> bool:
+    """An element that may be 0 or 1, absent for 0; FilmError for another value."""
     if value not in (None, "", 0, 1):
         raise FilmError(CONTRADICTS)
     return bool(value)

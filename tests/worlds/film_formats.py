@@ -1,4 +1,4 @@
-"""Films in every format that a user may have, written from one picture. Used by test_film and test_fuzz_films."""
+"""One picture written as a film in every supported format, for the tests of reading."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit)
 
 
 def limb_picture(height: int = 300, width: int = 210) -> np.ndarray:
-    """Five rough bright rays from a palm, soft tissue around them, in dark air: float 0..1."""
+    """A hand-like picture, float 0..1: five rough bright rays from a palm, soft tissue around them, dark air."""
     rng = np.random.default_rng(5)
     bone, flesh = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
     root = (width // 2, round(0.85 * height))
@@ -54,7 +54,7 @@ def limb_picture(height: int = 300, width: int = 210) -> np.ndarray:
 
 
 def dicom(path: Path, stored: np.ndarray, bits: int = 12, syntax: UID = ExplicitVRLittleEndian, **tags) -> Path:
-    """A file of stored words (H, W) or (H, W, 3): uint8, uint16 or int16. Tags overwrite what it would say, None leaves out."""
+    """Write stored words (H, W) or (H, W, 3), uint8, uint16 or int16. tags: override elements; None removes one."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID, meta.MediaStorageSOPInstanceUID = syntax, generate_uid()
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
@@ -86,13 +86,13 @@ def dicom(path: Path, stored: np.ndarray, bits: int = 12, syntax: UID = Explicit
 
 
 def saved(path: Path, picture: np.ndarray, **options) -> Path:
-    """Written by Pillow, in the format of the path's suffix."""
+    """Write a picture with Pillow, in the format of the path's suffix."""
     Image.fromarray(picture).save(path, **options)
     return path
 
 
 def deep(picture: np.ndarray, bits: int) -> np.ndarray:
-    """The same greys as stored words of more bits."""
+    """A picture of 0..255 as stored words of more bits."""
     return np.rint(picture / 255 * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
 
 

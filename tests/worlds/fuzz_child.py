@@ -1,6 +1,7 @@
-"""Reads damaged copies of one film, in a process that may die: python fuzz_child.py FILE FIRST LAST.
+"""Reads damaged copies of one film, in a process that a decoder may crash: python fuzz_child.py FILE FIRST_SEED LAST_SEED.
 
-Prints the seed before each, and how it ended after the last; a hang ends the process, and memory beyond the limit is refused.
+Prints the seed before each copy, and after the last one how many were refused or read. A hang ends the process; memory beyond the
+limit is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SECONDS, MEMORY = 5, 1 << 30
 
 
 def damaged(data: bytes, seed: int) -> bytes:
-    """The file with a few bytes changed (of the header alone, half of the time), cut off, put in, or said twice."""
+    """The file with some bytes changed, deleted, inserted or repeated, or cut off; half of the time only in the header."""
     rng = np.random.default_rng(seed)
     out = bytearray(data)
     for _ in range(rng.integers(1, 4)):
@@ -47,12 +48,12 @@ def main() -> None:
     path, first, last = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     data, whole = path.read_bytes(), film.read(path)
     copy, ends = path.with_name("damaged" + path.suffix), Counter()
-    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, held + MEMORY))
+    memory_before = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (memory_before + MEMORY,) * 2)
     for seed in range(first, last):
         print(seed, flush=True)
         copy.write_bytes(damaged(data, seed))
-        signal.alarm(SECONDS)  # without a handler it ends even a decoder that never comes back
+        signal.alarm(SECONDS)  # without a handler, the signal ends even a decoder that hangs
         try:
             grey = film.read(copy)
         except film.FilmError as error:

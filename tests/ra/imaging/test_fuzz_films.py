@@ -1,6 +1,6 @@
-"""Damaged films: of at least 2,000 of every format each is refused in one sentence or read, in time and in little memory.
+"""Damaged films: each of 2,000 per format is refused in one sentence or read, within limits of time and memory.
 
-The reader runs in a process of its own, as a decoder's fault could end it. Seeds are fixed; a failure names its seed.
+The films are read in a child process, which a fault in a decoder may end. Seeds are fixed; a failure names its seed.
 """
 
 import json
