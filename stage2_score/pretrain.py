@@ -40,10 +40,12 @@ def run() -> None:
     context = TrainingContext(args.data, args.data, device, args.workers, args.wandb)
     work = [(name, pretrain, context) for name, (_, pretrain) in started.items()]
     for row in parallel.run(pretrain_one, work, parallel.n_processes(args.jobs, len(work), device), "pretraining"):
-        one, pretrain = started[row["run"]]
+        name = row["run"]
+        one, pretrain = started[name]
+        film, picture, null = (row[f"{key}_mae_months"] for key in ("val_film", "val", "null"))
         print(
-            f"{row['run']}: age error {row['val_film_mae_months']:.1f} months per film, {row['val_mae_months']:.1f} per picture "
-            f"(predicting the median: {row['null_mae_months']:.1f}), {row['seconds']:.0f} s, from {row['start']}",
+            f"{name}: bone age error {film:.1f} months per film, {picture:.1f} per picture (predicting the median: {null:.1f}), "
+            f"{row['seconds']:.0f} s, from {row['start']}",
             flush=True,
         )
         atomic.write_json(one.folder / "metrics.json", row)

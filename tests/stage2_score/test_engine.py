@@ -102,7 +102,14 @@ def toy(n: int, kind: str = "joints", px: int = 32) -> data.Pictures:
 
 
 def member(**changes: object) -> Member:
-    base = {"backbone": Named("test_resnet"), "weights": ("scratch",), "dropout": 0.0, "augment": QUIET, "embedding": 4}
+    base = {
+        "kind": "joints",
+        "backbone": Named("test_resnet"),
+        "weights": ("scratch",),
+        "dropout": 0.0,
+        "augment": QUIET,
+        "embedding": 4,
+    }
     return Member(**{**base, **changes})
 
 
@@ -116,8 +123,8 @@ def test_joint_member_learns_one_batch(backbone, tmp_path):
     task = tasks.Joints(toy(24), (rows, rows), config, config.loss)
     torch.manual_seed(0)
     network, _ = model.build(config, "none", config.head)
-    best = engine.fit(network, task, config.optim, tmp_path, engine.Machine(), seed=(0, 0))
-    p = task.predict(engine.predictor(network, engine.Machine()), rows)
+    best = engine.fit(network, task, config.optim, tmp_path, engine.Runtime(), seed=(0, 0))
+    p = task.predict(engine.predictor(network, engine.Runtime()), rows)
     for finding in FINDINGS:
         assert (p[finding].argmax(1) == task.pictures.fields[finding]).mean() > 0.95, finding
     assert best["criterion"] < 0.2
@@ -132,8 +139,8 @@ def test_whole_member_learns_one_batch(tmp_path):
     task = tasks.Whole(toy(16, "whole"), (rows, rows), config, config.loss)
     torch.manual_seed(0)
     network, _ = model.build(config, "none", config.head)
-    engine.fit(network, task, config.optim, tmp_path, engine.Machine(), seed=(0, 0))
-    p = task.predict(engine.predictor(network, engine.Machine()), rows)
+    engine.fit(network, task, config.optim, tmp_path, engine.Runtime(), seed=(0, 0))
+    p = task.predict(engine.predictor(network, engine.Runtime()), rows)
     for finding in FINDINGS:
         assert np.abs(p[finding] - np.log2(task.pictures.fields[finding] + 1)).max() < 0.6, finding
 
@@ -146,7 +153,7 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
             torch.manual_seed(len(stops) * 100 + (stop or 0) if stop != stops[0] else 1)
             network, _ = model.build(config, "none", config.head)
             task = tasks.Joints(toy(24), (np.arange(16), np.arange(16, 24)), config, config.loss, seed=(0, 0))
-            best = engine.fit(network, task, config.optim, folder, engine.Machine(), seed=(0, 0), stop_after=stop)
+            best = engine.fit(network, task, config.optim, folder, engine.Runtime(), seed=(0, 0), stop_after=stop)
         return network.state_dict(), best
 
     whole, best = fit(tmp_path / "whole", None)

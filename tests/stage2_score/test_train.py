@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
+from ra import config as configs
 from ra import folds, paths, tables
 from ra.anatomy import FOOT_JOINTS, HAND_JOINTS, JOINTS, PARTS, SITES, limb
 from ra.config import UserError
 from ra.imaging import film
-from stage2_score import config, crops, scores, train
-from stage2_score.config import Crops, Member
+from stage2_score import crops, pictures, predict, scores, train
+from stage2_score.config import MEMBERS, PICTURES, PRETRAINING, Crops, Member, Pretrain
 
 SMALL = Crops(out_px=24, canvas_px=48)
 # Rough left parts, thumb and great toe on the right (shares of width and height).
@@ -115,7 +114,8 @@ def world(tmp_path, monkeypatch):
 
 
 def call(monkeypatch, module, *arguments: str) -> None:
-    monkeypatch.setattr("sys.argv", ["verb", "--data", "tiny", "--device", "cpu", *arguments])
+    device = [] if module is pictures else ["--device", "cpu"]
+    monkeypatch.setattr("sys.argv", ["verb", "--data", "tiny", *device, *arguments])
     module.run()
 
 
@@ -124,15 +124,17 @@ def write_config(folder, name: str, text: str) -> str:
     return str(folder / f"{name}.yaml")
 
 
+CROPS = "kind: crops\nboxes: truth\nout_px: 24\ncanvas_px: 32\n"
 QUICK = "weights: [scratch]\noptim: {epochs: 1, batch: 64, precision: fp32}\nembedding: 4\n"
+JOINT_KIND = "kind: joints\n"
 
 
 def test_tables_cover_every_patient_and_site_once(world, monkeypatch, capsys):
-    call(monkeypatch, crops, write_config(world, "crops", "out_px: 24\ncanvas_px: 32\n"), "--boxes", "truth")
+    call(monkeypatch, pictures, write_config(world, "crops", CROPS))
     assert "p09-RH" in capsys.readouterr().out  # the damaged film is named
     resnet, totals = QUICK + "backbone: {name: test_resnet}\n", "kind: whole\nhead: {name: totals}\nloss: {name: totals_log}\n"
     configs = [
-        write_config(world, "joints", resnet),
+        write_config(world, "joints", JOINT_KIND + resnet),
         write_config(world, "whole", resnet + totals),
         write_config(world, "sitemean", "kind: sitemean\n"),
     ]  # fmt: skip
@@ -167,7 +169,7 @@ def test_tables_cover_every_patient_and_site_once(world, monkeypatch, capsys):
 def test_held_back_patients_come_from_the_training_folds_only():
     sites, fold_of = tables.SITES.read(paths.sites("tiny")), folds.load("tiny")
     for fold in range(3):
-        fit, held, out = train.split_fold("tiny", Member(weights=("scratch",)), fold, sites)
+        fit, held, out = train.split_fold("tiny", Member("joints", weights=("scratch",)), fold, sites)
         assert held and fit and not (fit & held) and not ((fit | held) & out)
         assert out == set(fold_of.index[fold_of == fold]) and fit | held | out == set(fold_of.index)
         assert ("p00" in held) == ("p01" in held) or fold_of["p00"] == fold  # one person, one side
@@ -182,25 +184,25 @@ def test_held_back_patients_come_from_the_training_folds_only():
 
 def test_a_holdout_predicts_its_own_share_once_and_leaves_the_rest_open(world, monkeypatch):
     sites = tables.SITES.read(paths.sites("tiny"))
-    member = Member(weights=("scratch",), holdout=(0.4, 0.3, 0.3))
+    member = Member("joints", weights=("scratch",), holdout=(0.4, 0.3, 0.3))
     fit, held, out = train.split_fold("tiny", member, 0, sites)
     assert not (fit & held or fit & out or held & out) and len(fit | held | out) == 9 and min(len(held), len(out)) >= 2
     assert len({"p00", "p01"} & fit) in (0, 2) and len({"p00", "p01"} & held) in (0, 2)  # one person, one side
-    call(monkeypatch, crops, write_config(world, "crops", "out_px: 24\ncanvas_px: 32\n"), "--boxes", "truth")
-    quick = QUICK + "backbone: {name: test_resnet}\nholdout: [0.4, 0.3, 0.3]\n"
+    call(monkeypatch, pictures, write_config(world, "crops", CROPS))
+    quick = JOINT_KIND + QUICK + "backbone: {name: test_resnet}\nholdout: [0.4, 0.3, 0.3]\n"
     call(monkeypatch, train, write_config(world, "held", quick), "--jobs", "1")
     oof, test = (tables.SCORES.read(paths.scores("tiny", 2, "held", split)) for split in ("oof", "test"))
     seen = oof[oof.patient_id.isin(out)]
     assert len(oof) == 9 * 86 and oof[~oof.patient_id.isin(out)].pred.isna().all() and (seen.fold == 0).all()
     assert seen.pred.notna().mean() > 0.8 and len(test) == 2 * 86
     with pytest.raises(UserError, match="three shares"):
-        Member(weights=("scratch",), holdout=(0.7, 0.2))
+        Member("joints", weights=("scratch",), holdout=(0.7, 0.2))
 
 
 def test_a_finished_fold_is_not_trained_again_and_targets_of_its_fold_are_not_seen(world, monkeypatch):
     """Corrupt the grades of fold 0: its own predictions must not change by one bit."""
-    call(monkeypatch, crops, write_config(world, "crops", "out_px: 24\ncanvas_px: 32\n"), "--boxes", "truth")
-    path = write_config(world, "joints", QUICK + "backbone: {name: test_resnet}\n")
+    call(monkeypatch, pictures, write_config(world, "crops", CROPS))
+    path = write_config(world, "joints", JOINT_KIND + QUICK + "backbone: {name: test_resnet}\n")
     call(monkeypatch, train, path, "--fold", "0", "--jobs", "1")
     folder = paths.fold_dir("tiny", 2, "joints", 0)
     clean = pd.read_parquet(folder / "oof.parquet").pred
@@ -229,19 +231,44 @@ def test_whole_totals_stay_within_the_parts_maximum():
     assert found.pred.tolist() == [60.0, 3.0]
 
 
-def test_configs_of_every_profile_are_valid():
-    for profile in ("smoke", "demo", "full"):
-        names = []
-        for path in (config.CONFIGS / profile).rglob("*.yaml"):
-            ages = path.stem.startswith("age")
-            kind = config.CUTS.get(path.stem) or (config.Pretrain if ages else Member)
-            names += config.load(kind, SimpleNamespace(config=str(path), configs=[], run=None, sets=[]))
-        stems = {stem for stem, _ in names}
-        assert {"crops", "sitemean"} <= stems, profile
-        for stem, found in names:
+@pytest.mark.parametrize("profile", ["smoke", "demo", "full"])
+def test_experiments_are_valid_and_every_member_fits_its_pretraining(profile):
+    kinds = PICTURES | PRETRAINING | MEMBERS
+    for task in ("joints", "hand_totals", "joint_visits", "papers"):
+        runs = {}
+        for folder in ("pictures", "pretrain", "members"):
+            for file in sorted((paths.ROOT / "configs" / task / folder).glob("*.yaml")):
+                if configs.runs_of(file, profile):
+                    runs |= dict(configs.experiments(kinds, [file], profile))
+        shared = configs.experiments(kinds, [paths.ROOT / "configs/joints" / name for name in ("pictures", "pretrain")], profile)
+        runs = dict(shared) | runs  # the papers' systems share the crops and bone-age runs of the joints
+        for name, found in runs.items():
+            if isinstance(found, Member | Pretrain) and getattr(found, "sees_pictures", True):
+                assert found.pictures in runs, (task, name)
             if isinstance(found, Member) and found.pretrained:
-                start = dict(names)[found.pretrained]
-                assert (start.backbone, start.embedding) == (found.backbone, found.embedding), (profile, stem)
+                start = runs[found.pretrained]
+                assert (start.backbone, start.embedding) == (found.backbone, found.embedding), (task, name)
+
+
+def test_members_of_a_folder_that_need_missing_scores_are_left_out(world, monkeypatch, capsys):
+    """The tiny set has no Ratingen scores: a folder is trained without the members that learn them; one alone is an error."""
+    call(monkeypatch, pictures, write_config(world, "crops", CROPS))
+    folder = world / "members"
+    folder.mkdir()
+    write_config(folder, "sitemean", "kind: sitemean\n")
+    ratingen = write_config(folder, "percent", "kind: ratingen\nweights: [scratch]\n")
+    call(monkeypatch, train, str(folder))
+    assert "no Ratingen scores; left out: percent" in capsys.readouterr().out
+    assert (paths.run_dir("tiny", 2, "sitemean") / "run.json").is_file() and not paths.run_dir("tiny", 2, "percent").exists()
+    with pytest.raises(UserError, match="no Ratingen percentages"):
+        call(monkeypatch, train, ratingen)
+
+
+@pytest.mark.parametrize(("verb", "flag"), [(pictures, "--boxes=truth"), (pictures, "--fold=0"), (predict, "--fold=0")])
+def test_a_verb_refuses_flags_that_it_does_not_use(verb, flag, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["verb", "config.yaml", flag])
+    with pytest.raises(SystemExit, match="2"):
+        verb.run()
 
 
 def test_film_crop_is_what_crops_expect():

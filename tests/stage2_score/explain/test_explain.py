@@ -17,13 +17,13 @@ from ra.anatomy import SITES
 from ra.config import UserError
 from report.blocks import Gallery, Picture
 from report.sections import explanations, films, training
-from stage2_score import crops, train
-from stage2_score.config import Member, Place
+from stage2_score import pictures, train
+from stage2_score.config import Member, TrainingContext
 from stage2_score.explain import __main__, cases, embedding
 from stage2_score.explain.cases import Rule
-from stage2_score.explain.heldout_networks import HeldOut
+from stage2_score.explain.heldout_networks import HeldOutNetworks
 from stage2_score.explain.occlusion import corners, occlusion
-from tests.stage2_score.test_train import QUICK, call, world, write_config  # noqa: F401 - world is a fixture
+from tests.stage2_score.test_train import CROPS, JOINT_KIND, QUICK, call, world, write_config  # noqa: F401 - world is a fixture
 from tests.worlds import evaluation_world
 
 RULE = Rule(healthy=0.0, severe=0.5, small=0.1, large=0.3, each=2)
@@ -40,7 +40,7 @@ def test_cases_follow_the_rule_by_hand():
         ("high", 0, 1.6, 5), ("higher", 1, 4.9, 5), ("low", 5, 3.4, 5), ("foot low", 9, 6.2, 10), ("between", 0, 0.9, 5),
         ("unscored", np.nan, 1.0, 5), ("unread", 0, np.nan, 5),
     )  # fmt: skip
-    found = dict(zip(rows.patient_id, cases.sort_of(rows, RULE), strict=True))
+    found = dict(zip(rows.patient_id, cases.case_type(rows, RULE), strict=True))
     wanted = {"seen": "tp", "half": "tp", "foot": "tp", "healthy": "tn", "high": "fp", "higher": "fp", "low": "fn"}
     assert found == {name: wanted.get(name, "") for name in rows.patient_id}
 
@@ -75,12 +75,12 @@ def test_outliers_find_a_planted_mislabel_and_never_ask_the_same_person():
     rows = pd.DataFrame({"joint": "mcp_2", "finding": "erosion", "max_score": 5, "target": grade})
     rows["person_id"] = [f"P{i // 2}" for i in range(120)]
     rows.loc[7, "target"] = 5.0  # looks healthy, is called destroyed
-    found = embedding.outliers(embedding.unlike(rows, points, 5), 3)
+    found = embedding.outliers(embedding.with_neighbours(rows, points, 5), 3)
     assert found.person_id[0] == "P3" and found.gap[0] == pytest.approx(1.0) and found.neighbours[0] == 0.0
     assert found.gap[1:].abs().max() <= 0.2 + 1e-9
     rows.loc[rows.person_id == "P3", "target"] = 5.0  # both crops of that person: they must not vouch for each other
     points[6] = points[7]
-    assert embedding.unlike(rows, points, 5).neighbours[[6, 7]].tolist() == [0.0, 0.0]
+    assert embedding.with_neighbours(rows, points, 5).neighbours[[6, 7]].tolist() == [0.0, 0.0]
 
 
 def test_the_map_is_the_same_twice_and_keeps_groups_apart():
@@ -95,7 +95,7 @@ def test_the_map_is_the_same_twice_and_keeps_groups_apart():
 
 def test_every_grade_is_on_the_map():
     grade = np.repeat([0.0, 1.0, 2.0, 5.0], [900, 50, 10, 2])
-    kept = grade[embedding.spread(grade, 100, 0)]
+    kept = grade[embedding.balanced_subset(grade, 100, 0)]
     assert len(kept) == 100 and (kept == 5).sum() == 2 and (kept == 2).sum() == 10 and (kept == 1).sum() > 30
 
 
@@ -107,14 +107,15 @@ def trained(world, monkeypatch):  # noqa: F811 - the fixture
         QUICK + "backbone: {name: test_resnet}\nsampler: {name: all, epoch_size: 16}\n",
         "kind: whole\nhead: {name: totals}\nloss: {name: totals_log}\n",
     )
-    call(monkeypatch, crops, write_config(world, "crops", "out_px: 24\ncanvas_px: 32\n"), "--boxes", "truth")
-    files = [write_config(world, "joints", resnet), write_config(world, "whole", resnet + totals)]
+    call(monkeypatch, pictures, write_config(world, "crops", CROPS))
+    files = [write_config(world, "joints", JOINT_KIND + resnet), write_config(world, "whole", resnet + totals)]
     call(monkeypatch, train, *files, "--jobs", "1")
     return SimpleNamespace(folder=world, files=files)
 
 
-def held_out(name: str) -> HeldOut:
-    return HeldOut(name, config.load(Member, paths.run_dir("tiny", 2, name) / "config.yaml"), Place("tiny", "tiny"))
+def held_out(name: str) -> HeldOutNetworks:
+    member = config.load(Member, paths.run_dir("tiny", 2, name) / "config.yaml")
+    return HeldOutNetworks(name, member, TrainingContext("tiny", "tiny"))
 
 
 def test_from_trained_members_to_the_page(trained, monkeypatch, capsys):
@@ -140,7 +141,7 @@ def test_from_trained_members_to_the_page(trained, monkeypatch, capsys):
     _a_network_that_knew_the_patient_is_not_asked()
 
 
-def _each_network_gives_its_own_table(held: HeldOut, asked: list) -> None:
+def _each_network_gives_its_own_table(held: HeldOutNetworks, asked: list) -> None:
     """What a fold's network says of its pictures is what the out-of-fold table says of them: it is that fold's network."""
     rows = held.rows[held.rows.finding == "erosion"]
     at = held.picture_of(rows)

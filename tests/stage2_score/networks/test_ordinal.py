@@ -13,13 +13,13 @@ from stage2_score.loss import cumulative
 from stage2_score.networks import network as model
 from stage2_score.networks import ordinal
 
-TOPS = {"erosion": torch.tensor([5, 10, -1]), "narrowing": torch.tensor([4, 4, 4])}
+MAX_GRADES = {"erosion": torch.tensor([5, 10, -1]), "narrowing": torch.tensor([4, 4, 4])}
 
 
 def head(spread: float = 1.0) -> ordinal.Ordinal:
     torch.manual_seed(0)
-    made = ordinal.Ordinal(6, TOPS, hidden=8, dropout=0.0)
-    for finding in TOPS:
+    made = ordinal.Ordinal(6, MAX_GRADES, hidden=8, dropout=0.0)
+    for finding in MAX_GRADES:
         torch.nn.init.normal_(made.out[finding].weight, std=spread)
         torch.nn.init.normal_(made.first[finding])
         torch.nn.init.normal_(made.gaps[finding])
@@ -29,12 +29,12 @@ def head(spread: float = 1.0) -> ordinal.Ordinal:
 def test_probabilities_are_differences_of_sigmoids():
     made, features, kind = head(), torch.randn(9, 6), torch.tensor([0, 1, 2] * 3)
     out = made(features, kind)
-    for finding, tops in TOPS.items():
+    for finding, max_grades in MAX_GRADES.items():
         score = made.out[finding](made.trunk(features)).detach().double().numpy()[:, 0]
         threshold = made.thresholds(finding).detach().double().numpy()
         assert (np.diff(threshold, axis=1) > 0).all()
         for row, j in enumerate(kind.tolist()):
-            top = int(tops[j])
+            top = int(max_grades[j])
             if top < 0:
                 continue
             above = 1 / (1 + np.exp(threshold[j, :top] - score[row]))
@@ -102,7 +102,7 @@ def test_ordinal_members_learn_eight_crops(name, params, lr):
     fields = {"erosion": erosion, "narrowing": narrowing, "erosion_max": np.full(8, 5.0), "narrowing_max": np.full(8, 4.0)}
     pictures = data.Pictures(array, pd.DataFrame({"row": np.arange(8)}), np.full(8, model.kind_of("mcp_2"), np.int64), fields)
     config = Member(
-        backbone=Named(name, params), head=Named("ordinal"), loss=Named("cumulative"), weights=("scratch",), dropout=0.0
+        "joints", backbone=Named(name, params), head=Named("ordinal"), loss=Named("cumulative"), weights=("scratch",), dropout=0.0
     )
     task = tasks.Joints(pictures, (np.arange(8), np.arange(8)), config, config.loss)
     torch.manual_seed(0)
@@ -114,7 +114,7 @@ def test_ordinal_members_learn_eight_crops(name, params, lr):
         optimizer.zero_grad()
         task.loss(network, batch).backward()
         optimizer.step()
-    found = task.predict(engine.predictor(network, engine.Machine()), np.arange(8))
+    found = task.predict(engine.predictor(network, engine.Runtime()), np.arange(8))
     for finding, grade in (("erosion", erosion), ("narrowing", narrowing)):
         expected = found[finding] @ np.arange(found[finding].shape[1])
         assert np.abs(expected - grade).max() < 0.5, (finding, expected)
