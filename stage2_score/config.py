@@ -45,7 +45,7 @@ class Sampler:
 
 @dataclass(frozen=True)
 class Phase:
-    """Consecutive epochs of a training with their own schedule. Frozen modules keep their weights and batch statistics."""
+    """Consecutive epochs of a training under one schedule. Frozen modules keep their weights and batch statistics."""
 
     epochs: int
     lr: float

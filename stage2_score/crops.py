@@ -201,7 +201,7 @@ def worst_source(source: pd.Series) -> str:
 
 
 def _sources(boxes: pd.DataFrame) -> pd.Series:
-    """Box source of each joint of a film, with the source of the whole wrist, which has a box of its own only in some sets."""
+    """Box source of each joint of a film; if the whole wrist has no box, its source is derived from those of its joints."""
     source = boxes.set_index("joint").source
     if "wrist" not in source:
         wrists = source.reindex(WRISTS)

@@ -1,4 +1,4 @@
-"""Losses: a target that is NaN costs nothing and has no gradient.
+"""Losses. NaN targets are ignored: they have neither cost nor gradient.
 
 Local label smoothing: Maziarz, Krason, Wojna 2020 (RA2-DREAM): probability mass moves to the neighbouring grades only.
 Log-space term: the challenge measures (log2(grade + 1) - log2(pred + 1))^2, which 2^E[log2(grade + 1)] - 1 minimises.
@@ -128,7 +128,7 @@ def age_mse(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
 def cumulative(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
     """Binary cross-entropy of every open threshold, grade > k or not, summed over them; mean over scored findings.
 
-    out: `<finding>_above` (N, n - 1) logits; batch: per finding (N,) targets (NaN costs nothing), `<finding>_max` and `weight`.
+    out: `<finding>_above` (N, n - 1) logits; batch: per finding (N,) targets (NaN is ignored), `<finding>_max` and `weight`.
     """
     total, weights = 0.0, 0.0
     for name, logits in out.items():
@@ -171,7 +171,7 @@ def field_loss(
     """Weighted sum of three mean cross-entropies per pixel: joint type, narrowing, erosion (weights in this order).
 
     out: joint (N, 23, h, w), narrowing (N, 5, h, w), erosion (N, 6, h, w) logits; batch: picture (N, 1, H, W), centres
-    (N, 22, 2) px (NaN: absent), narrowing and erosion (N, 22) with a foot's erosion halved (NaN: not scored, costs nothing),
+    (N, 22, 2) px (NaN: absent), narrowing and erosion (N, 22) with a foot's erosion halved (NaN: not scored, ignored),
     weight (N,) of the films. inner, outer: r and R as shares of the picture's width. The joint's cross-entropy runs over
     all pixels outside the ring between r and R, the grades' over the pixels of scored joints. positive: weight of a joint's
     pixel relative to one of the background (ours; the paper's is 1): nine pixels in ten are background, and with few films a

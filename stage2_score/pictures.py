@@ -46,8 +46,8 @@ def cut_whole_films(name: str, settings: WholeFilms, data: str, films: pd.DataFr
     if not run.begin():
         return
     one_hand = (paths.work(data) / "bone_age.parquet").is_file()
-    half_seen = set() if one_hand else whole_films.half_seen(films, tables.SITES.read(paths.sites(data)))
-    counts, outputs = whole_films.cut_all(films, settings, run.folder, one_hand, half_seen)
+    half_pairs = set() if one_hand else whole_films.half_pairs(films, tables.SITES.read(paths.sites(data)))
+    counts, outputs = whole_films.cut_all(films, settings, run.folder, one_hand, half_pairs)
     if not counts["films"]:
         raise UserError(f"no film of {data} could be read; see the lines above")
     hands, left_out = counts["hands"], counts["films_left_out"]

@@ -69,7 +69,7 @@ def cut_roi(grey: np.ndarray, laterality: str, settings: WholeFilms) -> tuple[np
     return picture, (float(x0), float(y0), float(x1), float(y1))
 
 
-def half_seen(films: pd.DataFrame, sites: pd.DataFrame) -> set[str]:
+def half_pairs(films: pd.DataFrame, sites: pd.DataFrame) -> set[str]:
     """Patients with a film of only one hand whose set gives one total of both: that picture does not show what is scored."""
     with_total = sites[(sites.part == BOTH_HANDS) & (sites.site == TOTAL)].patient_id
     n_hands = films[films.part.map(limb) == "hand"].groupby("patient_id").part.nunique()
@@ -101,7 +101,7 @@ def cut_all(
 ) -> tuple[dict, list[Path]]:
     """Cut every film into `folder`; returns counts and the files written.
 
-    one_hand: one hand per picture of `hands`; without_hands: patients who get no picture there (half_seen).
+    one_hand: one hand per picture of `hands`; without_hands: patients who get no picture there (half_pairs).
     """
     import cv2
 

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 CASES = {
-    "tp": "damage seen",
-    "tn": "no damage, none seen",
-    "fp": "called too high",
-    "fn": "called too low",
+    "tp": "correct, damaged",
+    "tn": "correct, undamaged",
+    "fp": "scored too high",
+    "fn": "scored too low",
 }
 
 
@@ -34,11 +34,11 @@ class Rule:
     def sentence(self) -> str:
         """The rule in words, for the report."""
         healthy, severe, small, large = (f"{100 * share:.2g} %" for share in (self.healthy, self.severe, self.small, self.large))
-        no_damage = f"at most {healthy} of the largest score" if self.healthy else "0"
+        no_damage = f"at most {healthy}" if self.healthy else "0"
         return (
-            f"Damage seen: the reader gave at least {severe} of the largest score and the network was off by at most {small} of "
-            f"it. No damage, none seen: the reader gave {no_damage}, with the same small error. Called too high, too low: off by "
-            f"at least {large} of the largest score. Shown are the clearest cases of each type, one per patient."
+            f"Percentages are of the largest score. Correct, damaged: the reader gave at least {severe}, and the network's error "
+            f"is at most {small}. Correct, undamaged: the reader gave {no_damage}, with the same small error. Scored too high or "
+            f"too low: the error is at least {large}. Shown are the clearest cases of each type, one per patient."
         )
 
 

@@ -14,7 +14,7 @@ from ra.anatomy import ALL_JOINTS, HAND_JOINTS, JOINTS
 
 N_TYPES = len(HAND_JOINTS)
 BACKGROUND = N_TYPES  # the class after the joints
-IGNORED = -100  # torch's default label of a pixel that costs nothing
+IGNORED = -100  # torch's default label of a pixel that the loss ignores
 INNER, OUTER = 32 / 864, 40 / 864  # r and R of the paper as shares of the picture's width
 
 

@@ -1,4 +1,4 @@
-"""Rohrbach's networks: their own six convolution blocks, or VGG16's or Inception V3's convolutions, under two dense layers.
+"""Rohrbach's networks: six convolution blocks, or the convolutions of VGG16 or Inception V3, under two dense layers.
 
 Thesis: J. Rohrbach, section 4. Paper: Rohrbach et al., Comput Electr Eng 2019;78:472, section 3.2.
 """

@@ -73,7 +73,7 @@ class Severity(Hands):
     def validate(self, predict: Predict) -> dict[str, float]:
         """Accuracy, with the cross-entropy as criterion, because the accuracy of a few patients is too coarse.
 
-        The paper says only: best validation performance.
+        The paper names the criterion only as best validation performance.
         """
         loss = self.validation_loss(predict)
         p = self.predict(predict, self.val_rows)["classes"].argmax(1)

@@ -44,7 +44,7 @@ def test_probabilities_are_differences_of_sigmoids():
             assert out[finding][row].exp().sum().item() == pytest.approx(1, abs=1e-5)
 
 
-def test_a_sure_head_stays_finite():
+def test_an_extremely_confident_head_stays_finite():
     made = head(spread=1e4)
     out = made(100 * torch.randn(9, 6), torch.tensor([0, 1, 2] * 3))
     sum(value.sum() for value in out.values()).backward()
@@ -65,7 +65,7 @@ def test_cumulative_loss_by_hand_and_its_gradient():
     # grade 2 of 0..4: above 0 and 1, not above 2 and 3. Logits ln 3, 0, 0, -ln 3: 3/4, 1/2 | 1/2, 3/4 right
     nan, ln3 = float("nan"), np.log(3.0)
     narrowing = torch.tensor([[ln3, 0.0, 0.0, -ln3], [9.0, 9.0, 9.0, 9.0]])
-    erosion = torch.tensor([[0.0, 50.0, 50.0], [-ln3, 0.0, 50.0]])  # maximum 1 and 2: the rest costs nothing
+    erosion = torch.tensor([[0.0, 50.0, 50.0], [-ln3, 0.0, 50.0]])  # maximum 1 and 2: the others are ignored
     batch = {"narrowing": torch.tensor([2.0, nan]), "narrowing_max": torch.tensor([4.0, 4.0]), "weight": torch.tensor([2.0, 1.0])}
     batch |= {"erosion": torch.tensor([0.0, 0.0]), "erosion_max": torch.tensor([1.0, 2.0])}
     wanted = 2 * -(2 * np.log(3 / 4) + 2 * np.log(1 / 2)) + 2 * np.log(2) - (np.log(3 / 4) + np.log(1 / 2))
@@ -80,7 +80,7 @@ def test_cumulative_loss_by_hand_and_its_gradient():
 def test_grades_have_a_checked_gradient():
     above = torch.randn(4, 1, dtype=torch.float64) - torch.arange(4.0, dtype=torch.float64)
     top = torch.tensor([[4], [2], [0], [3]])
-    opened = (torch.arange(5) <= top).double()  # closed grades stay at a constant
+    opened = (torch.arange(5) <= top).double()  # masked grades stay at a constant
     assert torch.autograd.gradcheck(lambda a: ordinal.log_grades(a, top) * opened, (above.requires_grad_(),))
 
 

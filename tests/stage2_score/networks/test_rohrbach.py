@@ -12,8 +12,8 @@ from ra import paths, tables
 from ra.anatomy import MEDIAN, PERCENT, RATINGEN
 from ra.clinical import percent2grade
 from ra.config import UserError
-from stage2_score import crops, data, engine, loss, scores, tasks
-from stage2_score.config import Crops, Member, Named, Sampler
+from stage2_score import data, engine, loss, scores, tasks
+from stage2_score.config import Member, Named, Sampler
 from stage2_score.networks import network as model
 from stage2_score.networks import rohrbach
 from stage2_score.tasks import ratingen
@@ -82,7 +82,7 @@ def test_percent_mse_by_hand():
     assert float(found) == pytest.approx((0.2**2 + 2 * 0.1**2) / 2)
 
 
-def test_reading_a_cdf_by_hand():
+def test_mean_median_and_grades_of_a_cdf_by_hand():
     # 30 % at 0, 40 % at 10 percent, 30 % at 100 percent: mean 34, median 10; grades 0, 1 and 5
     cdf = np.where(np.arange(101) >= 10, 0.7, 0.3)[None]
     cdf[0, 100] = 1.0
@@ -164,7 +164,7 @@ def test_each_system_learns_eight_crops(backbone, form, loss, px):
 
 
 def test_ratingen_rows_hold_grade_mean_and_median(tmp_path, monkeypatch):
-    """A known CDF ends as the rows that it means; a joint without a picture is NaN, one the method does not score is left out."""
+    """A known CDF ends as the rows that it means; a joint without a picture is NaN, one outside the method is left out."""
     monkeypatch.setattr(paths, "ratingen", lambda data: tmp_path / data)
     one = {"patient_id": "a", "person_id": "a", "visit": 1, "part": "LH", "split": "train"}
     joints = [{**one, "joint": "mcp_2", "percent": 30.0}, {**one, "joint": "wrist", "percent": np.nan}]
@@ -184,31 +184,6 @@ def test_ratingen_rows_hold_grade_mean_and_median(tmp_path, monkeypatch):
     assert table.loc[RATINGEN + "wrist", ["target", "pred", "p0"]].isna().all()
     kept = task.extra_tables(index, {"cdf": cdf})["cdf"]
     assert kept.joint.tolist() == ["mcp_2"] and kept.c100.tolist() == [1.0] and kept.c10.iloc[0] == pytest.approx(0.7)
-
-
-def test_box_crops_by_hand():
-    """A box twice as high as wide fills the crop's height; beside it and beyond the film it is black, inside as it was."""
-    grey = np.arange(40, dtype=np.uint8)[None].repeat(60, 0) + 50  # brighter to the right
-    crop = crops.cut_box(grey, np.array([19.5, 30.0, 10.0, 20.0]), 20)
-    assert (crop[:, :5] == 0).all() and (crop[:, 15:] == 0).all()
-    assert crop[10, 5:15].tolist() == list(range(65, 75))
-    beyond = crops.cut_box(grey, np.array([0.0, 30.0, 20.0, 20.0]), 20)
-    assert (beyond[:, :9] == 0).all() and (beyond[:, 10:] > 0).all()
-    assert crops.wrist_box(np.array([[10.0, 10, 4, 4], [20, 30, 2, 6]])).tolist() == [14.5, 20.5, 13, 25]
-
-
-def test_a_boxed_hand_shows_its_wrist_and_right_ones_are_mirrored():
-    rng = np.random.default_rng(0)
-    joints = crops.JOINTS["hand"]
-    xy = rng.uniform(40, 160, (len(joints), 2)).round()
-    boxes = pd.DataFrame({"joint": joints, "x_px": xy[:, 0], "y_px": xy[:, 1], "w_px": 24.0, "h_px": 16.0})
-    grey = rng.integers(1, 255, (200, 200)).astype(np.uint8)
-    c = Crops(out_px=24, canvas_px=16, cut="box")
-    left, _ = crops.cut_film(grey, boxes, "LH", c)
-    right, _ = crops.cut_film(np.ascontiguousarray(grey[:, ::-1]), boxes.assign(x_px=199 - boxes.x_px), "RH", c)
-    assert left.shape == (len(joints) + 1, 24, 24) and (left == right).all()
-    assert (left[:-1, :4] == 0).all() and (left[:-1, 4:20] > 0).all()  # 24 x 16 px: black above and below
-    assert crops.joints_of_part("LH", c)[-1] == "wrist" and crops.joints_of_part("LF", c) == crops.JOINTS["foot"]
 
 
 def test_trimmed_mean_leaves_out_either_end():

@@ -17,7 +17,7 @@ from stage2_score.networks import joint_masks, unet
 from stage2_score.networks import network as model
 from stage2_score.tasks.film import ROI, Film, from_roi, reduce_folds, to_roi
 
-LOUD = 40.0  # a logit beside which all others vanish
+LARGE = 40.0  # a logit so large that the probabilities of all others vanish
 
 
 def test_roi_leaves_borders_and_markers_out():
@@ -75,7 +75,7 @@ def test_masks_by_hand():
     found = joint_masks.joint_masks(centres, (2, 8), 1, 1.0, 2.0)[0]
     assert found[0].tolist() == [3, 3, 3, 5, 5, 5, ring, far]  # at x = 6 the distance is exactly R: still in the ring
     assert found[1].tolist() == [ring, 3, ring, ring, 5, ring, far, far]
-    centres[0, 5, 0] = 3.0  # x = 2 is now as near to either: the first wins
+    centres[0, 5, 0] = 3.0  # x = 2 is now equally near to both: the first wins
     assert joint_masks.joint_masks(centres, (1, 5), 1, 1.0, 2.0)[0, 0].tolist() == [3, 3, 3, 5, 5]
     coarse = joint_masks.joint_masks(centres, (1, 4), 2, 0.75, 1.0)[0, 0]  # pixel centres at 0.5, 2.5, 4.5 and y = 0.5
     assert coarse.tolist() == [3, 5, far, far]
@@ -101,7 +101,7 @@ def tiny() -> tuple[dict, dict]:
 def test_field_loss_by_hand():
     out, batch = tiny()
     radii = {"inner": 0.5 / 4, "outer": 1.5 / 4}
-    out["joint"][0, 3, 0, 1] = 9.0  # the ring's pixel: whatever is said there costs nothing
+    out["joint"][0, 3, 0, 1] = 9.0  # the ring's pixel: its logits are ignored
     out["narrowing"][:] = torch.rand(5, 1, 4, dtype=torch.float64)
     plain = np.log(23) + np.log(6)
     assert loss.field_loss(out, batch, 0.1, **radii).item() == pytest.approx(plain)
@@ -122,7 +122,7 @@ def test_field_loss_gradient():
         return loss.field_loss(dict(zip(out, values, strict=True)), batch, inner=0.2, outer=0.4)
 
     of(*leaves).backward()
-    assert (leaves[1].grad == 0).all()  # nothing is known of narrowing
+    assert (leaves[1].grad == 0).all()  # narrowing is not scored
     original = torch.Tensor.float
     torch.Tensor.float = lambda self: self  # targets in double precision, as the check needs
     try:
@@ -143,7 +143,7 @@ def test_perfect_fields_give_back_grades_and_centres():
     own = mask.where(mask != joint_masks.IGNORED, torch.tensor(joint_masks.BACKGROUND))
     shape = {"joint": 23, "narrowing": 5, "erosion": 6}
     on = {"joint": own} | {f: grade.gather(1, own.clamp_max(21).flatten(1)).view(own.shape) for f in FINDINGS}
-    out = {k: LOUD * torch.nn.functional.one_hot(on[k], n).permute(0, 3, 1, 2).float() for k, n in shape.items()}
+    out = {k: LARGE * torch.nn.functional.one_hot(on[k], n).permute(0, 3, 1, 2).float() for k, n in shape.items()}
     shown = torch.stack([joint_masks.possible_classes("hand"), joint_masks.possible_classes("foot")])
     found = unet.pool(out, shown, stride=2)
     there = ~centres[..., 0].isnan()
@@ -155,9 +155,9 @@ def test_perfect_fields_give_back_grades_and_centres():
 
 def test_a_joint_without_pixels_takes_soft_weights():
     out = {"joint": torch.zeros(1, 23, 1, 2), "narrowing": torch.zeros(1, 5, 1, 2), "erosion": torch.zeros(1, 6, 1, 2)}
-    out["joint"][0, joint_masks.BACKGROUND] = LOUD
+    out["joint"][0, joint_masks.BACKGROUND] = LARGE
     out["joint"][0, 7, 0, 1] = np.log(3.0)  # three times likelier on the right
-    out["narrowing"][0, 0, 0, 0], out["narrowing"][0, 4, 0, 1] = LOUD, LOUD
+    out["narrowing"][0, 0, 0, 0], out["narrowing"][0, 4, 0, 1] = LARGE, LARGE
     found = unet.pool(out, torch.ones(1, 23, dtype=torch.bool), 1)
     assert found["narrowing"][0, 7].tolist() == pytest.approx([0.25, 0, 0, 0, 0.75], abs=1e-4) and found["conf"].isnan().all()
 
