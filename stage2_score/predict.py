@@ -33,9 +33,9 @@ def run() -> None:
         if member.sees_pictures:
             check_same_pictures(member, args.trained, args.data)
             inputs.append(paths.run_dir(args.data, 2, member.pictures))
-        one = manifest.Run(paths.run_dir(args.data, 2, name), member, inputs, args.force)
-        if one.begin():
-            started.append((name, member, one))
+        run_record = manifest.Run(paths.run_dir(args.data, 2, name), member, inputs, args.force)
+        if run_record.begin():
+            started.append((name, member, run_record))
     if started:
         apply_all(started, args.trained, TrainingContext(args.data, args.data, parallel.choose_device(args.device)), args.jobs)
 
@@ -69,11 +69,11 @@ def apply_all(started: Started, trained: str, context: TrainingContext, jobs: in
     tables_of: dict[str, list[pd.DataFrame]] = {name: [] for name, *_ in started}
     for table in parallel.run(apply, work, parallel.n_processes(jobs, len(work), context.device), "applying networks"):
         tables_of[table.run.iloc[0]].append(table)
-    for name, member, one in started:
+    for name, member, run_record in started:
         path = paths.scores(context.data, 2, name, "test")
         table = pd.concat(sorted(tables_of[name], key=lambda part: part.fold.iloc[0]), ignore_index=True)
         tables.SCORES.write(table, path)
-        one.finish([path], {}, member.seed, trained=trained)
+        run_record.finish([path], {}, member.seed, trained=trained)
         print(f"{name}: {table.patient_id.nunique()} patients, {table.fold.nunique()} networks -> {path}", flush=True)
 
 

@@ -31,9 +31,9 @@ def run() -> None:
     started = {}
     for name, pretrain in config.experiments(PRETRAINING, args.configs, args.profile, args.sets, args.run):
         inputs = [bone_age_path(args.data), paths.films(args.data), paths.run_dir(args.data, 2, pretrain.pictures)]
-        one = manifest.Run(paths.run_dir(args.data, 2, name), pretrain, inputs, args.force)
-        if one.begin():
-            started[name] = (one, pretrain)
+        run_record = manifest.Run(paths.run_dir(args.data, 2, name), pretrain, inputs, args.force)
+        if run_record.begin():
+            started[name] = (run_record, pretrain)
     if not started:
         return
     device = parallel.choose_device(args.device)
@@ -41,15 +41,15 @@ def run() -> None:
     work = [(name, pretrain, context) for name, (_, pretrain) in started.items()]
     for row in parallel.run(pretrain_one, work, parallel.n_processes(args.jobs, len(work), device), "pretraining"):
         name = row["run"]
-        one, pretrain = started[name]
+        run_record, pretrain = started[name]
         film, picture, null = (row[f"{key}_mae_months"] for key in ("val_film", "val", "null"))
         print(
             f"{name}: bone age error {film:.1f} months per film, {picture:.1f} per picture (predicting the median: {null:.1f}), "
             f"{row['seconds']:.0f} s, from {row['start']}",
             flush=True,
         )
-        atomic.write_json(one.folder / "metrics.json", row)
-        one.finish([one.folder / "best.safetensors"], row, pretrain.seed)
+        atomic.write_json(run_record.folder / "metrics.json", row)
+        run_record.finish([run_record.folder / "best.safetensors"], row, pretrain.seed)
 
 
 def bone_age_path(data: str) -> Path:

@@ -42,9 +42,9 @@ def train_members(members: list[tuple[str, Member]], args: argparse.Namespace) -
     started = []
     for name, member in members:
         files = inputs(args.data, args.bone_age, member)
-        one = manifest.Run(paths.run_dir(args.data, 2, name), member, files, args.force)
-        if one.begin():
-            started.append((name, member, one))
+        run_record = manifest.Run(paths.run_dir(args.data, 2, name), member, files, args.force)
+        if run_record.begin():
+            started.append((name, member, run_record))
     unfinished = [
         (name, member, fold)
         for name, member, _ in started
@@ -53,8 +53,8 @@ def train_members(members: list[tuple[str, Member]], args: argparse.Namespace) -
     ]
     if unfinished:
         train_all(unfinished, args)
-    for name, member, one in started:
-        finish(one, name, member, args.data, args.wandb)
+    for name, member, run_record in started:
+        finish(run_record, name, member, args.data, args.wandb)
 
 
 def inputs(data: str, bone_age: str, member: Member) -> list[Path]:

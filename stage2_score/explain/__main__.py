@@ -62,24 +62,24 @@ def run() -> None:
     args = p.parse_args()
     if (args.part or args.joint) and not args.patient:
         raise UserError("--part and --joint choose among one patient's pictures; name the patient, for example --patient UAB002")
-    context = TrainingContext(args.data, args.data, parallel.choose_device(args.device))
     for name, member in with_explanation(load_members(args)):
         folder, settings = trained_folder(name, member, args.data), ExplainSettings(RULES[RULE_OF_KIND[member.kind]])
         inputs = [folder, paths.run_dir(args.data, 2, member.pictures)]
-        one = manifest.Run(paths.explanations(args.data, name), settings, inputs, args.force)
-        unfinished = one.begin()
+        run_record = manifest.Run(paths.explanations(args.data, name), settings, inputs, args.force)
+        unfinished = run_record.begin()
         if not (unfinished or args.patient):
             continue
         from stage2_score.explain.heldout_networks import HeldOutNetworks
 
+        context = TrainingContext(args.data, args.data, parallel.choose_device(args.device))
         held_out = HeldOutNetworks(name, member, context)
         if unfinished:
-            outputs = explain_member(held_out, settings, one.folder)
-            one.finish(outputs, {}, settings.seed, rule=settings.rule.sentence)
+            outputs = explain_member(held_out, settings, run_record.folder)
+            run_record.finish(outputs, {}, settings.seed, rule=settings.rule.sentence)
         if args.patient:
-            table = draw_cases(held_out, requested_rows(held_out, args), one.folder, "asked")
-            atomic.write_table(one.folder / "asked.parquet", table)
-        print(f"{name}: {one.folder}", flush=True)
+            table = draw_cases(held_out, requested_rows(held_out, args), run_record.folder, "asked")
+            atomic.write_table(run_record.folder / "asked.parquet", table)
+        print(f"{name}: {run_record.folder}", flush=True)
 
 
 def with_explanation(members: list[tuple[str, Member]]) -> list[tuple[str, Member]]:
