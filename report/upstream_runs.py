@@ -23,7 +23,7 @@ def folder(raters: Raters, name: str) -> Path:
 
 def crops(raters: Raters) -> Path | None:
     """The folder of the joint crops that the first joint member reads; None without one."""
-    names = [member.get("crops", "crops") for member in members(raters).values() if member.get("kind") == "joints"]
+    names = [member.get("pictures", "crops") for member in members(raters).values() if member.get("kind") == "joints"]
     return next((path for name in names if ((path := folder(raters, name)) / "crops.parquet").is_file()), None)
 
 

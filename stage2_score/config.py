@@ -1,19 +1,13 @@
-"""What an experiment of this stage may say: the frozen dataclasses behind configs/<profile>/<run>.yaml (no torch here)."""
+"""Config schema of this stage: one dataclass per kind of experiment, chosen by the experiment's `kind:` (no torch here)."""
 
 from __future__ import annotations
 
-import os
+import argparse
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
-from ra.config import Named, UserError
-
-
-def cores() -> int:
-    """Cores that this process may use: those of its affinity, fewer when OMP_NUM_THREADS says so."""
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(found, int(limit))) if limit.isdigit() else found
+from ra import paths
+from ra.config import Named, UserError, experiments
 
 
 @dataclass(frozen=True)
@@ -21,21 +15,21 @@ class Augment:
     """Random change of a training picture (albumentations); 0 switches a row off."""
 
     rotate_deg: float = 8.0  # +- degrees; crops are already turned along the finger
-    shift_frac: float = 0.05  # +- share of the side: what a detector misses the centre by
+    shift_frac: float = 0.05  # +- share of the side: the error of a detector's box centre
     scale_frac: float = 0.10  # +- share
-    stretch_frac: float = 0.0  # +- share, of width and height each for itself
+    stretch_frac: float = 0.0  # +- share, drawn for width and height separately
     shear_deg: float = 0.0  # +- degrees
     brightness: float = 0.12  # +- share of the full range
     contrast: float = 0.20  # +- share
     gamma: float = 0.20  # +- share
     noise: float = 0.03  # standard deviation up to this share of the full range
     blur_px: int = 3  # largest kernel, odd
-    cutout_frac: float = 0.15  # side of a blanked square; 0 for none
+    cutout_frac: float = 0.15  # side of a blanked square; 0 for no square
     photo_p: float = 0.5  # probability of each photometric row
     flip_p: float = 0.0  # left to right; canonical pictures have no mirror twin, leave 0 unless a paper flips
     flip_vertical_p: float = 0.0
     quarter_turns: bool = False  # one of 0, 90, 180, 270 degrees
-    border: Literal["replicate", "black"] = "replicate"  # what a turned picture shows beyond its edge
+    border: Literal["replicate", "black"] = "replicate"  # what fills a turned picture beyond its edge
 
 
 @dataclass(frozen=True)
@@ -44,14 +38,14 @@ class Sampler:
     weigh more in the loss)."""
 
     name: Literal["all", "balanced", "weighted"] = "balanced"
-    strength: float = 0.5  # 0 as they come, 1 every worst grade of a joint equally often
+    strength: float = 0.5  # 0: natural frequencies, 1: every worst grade of a joint equally often
     correct: float = 0.7  # 0..1: weigh the loss back towards the natural frequencies
-    epoch_size: int | None = None  # pictures per epoch; null: as many as there are
+    epoch_size: int | None = None  # pictures per epoch; null: as many as the training set has
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of a training with a schedule of its own. Frozen modules keep their weights and their batch statistics."""
+    """Consecutive epochs of a training under one schedule. Frozen modules keep their weights and batch statistics."""
 
     epochs: int
     lr: float
@@ -66,28 +60,29 @@ class Optim:
     batch: int = 64
     lr: float = 2e-3  # the schedule's peak
     freeze: tuple[str, ...] = ()
-    phases: tuple[Phase, ...] = ()  # in place of epochs, lr and freeze
+    phases: tuple[Phase, ...] = ()  # replaces epochs, lr and freeze
     name: Literal["adamw", "adam", "sgd"] = "adamw"
-    momentum: float = 0.9  # of sgd
+    momentum: float = 0.9  # sgd only
     weight_decay: float = 0.02
     schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
     warmup_frac: float = 0.2  # share of the steps until the peak
-    ema: float = 0.98  # decay per step of the averaged weights that are validated and kept; 0 for none
-    clip: float = 5.0  # largest gradient norm; 0: any
+    ema: float = 0.98  # decay per step of the averaged weights that are validated and saved; 0: no averaging
+    clip: float = 5.0  # largest gradient norm; 0: no limit
     patience: int = 6  # epochs without a better validation before the phase ends
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: a few timed steps decide
 
     @property
-    def in_turn(self) -> tuple[Phase, ...]:
+    def schedule_phases(self) -> tuple[Phase, ...]:
+        """The phases, or epochs, lr and freeze as the only phase."""
         return self.phases or (Phase(self.epochs, self.lr, self.freeze),)
 
 
 @dataclass(frozen=True)
 class Crops:
-    """How joints are cut. Sizes are in units of the film's own scale, the RMS distance of its joints from their centroid."""
+    """How joints are cut. Sizes are in units of the film's scale, the RMS distance of its joints from their centroid."""
 
-    kind: Literal["crops"]
-    boxes: str = "yolo"  # the run of stage 1 whose boxes are cut; truth: the boxes that came with the set
+    kind: Literal["crops"] = "crops"
+    boxes: str = "yolo"  # the stage-1 run whose boxes are cut; truth: the boxes that came with the set
     out_px: int = 80
     finger: float = 0.55  # side of a finger joint's crop / scale
     wrist: float = 0.62
@@ -96,16 +91,17 @@ class Crops:
     canvas_margin: float = 0.22  # added around the joints' extent, share of it
     low_percentile: float = 2.0  # grey that becomes black, within the region of interest
     high_percentile: float = 99.7  # grey that becomes white
-    # canonical: as above. box: the joint's own box, upright, black beyond it, greys as they are; the wrist also as one joint
+    # canonical: scaled and turned as above. box: the joint's box, upright, black beyond it, unchanged greys; the wrist also as
+    # one joint
     cut: Literal["canonical", "box"] = "canonical"
 
 
 @dataclass(frozen=True)
-class Films:
+class WholeFilms:
     """How whole films are cut."""
 
-    kind: Literal["whole_films"]
-    roi_width_px: int = 864  # of one limb's picture; a multiple of 32, as U-Nets want
+    kind: Literal["whole_films"] = "whole_films"
+    roi_width_px: int = 864  # one limb's picture; a multiple of 32, as U-Nets need
     roi_height_px: int = 928
     hands_px: int = 1024  # side of the square that shows both hands
     low_percentile: float = 1.0  # grey that becomes black
@@ -125,14 +121,14 @@ Weights = Literal["scratch", "bone_age", "hub"]
 class Pretrain:
     """A backbone's bone-age regression, from which members start."""
 
-    kind: Literal["bone_age"]
+    kind: Literal["bone_age"] = "bone_age"
     backbone: Named = field(default_factory=lambda: Named("resnet18"))
-    pictures: Literal["crops", "canvases", "hands"] = "crops"
-    crops: str = "crops"  # the run of stage2_score.crops or stage2_score.whole_films that made the pictures
+    pictures: str = "crops"  # the run of stage2_score.pictures that cut the films
+    input: Literal["crops", "canvases", "hands"] = "crops"  # which pictures of that run the network sees
     loss: Named = field(default_factory=lambda: Named("age_l1"))
-    sex: bool = True  # the network is told the child's sex
-    weights: tuple[Weights, ...] = ("scratch",)  # where the backbone itself starts: the first that can be had
-    embedding: int = 16  # numbers that tell which joint is shown; 0 for none
+    sex: bool = True  # the child's sex is an input of the head
+    weights: tuple[Weights, ...] = ("scratch",)  # where the backbone itself starts: the first available
+    embedding: int = 16  # length of the vector that identifies the joint; 0: no such vector
     dropout: float = 0.1
     augment: Augment = field(default_factory=Augment)
     sampler: Sampler = field(default_factory=lambda: Sampler(name="all"))
@@ -141,25 +137,28 @@ class Pretrain:
     seed: int = 0
 
 
+MemberKind = Literal["joints", "ratingen", "whole", "hands", "severity", "film", "sitemean"]
+
+
 @dataclass(frozen=True)
 class Member:
-    """One scorer. Its kind says what it sees and scores (stage2_score/tasks/):
+    """One scorer. The kind decides its input and what it scores (stage2_score/tasks/):
 
     joints    a joint's crop      grades of its erosion and narrowing
     ratingen  a joint's crop      the eroded percentage of its surface, or its Ratingen grade
     whole     a hand or a foot    its totals of erosion and narrowing
     hands     both hands at once  their total
     severity  both hands at once  an ordered class of their total
-    film      a film              every joint's place and grades
-    sitemean  nothing             the null model
+    film      a film              every joint's position and grades
+    sitemean  no picture          the null model: grade frequencies of each site
     """
 
-    kind: Literal["joints", "ratingen", "whole", "hands", "severity", "film", "sitemean"]
+    kind: MemberKind
     backbone: Named = field(default_factory=lambda: Named("resnet18"))
     head: Named = field(default_factory=lambda: Named("grades"))
     loss: Named = field(default_factory=lambda: Named("grades_log"))
-    crops: str = "crops"
-    weights: tuple[Weights, ...] = ("bone_age",)  # the first that can be had
+    pictures: str = "crops"  # the run of stage2_score.pictures that cut the films
+    weights: tuple[Weights, ...] = ("bone_age",)  # the first available
     pretrained: str | None = None  # the run of stage2_score.pretrain to start from (weights bone_age)
     embedding: int = 16
     dropout: float = 0.2
@@ -167,26 +166,31 @@ class Member:
     sampler: Sampler = field(default_factory=Sampler)
     optim: Optim = field(default_factory=Optim)
     held_back_frac: float = 0.12  # share of the training folds' persons that choose the epoch
-    holdout: tuple[float, ...] = ()  # shares fitted on, held back and predicted, in place of the folds: [0.7, 0.2, 0.1]
-    tta: int = 1  # views averaged at prediction; 1: the plain picture alone
+    holdout: tuple[float, ...] = ()  # shares trained on, held back and predicted, replacing the folds: [0.7, 0.2, 0.1]
+    tta: int = 1  # test-time views averaged at prediction; 1: only the plain picture
     trim: float = 0.0  # share of the views left out at either end of their mean
-    trained: str | None = None  # a run with the same network: its folds' weights are taken as they are, nothing is trained
+    trained: str | None = None  # a run with the same network: its folds' weights are used unchanged, without training
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.trim < 0.5:
             raise UserError(f"trim is {self.trim}; give the share of views to leave out at either end, 0 to below 0.5")
-        if self.kind != "sitemean" and "bone_age" in self.weights and not (self.pretrained or self.trained):
+        if self.sees_pictures and "bone_age" in self.weights and not (self.pretrained or self.trained):
             raise UserError("weights: bone_age needs pretrained: the name of a run of stage2_score.pretrain")
         if not self.weights:
             raise UserError("weights is empty; name at least one of scratch, bone_age, hub")
         if self.holdout and (len(self.holdout) != 3 or abs(sum(self.holdout) - 1) > 1e-6 or min(self.holdout) <= 0):
             raise UserError(f"holdout is {list(self.holdout)}; give three shares that sum to 1, for example [0.7, 0.2, 0.1]")
 
+    @property
+    def sees_pictures(self) -> bool:
+        """False for the null model, which needs neither pictures nor weights."""
+        return self.kind != "sitemean"
+
 
 @dataclass(frozen=True)
-class Place:
-    """Where a training reads and runs: prepared set, the bone-age set it starts from, device, loader processes."""
+class TrainingContext:
+    """The prepared set that a training reads, the bone-age set it starts from, its device and its loader processes."""
 
     data: str
     bone_age: str
@@ -195,6 +199,26 @@ class Place:
     wandb: bool = False
 
 
-PICTURES: dict[str, type] = {"crops": Crops, "whole_films": Films}  # dataclass of each kind of experiment
+PICTURES: dict[str, type] = {"crops": Crops, "whole_films": WholeFilms}  # dataclass of each kind of experiment
 PRETRAINING = {"bone_age": Pretrain}
-MEMBERS = dict.fromkeys(("joints", "ratingen", "whole", "hands", "severity", "film", "sitemean"), Member)
+MEMBERS: dict[str, type] = dict.fromkeys(get_args(MemberKind), Member)
+
+
+def add_configs(p: argparse.ArgumentParser, kinds: dict[str, type]) -> None:
+    """Add the positional argument `configs` of a verb that takes experiments of some kinds."""
+    kind = "kind " + ", ".join(kinds) if len(kinds) < len(MEMBERS) else "members"
+    p.add_argument("configs", nargs="+", metavar="CONFIG", help=f"experiment file ({kind}), or a folder of them")
+
+
+def load_members(args: argparse.Namespace) -> list[tuple[str, Member]]:
+    """(run, member) of a verb's experiments, without those of kind ratingen if the set has no Ratingen scores.
+
+    If all are of that kind they are kept, so that the verb reports the missing scores as an error.
+    """
+    members = experiments(MEMBERS, args.configs, args.profile, args.sets, args.run)
+    others = [(name, member) for name, member in members if member.kind != "ratingen"]
+    if not others or len(others) == len(members) or paths.ratingen(args.data).is_file():
+        return members
+    left_out = ", ".join(name for name, member in members if member.kind == "ratingen")
+    print(f"{args.data} has no Ratingen scores; left out: {left_out}", flush=True)
+    return others

@@ -1,4 +1,4 @@
-"""Several trainings at once: small networks on one core each beat one network on all cores."""
+"""Several trainings at once: small networks on one core each are faster than one network on all cores."""
 
 from __future__ import annotations
 
@@ -12,37 +12,43 @@ from typing import Any
 
 from ra import track
 from ra.config import UserError
-from stage2_score.config import cores
 
 MEMORY_JOBS = 4  # a training process takes up to 2 GB
 
 
-def count(flag: int, n_tasks: int, device: str) -> int:
-    """Processes to run: what --jobs says, else one per core (at most 4), one when the device is a GPU."""
-    wanted = flag or (min(cores(), MEMORY_JOBS) if device == "cpu" else 1)
+def cores() -> int:
+    """Cores that this process may use: those of its affinity, fewer if OMP_NUM_THREADS limits them."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(available, int(limit))) if limit.isdigit() else available
+
+
+def n_processes(jobs: int, n_tasks: int, device: str) -> int:
+    """Processes to run: --jobs if it is given, else one per core (at most 4), or one when the device is a GPU."""
+    wanted = jobs or (min(cores(), MEMORY_JOBS) if device == "cpu" else 1)
     return max(1, min(wanted, n_tasks))
 
 
-def device(flag: str) -> str:
-    """What --device names, checked: auto is the GPU when there is one."""
+def choose_device(name: str) -> str:
+    """The device that --device names, after a check that it exists; auto is the GPU if there is one."""
     import torch
 
-    if flag == "auto":
+    if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if flag != "cpu" and not (flag.startswith("cuda") and torch.cuda.is_available()):
-        raise UserError(f"--device {flag}: this machine offers {'cpu, cuda' if torch.cuda.is_available() else 'cpu only'}")
-    return flag
+    if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
+        raise UserError(f"--device {name}: this machine offers {'cpu, cuda' if torch.cuda.is_available() else 'cpu only'}")
+    return name
 
 
 def set_threads(n: int) -> None:
-    """Threads of torch in this process; more of them than cores is slower."""
+    """Limit torch's threads in this process; more threads than cores is slower."""
     import torch
 
     torch.set_num_threads(n)
 
 
-def _start(threads: int, parent: int) -> None:
-    """In a new process: take its share of the cores, and end when the process that asked for it has been killed."""
+def _start_process(threads: int, parent: int) -> None:
+    """Set up a new process: take its share of the cores, and exit once the parent process has been killed."""
     set_threads(threads)
 
     def watch() -> None:
@@ -54,7 +60,7 @@ def _start(threads: int, parent: int) -> None:
 
 
 def run(function: Callable[..., Any], tasks: list[tuple], jobs: int, what: str) -> Iterator[Any]:
-    """Results of function(*task) as they come; in this process when jobs is 1."""
+    """Yield the results of function(*task) as they are finished; in this process when jobs is 1."""
     threads = max(1, cores() // jobs)
     if jobs == 1:
         set_threads(threads)
@@ -62,7 +68,7 @@ def run(function: Callable[..., Any], tasks: list[tuple], jobs: int, what: str) 
             yield function(*task)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(threads, os.getpid()))
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_process, initargs=(threads, os.getpid()))
     try:
         futures = [pool.submit(function, *task) for task in tasks]
         for future in track.progress(as_completed(futures), what, total=len(futures)):

@@ -1,14 +1,15 @@
 """Cut whole films, without any joint box: each limb's region of interest, and both hands side by side.
 
-python -m stage2_score.whole_films CONFIG.yaml --data SET writes into data/work/<set>/stage2/<run>/
+`cut_all` writes into a run's folder
 
-    rois.npy   (n films, H, W) uint8: the limb's box, resized plainly, right limbs mirrored to left, greys levelled
-    rois.parquet   its index; x0_px .. y1_px: the box in the film's own upright, un-mirrored pixels
+    rois.npy   (n films, H, W) uint8: the limb's box, resized without keeping its aspect, right limbs mirrored to left, grey
+               levels stretched
+    rois.parquet   its index; x0_px .. y1_px: the box in the film's upright, un-mirrored pixels
     hands.npy  (n patients, px, px) uint8: both hands' films as on one bilateral film (Bo et al. 2025 read those): the right
                hand on the left half, both mirrored, so that the thumbs meet; a missing hand leaves its half black. Two films
-               or one of both hands give the same picture: a film is a frame of its file. Where a set gives one total of both
-               hands and only one can be seen there is no picture: half of it cannot answer for the whole
-    hands.parquet  its index, part HANDS. On a set of bone ages: one film per picture, the part is the film's
+               or one film of both hands give the same picture: a film is a frame of its file. A patient with one total of
+               both hands but a film of only one hand has no picture: half a picture does not show what the total counts
+    hands.parquet  its index, part HANDS. In a set of bone ages: one film per picture, part is the film's
 
 A film that is missing or cannot be read has no row in rois and leaves its half black; it is counted and named.
 """
@@ -17,154 +18,125 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ra import cli, manifest, paths, tables, track
+from ra import paths, track
 from ra.anatomy import BOTH_HANDS, TOTAL, limb
 from ra.config import UserError
-from stage2_score import config as members
-from stage2_score.config import Films
-from stage2_score.crops import INDEX, SHOWN
+from stage2_score import picture_array
+from stage2_score.config import WholeFilms
+from stage2_score.parallel import cores
+from stage2_score.picture_array import INDEX, PictureArray
 
 ROI = ["x0_px", "y0_px", "x1_px", "y1_px"]
 ROI_INDEX = [*INDEX, "laterality", *ROI]
-HALF = {"RH": 0, "LH": 1}  # which half of a bilateral film, as one sees it who faces the patient
+HALF = {"RH": 0, "LH": 1}  # which half of a bilateral film, as seen by a reader who faces the patient
 
 
 def centre_file(data: str) -> Path:
-    """The joint boxes from which whole films learn: the set's own, else the detector's that never saw the film."""
-    own = paths.truth_boxes(data)
-    return own if own.is_file() else paths.boxes(data, "yolo", "oof")
+    """The joint boxes from which whole-film members learn: those that came with the set, else the detector's out-of-fold ones."""
+    truth = paths.truth_boxes(data)
+    return truth if truth.is_file() else paths.boxes(data, "yolo", "oof")
 
 
-def levelled(pixels: np.ndarray, c: Films) -> np.ndarray:
-    """uint8 pixels stretched between two percentiles of their greys, so that exposure differs less."""
-    low, high = np.percentile(pixels[::4, ::4], [c.low_percentile, c.high_percentile])
+def stretch_greys(pixels: np.ndarray, settings: WholeFilms) -> np.ndarray:
+    """uint8 pixels stretched between two percentiles of their greys, so that films of different exposure look alike."""
+    low, high = np.percentile(pixels[::4, ::4], [settings.low_percentile, settings.high_percentile])
     table = np.clip((np.arange(256) - low) * 255 / max(high - low, 1.0), 0, 255).astype(np.uint8)
     return table[pixels]
 
 
-def resized(pixels: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
+def resize(pixels: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
+    """Pixels at another size: averaged when shrinking, interpolated when growing."""
     import cv2
 
     shrinks = width_px * height_px < pixels.size
     return cv2.resize(pixels, (width_px, height_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def cut_roi(grey: np.ndarray, laterality: str, c: Films) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-    """The limb's canonical picture (H, W) of a film (h, w), and its box in the film's pixels (whole ones)."""
+def cut_roi(grey: np.ndarray, laterality: str, settings: WholeFilms) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+    """The limb's canonical picture (H, W) of a film (h, w), and its box in the film's pixels (whole numbers)."""
     from stage2_score.limb_region import limb_box
 
     x0, y0, x1, y1 = (round(v) for v in limb_box(grey))
-    picture = resized(levelled(grey[y0:y1, x0:x1], c), c.roi_width_px, c.roi_height_px)
-    return np.ascontiguousarray(picture[:, ::-1]) if laterality == "R" else picture, (float(x0), float(y0), float(x1), float(y1))
+    picture = resize(stretch_greys(grey[y0:y1, x0:x1], settings), settings.roi_width_px, settings.roi_height_px)
+    if laterality == "R":
+        picture = np.ascontiguousarray(picture[:, ::-1])
+    return picture, (float(x0), float(y0), float(x1), float(y1))
 
 
 def half_pairs(films: pd.DataFrame, sites: pd.DataFrame) -> set[str]:
-    """Patients of whom one hand can be seen, while their set gives one total of both: half a picture cannot answer for it."""
-    given = sites[(sites.part == BOTH_HANDS) & (sites.site == TOTAL)].patient_id
-    seen = films[films.part.map(limb) == "hand"].groupby("patient_id").part.nunique()
-    return set(seen.index[(seen == 1) & seen.index.isin(given)])
+    """Patients with a film of only one hand whose set gives one total of both: that picture does not show what is scored."""
+    with_total = sites[(sites.part == BOTH_HANDS) & (sites.site == TOTAL)].patient_id
+    n_hands = films[films.part.map(limb) == "hand"].groupby("patient_id").part.nunique()
+    return set(n_hands.index[(n_hands == 1) & n_hands.index.isin(with_total)])
 
 
-def _cut_row(film_row: pd.Series, c: Films, single: bool) -> tuple | str:
-    """(ROI, its box, the film for `hands` or None), or the sentence that says why there is none."""
+def _cut_row(film_row: pd.Series, settings: WholeFilms, one_hand: bool) -> tuple | str:
+    """(ROI, its box, the hand's film for `hands` or None for a foot), or a sentence why the film has no picture."""
     from ra.imaging import film
 
     try:
         grey = film.load(film_row)
     except (UserError, OSError) as error:
         return f"film {film_row.film_id} cannot be used ({error}); its sites stay missing"
-    width = c.hands_px if single else c.hands_px // 2
-    hand = resized(levelled(grey, c), width, c.hands_px) if limb(film_row.part) == "hand" else None
-    return *cut_roi(grey, film_row.laterality, c), hand
+    width = settings.hands_px if one_hand else settings.hands_px // 2
+    hand = resize(stretch_greys(grey, settings), width, settings.hands_px) if limb(film_row.part) == "hand" else None
+    return *cut_roi(grey, film_row.laterality, settings), hand
 
 
-def _cut(films: pd.DataFrame, c: Films, single: bool) -> Iterator[tuple[pd.Series, tuple | str]]:
+def _cut(films: pd.DataFrame, settings: WholeFilms, one_hand: bool) -> Iterator[tuple[pd.Series, tuple | str]]:
     rows = [row for _, row in films.iterrows()]
-    with ThreadPoolExecutor(members.cores()) as pool:
-        results = pool.map(lambda row: _cut_row(row, c, single), rows)
+    with ThreadPoolExecutor(cores()) as pool:
+        results = pool.map(lambda row: _cut_row(row, settings, one_hand), rows)
         yield from track.progress(zip(rows, results, strict=True), "cutting films", total=len(rows))
 
 
-class _Sheet:
-    """One array on disk with its index, moved into place when whole."""
+def cut_all(
+    films: pd.DataFrame, settings: WholeFilms, folder: Path, one_hand: bool, without_hands: set[str] = frozenset()
+) -> tuple[dict, list[Path]]:
+    """Cut every film into `folder`; returns counts and the files written.
 
-    def __init__(self, folder: Path, name: str, shape: tuple[int, ...], columns: list[str]):
-        self.folder, self.name, self.columns = folder, name, columns
-        self.array = np.lib.format.open_memmap(folder / f".{name}.tmp.npy", "w+", np.uint8, shape)
-        self.index: list[dict] = []
-
-    def add(self, **row: object) -> int:
-        self.index.append({**row, "row": len(self.index), "box_source": "none"})
-        return len(self.index) - 1
-
-    def close(self) -> list[Path]:
-        self.array.flush()
-        pd.DataFrame(self.index, columns=self.columns).to_parquet(self.folder / f".{self.name}.tmp.parquet", index=False)
-        kinds = ("npy", "parquet")
-        for kind in kinds:
-            (self.folder / f".{self.name}.tmp.{kind}").replace(self.folder / f"{self.name}.{kind}")
-        return [self.folder / f"{self.name}.{kind}" for kind in kinds]
-
-
-def cut_all(films: pd.DataFrame, c: Films, folder: Path, single: bool, half: set[str] = frozenset()) -> tuple[dict, list[Path]]:
-    """Cut every film into `folder`; single: one hand per picture; half: patients without a picture of both hands.
-
-    Returns counts and the files written.
+    one_hand: one hand per picture of `hands`; without_hands: patients who get no picture there (half_pairs).
     """
     import cv2
 
     cv2.setNumThreads(1)  # one thread per film, several films at a time
-    hand_films = films[(films.part.map(limb) == "hand") & ~films.patient_id.isin(half)]
-    n_hands = len(hand_films) if single else hand_films.patient_id.nunique()
-    rois = _Sheet(folder, "rois", (len(films), c.roi_height_px, c.roi_width_px), ROI_INDEX)
-    hands = _Sheet(folder, "hands", (n_hands, c.hands_px, c.hands_px), INDEX)
+    hand_films = films[(films.part.map(limb) == "hand") & ~films.patient_id.isin(without_hands)]
+    n_hands = len(hand_films) if one_hand else hand_films.patient_id.nunique()
+    roi_shape = (len(films), settings.roi_height_px, settings.roi_width_px)
     faults: list[str] = []
-    row_of: dict[str, int] = {}
-    for film, result in _cut(films, c, single):
-        if isinstance(result, str):
-            faults.append(result)
-            continue
-        same = {"film_id": film.film_id, "patient_id": film.patient_id, "split": film.split}
-        picture, box, hand = result
-        place = {"part": film.part, "laterality": film.laterality} | dict(zip(ROI, box, strict=True))
-        row = rois.add(**same, **place, joint=limb(film.part))
-        rois.array[row] = picture
-        if hand is None or film.patient_id in half:
-            continue
-        key = film.film_id if single else film.patient_id
-        if key not in row_of:
-            row_of[key] = hands.add(**same, part=film.part if single else BOTH_HANDS, joint="hand")
-        x0 = 0 if single else HALF[film.part] * hand.shape[1]
-        as_shown = single or film.laterality != film.part[0]  # a picture of the other side has its thumb in the middle already
-        hands.array[row_of[key], :, x0 : x0 + hand.shape[1]] = hand if as_shown else hand[:, ::-1]
-    more = [f"... and {len(faults) - SHOWN} more"] * (len(faults) > SHOWN)
-    print("\n".join(faults[:SHOWN] + more) or "every film cut", flush=True)
+    row_of: dict[str, int] = {}  # row of `hands` of each patient, or of each film with one hand per picture
+    with ExitStack() as stack:
+        rois = stack.enter_context(picture_array.writing(folder, "rois", roi_shape, ROI_INDEX))
+        hands_shape = (n_hands, settings.hands_px, settings.hands_px)
+        hands = stack.enter_context(picture_array.writing(folder, "hands", hands_shape, INDEX))
+        for film, result in _cut(films, settings, one_hand):
+            if isinstance(result, str):
+                faults.append(result)
+                continue
+            common = {"film_id": film.film_id, "patient_id": film.patient_id, "split": film.split, "box_source": "none"}
+            picture, box, hand = result
+            place = {"part": film.part, "laterality": film.laterality} | dict(zip(ROI, box, strict=True))
+            rois.add(picture, **common, **place, joint=limb(film.part))
+            if hand is not None and film.patient_id not in without_hands:
+                _add_hand(hands, row_of, film, hand, common, one_hand)
+    picture_array.print_faults(faults)
     counts = {"films": len(rois.index), "films_left_out": len(faults), "hands": len(hands.index)}
-    return counts, rois.close() + hands.close()
+    return counts, picture_array.files(folder, "rois", "hands")
 
 
-def run() -> None:
-    """Verb: cut the films of one prepared set."""
-    args = members.parser(__doc__).parse_args()
-    for name, c in members.load(Films, args):
-        films = tables.FILMS.read(paths.films(args.data))
-        folder = paths.run_dir(args.data, 2, name)
-        made = manifest.Run(folder, c, [paths.films(args.data)], args.force)
-        if not made.begin():
-            continue
-        single = (paths.work(args.data) / "bone_age.parquet").is_file()
-        half = set() if single else half_pairs(films, tables.SITES.read(paths.sites(args.data)))
-        counts, outputs = cut_all(films, c, folder, single, half)
-        if not counts["films"]:
-            raise UserError(f"no film of {args.data} could be read; see the lines above")
-        print(f"{name}: {counts['films']} films, {counts['films_left_out']} left out, {counts['hands']} pictures of hands")
-        made.finish(outputs, counts)
-
-
-if __name__ == "__main__":
-    cli.main(run)
+def _add_hand(
+    hands: PictureArray, row_of: dict[str, int], film: pd.Series, hand: np.ndarray, common: dict[str, str], one_hand: bool
+) -> None:
+    """Put a hand (px, px or px / 2) into its picture; the first hand of a patient also adds the index row."""
+    key = film.film_id if one_hand else film.patient_id
+    if key not in row_of:
+        row_of[key] = hands.add(**common, part=film.part if one_hand else BOTH_HANDS, joint="hand")
+    x0 = 0 if one_hand else HALF[film.part] * hand.shape[1]
+    unmirrored = one_hand or film.laterality != film.part[0]  # a picture of the other side has its thumb in the middle already
+    hands.pixels[row_of[key], :, x0 : x0 + hand.shape[1]] = hand if unmirrored else hand[:, ::-1]

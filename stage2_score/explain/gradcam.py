@@ -1,4 +1,4 @@
-"""Grad-CAM: which places of a picture raised a score (Selvaraju et al., ICCV 2017)."""
+"""Grad-CAM: which regions of a picture raised a score (Selvaraju et al., ICCV 2017)."""
 
 from __future__ import annotations
 
@@ -15,33 +15,35 @@ Score = Callable[[dict[str, Tensor]], Tensor]  # the head's outputs -> one numbe
 
 
 def gradcam(network: Network, batch: dict[str, Tensor], score: Score) -> Tensor:
-    """(N, H, W) within 0..1 at the picture's own size, the brightest place of each picture 1; all 0 where nothing raised it.
+    """Grad-CAM map (N, H, W) in the pictures' size, scaled to a maximum of 1 per picture; all 0 if nothing raised the score.
 
-    batch: picture (N, 1, H, W), kind (N,) and, where the network has it, extra. The map looked at is the backbone's last
-    activation before pooling or flattening; of a transformer, what its last attention reads, laid back on the patches' grid (its
-    answer may hang on the class token alone, which has no place). The network is left as it was.
+    batch: picture (N, 1, H, W), kind (N,) and, if the network uses it, extra. The map is computed from the backbone's last
+    activation before pooling or flattening; for a transformer from the input of its last attention block, arranged on the grid
+    of patches (its output may depend on the class token alone, which has no position). The network is left unchanged.
     """
     backbone, was_training = network.backbone, network.training
     owner, name = (backbone, "forward_features") if not _is_transformer(backbone) else (backbone.blocks[-1].norm1, "forward")
     if not hasattr(owner, name):
         raise UserError(f"Grad-CAM needs a backbone with forward_features; {type(backbone).__name__} has none")
-    plain, seen = getattr(owner, name), []
+    original, activations = getattr(owner, name), []
 
-    def watched(*args: object, **more: object) -> Tensor:
-        found = plain(*args, **more)
-        seen.append(found if found.requires_grad else found.requires_grad_())  # the weights may be frozen
-        return found
+    def recording(*args: object, **options: object) -> Tensor:
+        activation = original(*args, **options)
+        if not activation.requires_grad:  # the weights may be frozen
+            activation.requires_grad_()
+        activations.append(activation)
+        return activation
 
     network.eval()
-    setattr(owner, name, watched)
+    setattr(owner, name, recording)
     try:
         with torch.enable_grad():
             value = score(network(batch["picture"], batch["kind"], batch.get("extra")))
-            (slope,) = torch.autograd.grad(value.sum(), seen[0])
+            (slope,) = torch.autograd.grad(value.sum(), activations[0])
     finally:
         delattr(owner, name)
         network.train(was_training)
-    return heat(_on_grid(backbone, seen[0].detach()), _on_grid(backbone, slope), batch["picture"].shape[-2:])
+    return heat(_on_grid(backbone, activations[0].detach()), _on_grid(backbone, slope), batch["picture"].shape[-2:])
 
 
 def heat(activation: Tensor, slope: Tensor, size: tuple[int, int]) -> Tensor:
@@ -56,7 +58,7 @@ def _is_transformer(backbone: torch.nn.Module) -> bool:
 
 
 def _on_grid(backbone: torch.nn.Module, values: Tensor) -> Tensor:
-    """(N, C, h, w) of a convolution's map, or of a transformer's tokens (N, prefix + h w, C) without the prefix."""
+    """Values on a grid (N, C, h, w): a convolution's map, or a transformer's tokens (N, prefix + h w, C) without the prefix."""
     if values.ndim == 4:
         return values
     height, width = backbone.patch_embed.grid_size

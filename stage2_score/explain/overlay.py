@@ -1,27 +1,31 @@
-"""A picture beside itself under maps of heat, as one small PNG."""
+"""A picture next to copies of itself under heat maps, as one small PNG."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from ra import atomic
+
 SIDE_PX, GAP_PX = 168, 4
-OPACITY = 0.65  # of the hottest place
-RAISED, MOST, LOWERED = (225, 40, 30), (255, 215, 0), (30, 110, 230)  # RGB: red, yellow where it is most, blue below 0
+OPACITY = 0.65  # at the largest value
+RAISED, MOST, LOWERED = (225, 40, 30), (255, 215, 0), (30, 110, 230)  # RGB: red above 0, yellow at 1, blue below 0
 
 
 def beside(picture: np.ndarray, *maps: np.ndarray) -> np.ndarray:
-    """uint8 RGB (SIDE_PX, (1 + n) SIDE_PX + n GAP_PX, 3): the picture (H, W) uint8, and again under each map (H, W), white gaps.
+    """uint8 RGB (SIDE_PX, (1 + n) SIDE_PX + n GAP_PX, 3): the picture (H, W) uint8, then the picture under each map (H, W).
 
-    A map is within -1..1. Above 0 it glows from red to yellow, below 0 it is blue; 0 leaves the picture as it is.
+    Maps are within -1..1: red to yellow above 0, blue below 0, transparent at 0. White gaps separate the pictures.
     """
     method = cv2.INTER_AREA if picture.shape[0] > SIDE_PX else cv2.INTER_CUBIC
     grey = cv2.cvtColor(cv2.resize(picture, (SIDE_PX, SIDE_PX), interpolation=method), cv2.COLOR_GRAY2RGB)
     gap = np.full((SIDE_PX, GAP_PX, 3), 255, np.uint8)
-    return np.concatenate([grey, *(part for heat in maps for part in (gap, under(grey, heat)))], axis=1)
+    columns = [grey]
+    for heat in maps:
+        columns += [gap, under(grey, heat)]
+    return np.concatenate(columns, axis=1)
 
 
 def under(grey: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -33,8 +37,5 @@ def under(grey: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def save(picture: np.ndarray, path: Path) -> None:
-    """RGB as PNG, moved into place when whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes())
-    temporary.replace(path)
+    """Write an RGB picture as PNG."""
+    atomic.write_bytes(path, cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes())

@@ -1,6 +1,6 @@
 """Joint types, and the pixel masks that joint centres make (Maziarz, Krason, Wojna 2020, section 3).
 
-Their 21 joint types are the hand's; ours are 22, since the scaphoid is a place of its own for each of its neighbours here
+Their 21 joint types are the hand's; ours are 22, because here each neighbour of the scaphoid has a joint with it
 (anatomy.HAND_JOINTS). Toes are mapped onto fingers, so that hands and feet share the types. Coordinates are pixels of the
 whole picture, (0, 0) the centre of its first pixel; a field may be coarser by a whole `stride`.
 """
@@ -14,24 +14,24 @@ from ra.anatomy import ALL_JOINTS, HAND_JOINTS, JOINTS
 
 N_TYPES = len(HAND_JOINTS)
 BACKGROUND = N_TYPES  # the class after the joints
-IGNORED = -100  # torch's own mark of a pixel that costs nothing
+IGNORED = -100  # torch's default label of a pixel that the loss ignores
 INNER, OUTER = 32 / 864, 40 / 864  # r and R of the paper as shares of the picture's width
 
 
 def type_of(joint: str) -> int:
-    """The joint type 0..21 of a hand's or foot's joint: mtp_k is read like mcp_k, the hallux's IP like the thumb's."""
-    row, place = joint.split("_", 1)
-    return HAND_JOINTS.index({"mtp": f"mcp_{place}", "hallux": "thumb_ip"}.get(row, joint))
+    """The joint type 0..21 of a hand's or foot's joint: mtp_k has the type of mcp_k, the hallux's IP that of the thumb's."""
+    row, number = joint.split("_", 1)
+    return HAND_JOINTS.index({"mtp": f"mcp_{number}", "hallux": "thumb_ip"}.get(row, joint))
 
 
 TYPE = {joint: type_of(joint) for joint in ALL_JOINTS}
 
 
-def open_types(limb: str) -> Tensor:
+def possible_classes(limb: str) -> Tensor:
     """(23,) bool: the classes that a limb's film can show, background among them."""
-    shown = torch.zeros(N_TYPES + 1, dtype=torch.bool)
-    shown[[*(TYPE[joint] for joint in JOINTS[limb]), BACKGROUND]] = True
-    return shown
+    possible = torch.zeros(N_TYPES + 1, dtype=torch.bool)
+    possible[[*(TYPE[joint] for joint in JOINTS[limb]), BACKGROUND]] = True
+    return possible
 
 
 def grid(height: int, width: int, stride: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
@@ -44,8 +44,8 @@ def grid(height: int, width: int, stride: int, device: torch.device | str = "cpu
 def joint_masks(centres: Tensor, shape: tuple[int, int], stride: int, inner_px: float, outer_px: float) -> Tensor:
     """(N, h, w) classes of pixels: the nearest joint within inner_px, BACKGROUND beyond outer_px, IGNORED between.
 
-    centres: (N, 22, 2) x and y, NaN for a joint that is absent; shape: (h, w) of the field. Of equally near joints the
-    first is taken.
+    centres: (N, 22, 2) x and y, NaN for a joint that is absent; shape: (h, w) of the field. Among equally near joints the
+    first wins.
     """
     x, y = grid(*shape, stride, centres.device)
     nearest = torch.full((len(centres), *shape), torch.inf, device=centres.device)

@@ -1,4 +1,4 @@
-"""A timm backbone, an embedding of what the picture shows, and a head: the one network of this stage."""
+"""The network of this stage: a timm backbone, an embedding of the joint or part that is shown, and a head."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ra import paths
+from ra import atomic, paths
 from ra.anatomy import ALL_JOINTS, EROSION_HAND, FINDINGS, HAND_JOINTS, LIMBS, MAX_GRADE, N_GRADES, NARROWING_HAND
 from ra.config import UserError
 from stage2_score.config import Member, Named, Pretrain
@@ -20,7 +20,7 @@ from stage2_score.networks import rohrbach
 from stage2_score.networks.ordinal import Ordinal
 from stage2_score.networks.unet import GREY_MEAN, GREY_SD, UNet
 
-SHOWN = (*ALL_JOINTS, *LIMBS, "wrist")  # what a picture may show: a joint, a whole hand or foot, the wrist as one joint
+SHOWN = (*ALL_JOINTS, *LIMBS, "wrist")  # what a picture can show: a joint, a whole hand or foot, the wrist as one joint
 N_KINDS = len(SHOWN)
 WIDTHS = {"erosion": N_GRADES, "narrowing": 5}
 
@@ -31,24 +31,24 @@ def kind_of(shown: str) -> int:
 
 
 def max_grade(joint: str, finding: str) -> int:
-    """Largest grade of a joint's finding; -1 when the joint is not scored for it (no logit is open then)."""
+    """Largest grade of a joint's finding; -1 when the joint is not scored for it (all its logits are masked then)."""
     if joint not in HAND_JOINTS:
         return MAX_GRADE["foot", finding]
     scored = EROSION_HAND if finding == "erosion" else NARROWING_HAND
     return MAX_GRADE["hand", finding] if joint in scored else -1
 
 
-def tops(finding: str) -> Tensor:
-    """(N_KINDS,) largest grade of what a picture shows; -1 where it is not scored."""
+def max_grades(finding: str) -> Tensor:
+    """(N_KINDS,) largest grade of each entry of SHOWN; -1 where it is not scored."""
     return torch.tensor([max_grade(shown, finding) if shown in ALL_JOINTS else -1 for shown in SHOWN])
 
 
 class Grades(nn.Module):
     """Two heads of logits, erosion (11) and narrowing (5), masked above the maximum of the joint that is shown.
 
-    Each joint has its own bias, which `set_prior` starts at the log frequencies of the training folds: before the first
-    step the network is the site-mean model, and learns what the picture adds. An unscored finding's logits are all masked
-    equally (a uniform distribution that no loss and no reader looks at).
+    Each joint has a bias, which `set_prior` starts at the log frequencies of the training folds: before the first step the
+    network is the site-mean model, and training adds what the picture shows. An unscored finding's logits are all masked
+    equally, which gives a uniform distribution that neither a loss nor a Scores table uses.
     """
 
     def __init__(self, features: int, hidden: int = 128, dropout: float = 0.2):
@@ -59,7 +59,7 @@ class Grades(nn.Module):
         for finding, n in WIDTHS.items():
             nn.init.normal_(self.out[finding].weight, std=0.01)
             nn.init.zeros_(self.out[finding].bias)
-            self.register_buffer(f"closed_{finding}", torch.arange(n) > tops(finding)[:, None], persistent=False)
+            self.register_buffer(f"masked_{finding}", torch.arange(n) > max_grades(finding)[:, None], persistent=False)
 
     def set_prior(self, counts: dict[str, Tensor]) -> None:
         """Start the biases at log((count + pseudo-count) / n); counts: finding -> (N_KINDS, n grades)."""
@@ -72,7 +72,7 @@ class Grades(nn.Module):
     def forward(self, features: Tensor, kind: Tensor) -> dict[str, Tensor]:
         hidden = self.trunk(features)
         logits = {f: self.out[f](hidden) + self.prior[f][kind] for f in FINDINGS}
-        return {f: logits[f].float().masked_fill(getattr(self, f"closed_{f}")[kind], FAR_BELOW) for f in FINDINGS}
+        return {f: logits[f].float().masked_fill(getattr(self, f"masked_{f}")[kind], FAR_BELOW) for f in FINDINGS}
 
 
 class Scalars(nn.Module):
@@ -83,13 +83,13 @@ class Scalars(nn.Module):
         self.trunk = nn.Sequential(nn.Linear(features, hidden), nn.GELU(), nn.Dropout(dropout))
         self.out = nn.ModuleDict({name: nn.Linear(hidden, 1) for name in names})
 
-    def forward(self, features: Tensor, kind: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - every head is called alike
+    def forward(self, features: Tensor, kind: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - all heads share one signature
         hidden = self.trunk(features)
         return {name: layer(hidden)[:, 0].float() for name, layer in self.out.items()}
 
 
 class Total(nn.Module):
-    """One linear output: the standardised total, given back on its own scale (Bo et al. 2024, section 2.2)."""
+    """One linear output: the standardised total, returned also on the scale of the totals (Bo et al. 2024, section 2.2)."""
 
     def __init__(self, features: int, dropout: float = 0.0):
         super().__init__()
@@ -98,11 +98,11 @@ class Total(nn.Module):
         self.register_buffer("sd", torch.ones(()))
 
     def set_scale(self, mean: float, sd: float) -> None:
-        """The training totals' mean and standard deviation."""
+        """Store the mean and standard deviation of the training totals."""
         self.mean.fill_(mean)
         self.sd.fill_(sd)
 
-    def forward(self, features: Tensor, kind: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - every head is called alike
+    def forward(self, features: Tensor, kind: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - all heads share one signature
         z = self.out(features)[:, 0].float()
         return {"z": z, "total": z * self.sd + self.mean, "mean": self.mean.expand_as(z), "sd": self.sd.expand_as(z)}
 
@@ -114,7 +114,7 @@ class Classes(nn.Module):
         super().__init__()
         self.out = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, n))
 
-    def forward(self, features: Tensor, kind: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - every head is called alike
+    def forward(self, features: Tensor, kind: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - all heads share one signature
         return {"classes": self.out(features).float()}
 
 
@@ -124,10 +124,10 @@ HEADS: dict[str, Callable[..., nn.Module]] = {
     "age": lambda features, **params: Scalars(features, ("age",), **params),
     "total": Total,
     "severity": lambda features, bounds, **params: Classes(features, len(bounds) + 1, **params),
-    "ordinal": lambda features, **params: Ordinal(features, {f: tops(f) for f in FINDINGS}, **params),
+    "ordinal": lambda features, **params: Ordinal(features, {f: max_grades(f) for f in FINDINGS}, **params),
     **{f"ratingen_{form}": partial(rohrbach.RatingenHead, form) for form in rohrbach.RatingenHead.FORMS},
 }
-BACKBONES: dict[str, Callable[..., nn.Module]] = {  # those that timm does not have, or not so
+BACKBONES: dict[str, Callable[..., nn.Module]] = {  # backbones that timm does not have, or has in another form
     "rohrbach": rohrbach.blocks,
     "rohrbach_vgg16": rohrbach.vgg16,
     "rohrbach_inception": rohrbach.inception_v3,
@@ -146,36 +146,42 @@ class Network(nn.Module):
             raise UserError(f"head {head.name!r} is unknown; one of {', '.join(HEADS)}")
         self.head = HEADS[head.name](features + embedding + extra, **{"dropout": dropout, **head.params})
 
-    def own_part(self, saved: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What this network takes of saved weights."""
+    def usable_weights(self, saved: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The part of saved weights that fits this network: all of them (a U-Net takes the encoder's)."""
         return saved
 
     def forward(self, picture: Tensor, kind: Tensor, extra: Tensor | None = None) -> dict[str, Tensor]:
         x = (picture.float() / 255 - GREY_MEAN) / GREY_SD
         x = x.contiguous(memory_format=torch.channels_last)
-        seen = self.backbone(x)
-        more = ([] if self.embedding is None else [self.embedding(kind)]) + ([] if extra is None else [extra])
-        return self.head(torch.cat([part.float() for part in (seen, *more)], 1) if more else seen, kind)
+        features = self.backbone(x)
+        inputs = [features]
+        if self.embedding is not None:
+            inputs.append(self.embedding(kind))
+        if extra is not None:
+            inputs.append(extra)
+        if len(inputs) > 1:
+            features = torch.cat([values.float() for values in inputs], 1)
+        return self.head(features, kind)
 
 
 def make_network(config: Member | Pretrain, head: Named, extra: int = 0, pretrained: bool = False) -> nn.Module:
-    """The network that a config describes: a backbone with a head, or the U-Net where the head is one per pixel."""
+    """The network that a config describes: a backbone with a head, or the U-Net if the head works per pixel."""
     if head.name == "fields":
         return UNet(make_backbone(config.backbone, pretrained, features_only=True), dropout=config.dropout, **head.params)
     return Network(make_backbone(config.backbone, pretrained), head, config.embedding, config.dropout, extra)
 
 
-def make_backbone(named: Named, pretrained: bool = False, **form: object) -> nn.Module:
+def make_backbone(named: Named, pretrained: bool = False, **options: object) -> nn.Module:
     """A backbone without a classifier on one grey channel: timm's or one of BACKBONES.
 
-    UserError when timm does not know it, or when the hub is away.
+    options: further arguments of the backbone's factory. UserError for an unknown name, or when the hub cannot be reached.
     """
     make = BACKBONES.get(named.name, partial(timm.create_model, named.name, in_chans=1, num_classes=0))
     if named.name not in BACKBONES and not timm.is_model(named.name):
         near = timm.list_models(f"*{named.name.split('_')[0]}*")[:5]
         raise UserError(f"timm has no backbone {named.name!r}" + (f"; for example {', '.join(near)}" if near else ""))
     try:
-        return make(pretrained=pretrained, **form, **named.params)
+        return make(pretrained=pretrained, **options, **named.params)
     except UserError:
         raise
     except Exception as error:
@@ -183,22 +189,22 @@ def make_backbone(named: Named, pretrained: bool = False, **form: object) -> nn.
             raise UserError(f"backbone {named.name} with {named.params} cannot be built: {error}") from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"the hub's weights of {named.name} cannot be had ({reason}); connect to the network, or set weights: [bone_age]"
+            f"the hub's weights of {named.name} are not available ({reason}); connect to the network, or set weights: [bone_age]"
         ) from error
 
 
 def n_parameters(network: nn.Module) -> int:
-    """Numbers that training may move (frozen ones among them)."""
+    """Number of weights, frozen ones included."""
     return sum(p.numel() for p in network.parameters())
 
 
 def bone_age_file(data: str, run: str) -> Path:
-    """The weights that stage2_score.pretrain leaves."""
+    """The weights that stage2_score.pretrain writes."""
     return paths.run_dir(data, 2, run) / "best.safetensors"
 
 
 def build(config: Member | Pretrain, bone_age: str, head: Named, extra: int = 0) -> tuple[Network, str]:
-    """The network with its starting weights, and where they came from: the first of config.weights that can be had."""
+    """The network with its starting weights, and where they came from: the first of config.weights that is available."""
     faults = []
     for source in config.weights:
         try:
@@ -214,16 +220,15 @@ def build(config: Member | Pretrain, bone_age: str, head: Named, extra: int = 0)
 def _load_bone_age(network: Network, path: Path, run: str) -> None:
     if not path.is_file():
         raise UserError(f"{path} does not exist; run python -m stage2_score.pretrain for {run} first, or set weights: [scratch]")
-    saved = network.own_part({k: v for k, v in load_file(path).items() if not k.startswith("head.")})
-    own = network.state_dict()
-    wrong = [k for k, v in saved.items() if k not in own or own[k].shape != v.shape]
+    saved = network.usable_weights({k: v for k, v in load_file(path).items() if not k.startswith("head.")})
+    current = network.state_dict()
+    wrong = [name for name, value in saved.items() if name not in current or current[name].shape != value.shape]
     if wrong:
         raise UserError(f"{path} does not fit this member ({wrong[0]}); its backbone and embedding must equal those of {run}")
     network.load_state_dict(saved, strict=False)
 
 
-def save(state: dict[str, Tensor], path: Path) -> None:
-    """Weights as safetensors, moved into place when whole."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file({k: v.contiguous() for k, v in state.items()}, temporary)
-    temporary.replace(path)
+def save(weights: dict[str, Tensor], path: Path) -> None:
+    """Write weights as safetensors."""
+    with atomic.replacing(path) as temporary:
+        save_file({name: value.contiguous() for name, value in weights.items()}, temporary)

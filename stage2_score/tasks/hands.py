@@ -19,38 +19,38 @@ from stage2_score.tasks.base import PictureTask, Predict, target_fields
 class Hands(PictureTask):
     """Pictures of both hands -> their total."""
 
-    array = "hands"
+    input = "hands"
     outputs = targets = ("total",)
 
     def prepare(self, network: nn.Module) -> None:
-        total = self.pictures.fields["total"][self.fit]
+        total = self.pictures.fields["total"][self.train_rows]
         network.head.set_scale(float(np.nanmean(total)), max(float(np.nanstd(total)), 1.0))
 
     def validate(self, predict: Predict) -> dict[str, float]:
         """Root mean square error of the total: `best validation performance` (section 2.8)."""
-        error = self.predict(predict, self.held)["total"] - self.pictures.fields["total"][self.held]
+        error = self.predict(predict, self.val_rows)["total"] - self.pictures.fields["total"][self.val_rows]
         rmse = float(np.sqrt(np.nanmean(error**2)))
         return {"val_rmse": rmse, "criterion": rmse}
 
     @classmethod
-    def rows(cls, member: Member, of: str) -> pd.DataFrame:
-        """One row per patient; the target is NaN when a site of either hand is not scored and no total was given."""
-        totals = scores.hands_totals(tables.SITES.read(paths.sites(of)))
+    def rows(cls, member: Member, data: str) -> pd.DataFrame:
+        """One row per patient; the target is NaN when a site of either hand is not scored and there is no given total."""
+        totals = scores.hands_totals(tables.SITES.read(paths.sites(data)))
         return totals.assign(part=BOTH_HANDS, joint="hand", site="total", finding="total", max_score=MAX_BOTH_HANDS)
 
     @classmethod
-    def fields(cls, member: Member, of: str, index: pd.DataFrame) -> dict[str, np.ndarray]:
-        return target_fields(Hands.rows(member, of), index, ("total",))
+    def fields(cls, member: Member, data: str, index: pd.DataFrame) -> dict[str, np.ndarray]:
+        return target_fields(Hands.rows(member, data), index, ("total",))
 
-    def fill(self, rows: pd.DataFrame, index: pd.DataFrame, found: dict[str, np.ndarray]) -> pd.DataFrame:
-        return scores.with_values(rows, index, found)
+    def fill(self, rows: pd.DataFrame, index: pd.DataFrame, outputs: dict[str, np.ndarray]) -> pd.DataFrame:
+        return scores.with_values(rows, index, outputs)
 
     @classmethod
-    def figures(cls, oof: pd.DataFrame, of: str) -> dict[str, float]:
-        known = oof.dropna(subset=["target", "pred"])
-        error = known.pred - known.target
+    def metrics(cls, oof: pd.DataFrame, data: str) -> dict[str, float]:
+        scored = oof.dropna(subset=["target", "pred"])
+        error = scored.pred - scored.target
         return {
-            "pcc": float(known.pred.corr(known.target)),
+            "pcc": float(scored.pred.corr(scored.target)),
             "mae": float(error.abs().mean()),
             "rmse": float((error**2).mean() ** 0.5),
         }
@@ -61,39 +61,42 @@ class Severity(Hands):
 
     outputs, targets = ("classes",), ("class",)
 
-    def worst(self) -> np.ndarray:
+    def sampler_grade(self) -> np.ndarray:
         return np.minimum(self.pictures.fields["class"], 5)
 
     def prepare(self, network: nn.Module) -> None:
-        """Nothing: the classes have no scale."""
+        """Leave the network unchanged: classes have no scale."""
 
     def decode(self, out: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"classes": out["classes"].softmax(1)}
 
     def validate(self, predict: Predict) -> dict[str, float]:
-        """The cross-entropy chooses: the accuracy of a few patients hardly moves (the paper: best validation performance)."""
+        """Accuracy, with the cross-entropy as criterion, because the accuracy of a few patients is too coarse.
+
+        The paper names the criterion only as best validation performance.
+        """
         loss = self.validation_loss(predict)
-        p = self.predict(predict, self.held)["classes"].argmax(1)
-        return {"val_accuracy": float((p == self.pictures.fields["class"][self.held]).mean()), "criterion": loss}
+        p = self.predict(predict, self.val_rows)["classes"].argmax(1)
+        return {"val_accuracy": float((p == self.pictures.fields["class"][self.val_rows]).mean()), "criterion": loss}
 
     @classmethod
-    def rows(cls, member: Member, of: str) -> pd.DataFrame:
-        totals, bounds = Hands.rows(member, of), np.asarray(member.head.params["bounds"], float)
+    def rows(cls, member: Member, data: str) -> pd.DataFrame:
+        totals, bounds = Hands.rows(member, data), np.asarray(member.head.params["bounds"], float)
         target = np.where(totals.target.isna(), np.nan, np.digitize(totals.target, bounds))
         return totals.assign(site=SEVERITY, target=target, max_score=len(bounds))
 
     @classmethod
-    def fields(cls, member: Member, of: str, index: pd.DataFrame) -> dict[str, np.ndarray]:
-        return {"class": target_fields(cls.rows(member, of), index, ("total",))["total"]}
+    def fields(cls, member: Member, data: str, index: pd.DataFrame) -> dict[str, np.ndarray]:
+        return {"class": target_fields(cls.rows(member, data), index, ("total",))["total"]}
 
-    def fill(self, rows: pd.DataFrame, index: pd.DataFrame, found: dict[str, np.ndarray]) -> pd.DataFrame:
-        return scores.with_probabilities(rows, index, {"total": found["classes"]})
+    def fill(self, rows: pd.DataFrame, index: pd.DataFrame, outputs: dict[str, np.ndarray]) -> pd.DataFrame:
+        return scores.with_probabilities(rows, index, {"total": outputs["classes"]})
 
     @classmethod
-    def figures(cls, oof: pd.DataFrame, of: str) -> dict[str, float]:
-        known = oof.dropna(subset=["target", "pred"])
-        chosen = known[[f"p{k}" for k in range(int(known.max_score.max()) + 1)]].to_numpy().argmax(1)
+    def metrics(cls, oof: pd.DataFrame, data: str) -> dict[str, float]:
+        scored = oof.dropna(subset=["target", "pred"])
+        chosen = scored[[f"p{k}" for k in range(int(scored.max_score.max()) + 1)]].to_numpy().argmax(1)
         return {
-            "accuracy": float((chosen == known.target).mean()),
-            **super().figures(known.assign(pred=chosen.astype(float)), of),
+            "accuracy": float((chosen == scored.target).mean()),
+            **super().metrics(scored.assign(pred=chosen.astype(float)), data),
         }

@@ -19,7 +19,7 @@ from stage2_score.tasks.base import PictureTask, Predict, target_fields
 class Joints(PictureTask):
     """Joint crops -> a distribution over the grades of erosion and of narrowing."""
 
-    def worst(self) -> np.ndarray:
+    def sampler_grade(self) -> np.ndarray:
         return np.fmax(self.pictures.fields["erosion"], self.pictures.fields["narrowing"])
 
     def prepare(self, network: nn.Module) -> None:
@@ -30,75 +30,80 @@ class Joints(PictureTask):
         return {f: out[f].softmax(1) for f in FINDINGS}
 
     def counts(self) -> dict[str, Tensor]:
-        """How often each joint has each grade among the pictures trained on: finding -> (N_KINDS, n grades)."""
-        found = {}
+        """How often each joint has each grade among the training pictures: finding -> (N_KINDS, n grades)."""
+        counts = {}
         for finding, n in WIDTHS.items():
-            target = self.pictures.fields[finding][self.fit]
+            target = self.pictures.fields[finding][self.train_rows]
             scored = ~np.isnan(target)
-            cell = self.pictures.kind[self.fit][scored] * n + target[scored].round().astype(int)
-            found[finding] = torch.from_numpy(np.bincount(cell, minlength=N_KINDS * n).reshape(N_KINDS, n)).float()
-        return found
+            cell = self.pictures.kind[self.train_rows][scored] * n + target[scored].round().astype(int)
+            counts[finding] = torch.from_numpy(np.bincount(cell, minlength=N_KINDS * n).reshape(N_KINDS, n)).float()
+        return counts
 
     def validate(self, predict: Predict) -> dict[str, float]:
-        """RMS errors of log2(grade + 1) over the held-back joints; the challenge's weights would leave it to one patient."""
-        p = self.predict(predict, self.held)
-        figures = {}
+        """RMS errors of log2(grade + 1) over the held-back joints.
+
+        The challenge's patient weights are not used: with so few patients one of them would decide.
+        """
+        p = self.predict(predict, self.val_rows)
+        metrics = {}
         for name, finding in (("val_narrowing", "narrowing"), ("val_erosion", "erosion")):
-            target = np.log2(self.pictures.fields[finding][self.held] + 1)
-            figures[name] = rms(p[finding] @ log_grades(p[finding].shape[1]).numpy() - target)
-        return {**figures, "criterion": sum(figures.values())}
+            target = np.log2(self.pictures.fields[finding][self.val_rows] + 1)
+            metrics[name] = rms(p[finding] @ log_grades(p[finding].shape[1]).numpy() - target)
+        return {**metrics, "criterion": sum(metrics.values())}
 
     @classmethod
-    def rows(cls, member: Member, of: str) -> pd.DataFrame:
-        return scores.site_rows(tables.SITES.read(paths.sites(of)))
+    def rows(cls, member: Member, data: str) -> pd.DataFrame:
+        return scores.site_rows(tables.SITES.read(paths.sites(data)))
 
     @classmethod
-    def fields(cls, member: Member, of: str, index: pd.DataFrame) -> dict[str, np.ndarray]:
-        top = {f: {joint: max(0, max_grade(joint, f)) for joint in ALL_JOINTS} for f in FINDINGS}
-        maxima = {f"{f}_max": index.joint.map(top[f]).to_numpy(float) for f in FINDINGS}
-        return target_fields(cls.rows(member, of), index, FINDINGS) | maxima
+    def fields(cls, member: Member, data: str, index: pd.DataFrame) -> dict[str, np.ndarray]:
+        maxima = {}
+        for finding in FINDINGS:
+            max_of = {joint: max(0, max_grade(joint, finding)) for joint in ALL_JOINTS}
+            maxima[f"{finding}_max"] = index.joint.map(max_of).to_numpy(float)
+        return target_fields(cls.rows(member, data), index, FINDINGS) | maxima
 
-    def fill(self, rows: pd.DataFrame, index: pd.DataFrame, found: dict[str, np.ndarray]) -> pd.DataFrame:
-        return scores.with_probabilities(rows, index, found)
+    def fill(self, rows: pd.DataFrame, index: pd.DataFrame, outputs: dict[str, np.ndarray]) -> pd.DataFrame:
+        return scores.with_probabilities(rows, index, outputs)
 
     @classmethod
-    def figures(cls, oof: pd.DataFrame, of: str) -> dict[str, float]:
-        return scores.figures(oof, scores.gold_totals(tables.SITES.read(paths.sites(of))))
+    def metrics(cls, oof: pd.DataFrame, data: str) -> dict[str, float]:
+        return scores.metrics(oof, scores.gold_totals(tables.SITES.read(paths.sites(data))))
 
 
 class Whole(PictureTask):
     """Whole parts -> log2(total + 1) of erosion and of narrowing."""
 
-    array = "canvases"
+    input = "canvases"
 
-    def worst(self) -> np.ndarray:
+    def sampler_grade(self) -> np.ndarray:
         total = np.fmax(self.pictures.fields["erosion"], self.pictures.fields["narrowing"])
         return np.ceil(np.log2(total + 1))
 
     def validate(self, predict: Predict) -> dict[str, float]:
         """RMS errors of log2(total + 1)."""
-        p = self.predict(predict, self.held)
-        figures = {}
+        p = self.predict(predict, self.val_rows)
+        metrics = {}
         for name, finding in (("val_narrowing", "narrowing"), ("val_erosion", "erosion")):
-            figures[name] = rms(p[finding] - np.log2(self.pictures.fields[finding][self.held] + 1))
-        return {**figures, "criterion": sum(figures.values())}
+            metrics[name] = rms(p[finding] - np.log2(self.pictures.fields[finding][self.val_rows] + 1))
+        return {**metrics, "criterion": sum(metrics.values())}
 
     @classmethod
-    def rows(cls, member: Member, of: str) -> pd.DataFrame:
-        return scores.part_totals(tables.SITES.read(paths.sites(of)))
+    def rows(cls, member: Member, data: str) -> pd.DataFrame:
+        return scores.part_totals(tables.SITES.read(paths.sites(data)))
 
     @classmethod
-    def fields(cls, member: Member, of: str, index: pd.DataFrame) -> dict[str, np.ndarray]:
-        return target_fields(cls.rows(member, of), index, FINDINGS)
+    def fields(cls, member: Member, data: str, index: pd.DataFrame) -> dict[str, np.ndarray]:
+        return target_fields(cls.rows(member, data), index, FINDINGS)
 
-    def fill(self, rows: pd.DataFrame, index: pd.DataFrame, found: dict[str, np.ndarray]) -> pd.DataFrame:
-        return scores.with_values(rows, index, {f: np.exp2(found[f].clip(0, 12)) - 1 for f in FINDINGS})
+    def fill(self, rows: pd.DataFrame, index: pd.DataFrame, outputs: dict[str, np.ndarray]) -> pd.DataFrame:
+        return scores.with_values(rows, index, {f: np.exp2(outputs[f].clip(0, 12)) - 1 for f in FINDINGS})
 
     @classmethod
-    def figures(cls, oof: pd.DataFrame, of: str) -> dict[str, float]:
-        return Joints.figures(oof, of)
+    def metrics(cls, oof: pd.DataFrame, data: str) -> dict[str, float]:
+        return Joints.metrics(oof, data)
 
 
 def rms(error: np.ndarray) -> float:
-    """Root mean square of what is known; 0 when nothing is, so that a finding nobody scored decides nothing."""
+    """Root mean square of the known errors; 0 when all are NaN, so that an unscored finding does not affect the criterion."""
     return float(np.sqrt(np.nanmean(error**2))) if np.isfinite(error).any() else 0.0

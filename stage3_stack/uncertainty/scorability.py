@@ -68,7 +68,7 @@ def _box_files(data: str, members: tuple[str, ...]) -> list:
     runs = set()
     for member in members:
         saved = paths.run_dir(data, 2, member) / "config.yaml"
-        crops = (yaml.safe_load(saved.read_text()) or {}).get("crops") if saved.is_file() else None
+        crops = (yaml.safe_load(saved.read_text()) or {}).get("pictures") if saved.is_file() else None
         record = paths.run_dir(data, 2, crops) / "run.json" if crops else None
         if record and record.is_file():
             runs.add(json.loads(record.read_text()).get("boxes"))

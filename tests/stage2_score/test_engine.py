@@ -1,4 +1,4 @@
-"""Stage 2's networks: losses by hand, the masked head, one batch learnt by heart, a resumed run equal to an unbroken one."""
+"""Stage 2's networks: losses by hand, the masked head, overfitting one batch, a resumed run equal to an unbroken one."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ def test_unscored_findings_have_no_gradient():
 
 def test_no_mass_above_a_sites_maximum():
     head = model.Grades(8)
-    torch.nn.init.normal_(head.out["erosion"].weight, std=30.0)  # as sure as a head can be
+    torch.nn.init.normal_(head.out["erosion"].weight, std=30.0)  # an extremely confident head
     kind = torch.arange(len(ALL_JOINTS))
     out = head(torch.randn(len(ALL_JOINTS), 8), kind)
     for finding in FINDINGS:
         p = out[finding].softmax(1)
         for joint, row in zip(ALL_JOINTS, p, strict=True):
-            top = model.max_grade(joint, finding)
-            if top >= 0:
-                assert row[top + 1 :].sum() == 0 and row.sum().item() == pytest.approx(1, abs=1e-5), (joint, finding)
+            largest = model.max_grade(joint, finding)
+            if largest >= 0:
+                assert row[largest + 1 :].sum() == 0 and row.sum().item() == pytest.approx(1, abs=1e-5), (joint, finding)
     assert model.max_grade("mtp_1", "erosion") == 10 and model.max_grade("thumb_ip", "narrowing") == -1
     assert model.max_grade("wrist_cmc3", "erosion") == -1 and model.max_grade("pip_2", "erosion") == 5
 
@@ -79,7 +79,7 @@ def test_the_prior_is_the_site_mean_model():
     counts["erosion"][3, :2] = torch.tensor([3000.0, 1000.0])
     head.set_prior(counts)
     p = head(torch.zeros(1, 4), torch.tensor([3]))["erosion"].softmax(1)[0]
-    assert p[:2].tolist() == pytest.approx([0.75, 0.25], abs=0.03)  # the head's own small start beside the prior
+    assert p[:2].tolist() == pytest.approx([0.75, 0.25], abs=0.03)  # the head's small initial weights add to the prior
 
 
 def toy(n: int, kind: str = "joints", px: int = 32) -> data.Pictures:
@@ -102,7 +102,14 @@ def toy(n: int, kind: str = "joints", px: int = 32) -> data.Pictures:
 
 
 def member(**changes: object) -> Member:
-    base = {"backbone": Named("test_resnet"), "weights": ("scratch",), "dropout": 0.0, "augment": QUIET, "embedding": 4}
+    base = {
+        "kind": "joints",
+        "backbone": Named("test_resnet"),
+        "weights": ("scratch",),
+        "dropout": 0.0,
+        "augment": QUIET,
+        "embedding": 4,
+    }
     return Member(**{**base, **changes})
 
 
@@ -116,8 +123,8 @@ def test_joint_member_learns_one_batch(backbone, tmp_path):
     task = tasks.Joints(toy(24), (rows, rows), config, config.loss)
     torch.manual_seed(0)
     network, _ = model.build(config, "none", config.head)
-    best = engine.fit(network, task, config.optim, tmp_path, engine.Machine(), seed=(0, 0))
-    p = task.predict(engine.predictor(network, engine.Machine()), rows)
+    best = engine.fit(network, task, config.optim, tmp_path, engine.Runtime(), seed=(0, 0))
+    p = task.predict(engine.predictor(network, engine.Runtime()), rows)
     for finding in FINDINGS:
         assert (p[finding].argmax(1) == task.pictures.fields[finding]).mean() > 0.95, finding
     assert best["criterion"] < 0.2
@@ -132,8 +139,8 @@ def test_whole_member_learns_one_batch(tmp_path):
     task = tasks.Whole(toy(16, "whole"), (rows, rows), config, config.loss)
     torch.manual_seed(0)
     network, _ = model.build(config, "none", config.head)
-    engine.fit(network, task, config.optim, tmp_path, engine.Machine(), seed=(0, 0))
-    p = task.predict(engine.predictor(network, engine.Machine()), rows)
+    engine.fit(network, task, config.optim, tmp_path, engine.Runtime(), seed=(0, 0))
+    p = task.predict(engine.predictor(network, engine.Runtime()), rows)
     for finding in FINDINGS:
         assert np.abs(p[finding] - np.log2(task.pictures.fields[finding] + 1)).max() < 0.6, finding
 
@@ -142,11 +149,11 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
     config = member(augment=Augment(), dropout=0.3, optim=Optim(epochs=4, batch=8, patience=9, precision="fp32"))
 
     def fit(folder, *stops):
-        for stop in stops:  # each call stands for a new process: nothing is carried but the folder
+        for stop in stops:  # each call acts as a new process: only the folder is carried over
             torch.manual_seed(len(stops) * 100 + (stop or 0) if stop != stops[0] else 1)
             network, _ = model.build(config, "none", config.head)
             task = tasks.Joints(toy(24), (np.arange(16), np.arange(16, 24)), config, config.loss, seed=(0, 0))
-            best = engine.fit(network, task, config.optim, folder, engine.Machine(), seed=(0, 0), stop_after=stop)
+            best = engine.fit(network, task, config.optim, folder, engine.Runtime(), seed=(0, 0), stop_after=stop)
         return network.state_dict(), best
 
     whole, best = fit(tmp_path / "whole", None)
@@ -162,7 +169,7 @@ def test_balanced_draw_and_its_weights():
     share = [(worst[rows] == g).mean() for g in (0, 1, 4)]
     assert share == pytest.approx([1 / 3] * 3, abs=0.01)
     corrected = [weight[worst[rows] == g].sum() / weight.sum() for g in (0, 1, 4)]
-    assert corrected == pytest.approx([0.9, 0.09, 0.01], abs=0.003)  # back to how often they occur
+    assert corrected == pytest.approx([0.9, 0.09, 0.01], abs=0.003)  # back to the natural frequencies
     plain, ones = data.draw(worst, Sampler("all"), rng)
     assert sorted(plain) == list(range(1000)) and (ones == 1).all()
 

@@ -1,4 +1,4 @@
-"""Looking: the cases are those of the rule, nobody is read by a network that knew him, and what is shown is what was planted."""
+"""Explanations: cases follow the rule, no network scores a patient of its training, and planted outliers are found."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from ra.anatomy import SITES
 from ra.config import UserError
 from report.blocks import Gallery, Picture
 from report.sections import explanations, films, training
-from stage2_score import crops, train
-from stage2_score.config import Member, Place
+from stage2_score import pictures, train
+from stage2_score.config import Member, TrainingContext
 from stage2_score.explain import __main__, cases, embedding
 from stage2_score.explain.cases import Rule
-from stage2_score.explain.heldout_networks import HeldOut
+from stage2_score.explain.heldout_networks import HeldOutNetworks
 from stage2_score.explain.occlusion import corners, occlusion
-from tests.stage2_score.test_train import QUICK, call, world, write_config  # noqa: F401 - world is a fixture
 from tests.worlds import evaluation_world
+from tests.worlds.stage2_world import CROPS, JOINT_KIND, QUICK, call, write_config
 
 RULE = Rule(healthy=0.0, severe=0.5, small=0.1, large=0.3, each=2)
 
 
-def reading(*rows: tuple[str, float, float, int]) -> pd.DataFrame:
+def table_of(*rows: tuple[str, float, float, int]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["patient_id", "target", "pred", "max_score"])
     return table.assign(finding="erosion")
 
 
 def test_cases_follow_the_rule_by_hand():
-    rows = reading(
+    rows = table_of(
         ("seen", 5, 4.6, 5), ("half", 2.5, 2.4, 5), ("foot", 10, 9.1, 10), ("healthy", 0, 0.4, 5), ("mild", 1, 1.2, 5),
         ("high", 0, 1.6, 5), ("higher", 1, 4.9, 5), ("low", 5, 3.4, 5), ("foot low", 9, 6.2, 10), ("between", 0, 0.9, 5),
         ("unscored", np.nan, 1.0, 5), ("unread", 0, np.nan, 5),
     )  # fmt: skip
-    found = dict(zip(rows.patient_id, cases.sort_of(rows, RULE), strict=True))
+    found = dict(zip(rows.patient_id, cases.case_type(rows, RULE), strict=True))
     wanted = {"seen": "tp", "half": "tp", "foot": "tp", "healthy": "tn", "high": "fp", "higher": "fp", "low": "fn"}
     assert found == {name: wanted.get(name, "") for name in rows.patient_id}
 
 
 def test_the_clearest_cases_are_shown_one_per_patient():
-    rows = reading(
+    rows = table_of(
         ("a", 5, 5, 5), ("a", 5, 4.9, 5), ("b", 3, 3, 5), ("c", 4, 4, 5), ("d", 0, 2, 5), ("e", 0, 5, 5), ("f", 1, 4, 5)
     )
     shown = cases.choose(rows, RULE)
@@ -68,19 +68,19 @@ def test_occlusion_finds_the_place_that_drives_a_network():
     assert corners(56, 11, 6)[-1] == 45  # the last square ends at the edge
 
 
-def test_outliers_find_a_planted_mislabel_and_never_ask_the_same_person():
+def test_outliers_find_a_planted_mislabel_and_ignore_crops_of_the_same_person():
     rng = np.random.default_rng(0)
     grade = np.repeat([0.0, 5.0], 60)
     points = rng.normal(0, 0.1, (120, 8)) + grade[:, None]
     rows = pd.DataFrame({"joint": "mcp_2", "finding": "erosion", "max_score": 5, "target": grade})
     rows["person_id"] = [f"P{i // 2}" for i in range(120)]
-    rows.loc[7, "target"] = 5.0  # looks healthy, is called destroyed
-    found = embedding.outliers(embedding.unlike(rows, points, 5), 3)
+    rows.loc[7, "target"] = 5.0  # looks healthy, is labelled destroyed
+    found = embedding.outliers(embedding.with_neighbours(rows, points, 5), 3)
     assert found.person_id[0] == "P3" and found.gap[0] == pytest.approx(1.0) and found.neighbours[0] == 0.0
     assert found.gap[1:].abs().max() <= 0.2 + 1e-9
-    rows.loc[rows.person_id == "P3", "target"] = 5.0  # both crops of that person: they must not vouch for each other
+    rows.loc[rows.person_id == "P3", "target"] = 5.0  # both crops of that person: they must not support each other
     points[6] = points[7]
-    assert embedding.unlike(rows, points, 5).neighbours[[6, 7]].tolist() == [0.0, 0.0]
+    assert embedding.with_neighbours(rows, points, 5).neighbours[[6, 7]].tolist() == [0.0, 0.0]
 
 
 def test_the_map_is_the_same_twice_and_keeps_groups_apart():
@@ -95,35 +95,36 @@ def test_the_map_is_the_same_twice_and_keeps_groups_apart():
 
 def test_every_grade_is_on_the_map():
     grade = np.repeat([0.0, 1.0, 2.0, 5.0], [900, 50, 10, 2])
-    kept = grade[embedding.spread(grade, 100, 0)]
+    kept = grade[embedding.balanced_subset(grade, 100, 0)]
     assert len(kept) == 100 and (kept == 5).sum() == 2 and (kept == 2).sum() == 10 and (kept == 1).sum() > 30
 
 
 @pytest.fixture
-def trained(world, monkeypatch):  # noqa: F811 - the fixture
+def trained(world, monkeypatch):
     """Joint and whole-film members of the tiny set, one epoch each."""
     monkeypatch.setenv("RA_SUBMISSIONS", str(world / "submissions"))
     resnet, totals = (
         QUICK + "backbone: {name: test_resnet}\nsampler: {name: all, epoch_size: 16}\n",
         "kind: whole\nhead: {name: totals}\nloss: {name: totals_log}\n",
     )
-    call(monkeypatch, crops, write_config(world, "crops", "out_px: 24\ncanvas_px: 32\n"), "--boxes", "truth")
-    files = [write_config(world, "joints", resnet), write_config(world, "whole", resnet + totals)]
+    call(monkeypatch, pictures, write_config(world, "crops", CROPS))
+    files = [write_config(world, "joints", JOINT_KIND + resnet), write_config(world, "whole", resnet + totals)]
     call(monkeypatch, train, *files, "--jobs", "1")
     return SimpleNamespace(folder=world, files=files)
 
 
-def held_out(name: str) -> HeldOut:
-    return HeldOut(name, config.load(Member, paths.run_dir("tiny", 2, name) / "config.yaml"), Place("tiny", "tiny"))
+def held_out(name: str) -> HeldOutNetworks:
+    member = config.load(Member, paths.run_dir("tiny", 2, name) / "config.yaml")
+    return HeldOutNetworks(name, member, TrainingContext("tiny", "tiny"))
 
 
 def test_from_trained_members_to_the_page(trained, monkeypatch, capsys):
     call(monkeypatch, __main__, *trained.files)
     held = held_out("joints")
     pictures = np.concatenate([held.unseen(k) for k in range(3)])
-    asked = [(network, pictures[own]) for network, own in held.by_fold(pictures)]
-    assert len(asked) == 3 and sorted(np.concatenate([own for _, own in asked])) == sorted(pictures)
-    _each_network_gives_its_own_table(held, asked)
+    networks = [(network, pictures[positions]) for network, positions in held.by_fold(pictures)]
+    assert len(networks) == 3 and sorted(np.concatenate([rows for _, rows in networks])) == sorted(pictures)
+    _each_network_reproduces_the_table(held, networks)
     folder = paths.explanations("tiny", "joints")
     points, outliers = (pd.read_parquet(folder / f"{name}.parquet") for name in ("embeddings", "outliers"))
     assert len(set(points.fold)) == 1 and not points[["x", "y"]].isna().to_numpy().any() and len(points) > 100
@@ -135,29 +136,29 @@ def test_from_trained_members_to_the_page(trained, monkeypatch, capsys):
     call(monkeypatch, __main__, trained.files[0], "--patient", "p01", "--part", "LH", "--joint", "mcp_2")
     assert set(pd.read_parquet(folder / "asked.parquet").finding) == {"erosion", "narrowing"}
     with pytest.raises(UserError, match="LH"):
-        call(monkeypatch, __main__, trained.files[0], "--patient", "nobody", "--part", "LH")
+        call(monkeypatch, __main__, trained.files[0], "--patient", "unknown", "--part", "LH")
     _sections_show_what_is_there()
-    _a_network_that_knew_the_patient_is_not_asked()
+    _a_network_trained_on_the_patient_is_refused()
 
 
-def _each_network_gives_its_own_table(held: HeldOut, asked: list) -> None:
-    """What a fold's network says of its pictures is what the out-of-fold table says of them: it is that fold's network."""
+def _each_network_reproduces_the_table(held: HeldOutNetworks, networks: list) -> None:
+    """A fold's network gives the scores of the out-of-fold table for its pictures: it is that fold's network."""
     rows = held.rows[held.rows.finding == "erosion"]
     at = held.picture_of(rows)
-    for network, own in asked:
-        some = np.isin(at, own)
+    for network, positions in networks:
+        some = np.isin(at, positions)
         with torch.no_grad():
             batch = held.batch(at[some])
-            said = held.value(network(batch["picture"], batch["kind"]), "erosion").numpy()
-        assert said == pytest.approx(rows.pred.to_numpy()[some], abs=2e-3)
+            scored = held.value(network(batch["picture"], batch["kind"]), "erosion").numpy()
+        assert scored == pytest.approx(rows.pred.to_numpy()[some], abs=2e-3)
 
 
-def _a_network_that_knew_the_patient_is_not_asked() -> None:
+def _a_network_trained_on_the_patient_is_refused() -> None:
     path = paths.scores("tiny", 2, "joints", "oof")
     oof = tables.SCORES.read(path)
     tables.SCORES.write(oof.assign(fold=(oof.fold + 1) % 3), path)
     held = held_out("joints")
-    with pytest.raises(UserError, match="learned from"):
+    with pytest.raises(UserError, match="was trained on"):
         list(held.by_fold(held.unseen(0)))
 
 

@@ -13,13 +13,13 @@ from stage2_score.loss import cumulative
 from stage2_score.networks import network as model
 from stage2_score.networks import ordinal
 
-TOPS = {"erosion": torch.tensor([5, 10, -1]), "narrowing": torch.tensor([4, 4, 4])}
+MAX_GRADES = {"erosion": torch.tensor([5, 10, -1]), "narrowing": torch.tensor([4, 4, 4])}
 
 
 def head(spread: float = 1.0) -> ordinal.Ordinal:
     torch.manual_seed(0)
-    made = ordinal.Ordinal(6, TOPS, hidden=8, dropout=0.0)
-    for finding in TOPS:
+    made = ordinal.Ordinal(6, MAX_GRADES, hidden=8, dropout=0.0)
+    for finding in MAX_GRADES:
         torch.nn.init.normal_(made.out[finding].weight, std=spread)
         torch.nn.init.normal_(made.first[finding])
         torch.nn.init.normal_(made.gaps[finding])
@@ -29,12 +29,12 @@ def head(spread: float = 1.0) -> ordinal.Ordinal:
 def test_probabilities_are_differences_of_sigmoids():
     made, features, kind = head(), torch.randn(9, 6), torch.tensor([0, 1, 2] * 3)
     out = made(features, kind)
-    for finding, tops in TOPS.items():
+    for finding, max_grades in MAX_GRADES.items():
         score = made.out[finding](made.trunk(features)).detach().double().numpy()[:, 0]
         threshold = made.thresholds(finding).detach().double().numpy()
         assert (np.diff(threshold, axis=1) > 0).all()
         for row, j in enumerate(kind.tolist()):
-            top = int(tops[j])
+            top = int(max_grades[j])
             if top < 0:
                 continue
             above = 1 / (1 + np.exp(threshold[j, :top] - score[row]))
@@ -44,7 +44,7 @@ def test_probabilities_are_differences_of_sigmoids():
             assert out[finding][row].exp().sum().item() == pytest.approx(1, abs=1e-5)
 
 
-def test_a_sure_head_stays_finite():
+def test_an_extremely_confident_head_stays_finite():
     made = head(spread=1e4)
     out = made(100 * torch.randn(9, 6), torch.tensor([0, 1, 2] * 3))
     sum(value.sum() for value in out.values()).backward()
@@ -65,7 +65,7 @@ def test_cumulative_loss_by_hand_and_its_gradient():
     # grade 2 of 0..4: above 0 and 1, not above 2 and 3. Logits ln 3, 0, 0, -ln 3: 3/4, 1/2 | 1/2, 3/4 right
     nan, ln3 = float("nan"), np.log(3.0)
     narrowing = torch.tensor([[ln3, 0.0, 0.0, -ln3], [9.0, 9.0, 9.0, 9.0]])
-    erosion = torch.tensor([[0.0, 50.0, 50.0], [-ln3, 0.0, 50.0]])  # maximum 1 and 2: the rest costs nothing
+    erosion = torch.tensor([[0.0, 50.0, 50.0], [-ln3, 0.0, 50.0]])  # maximum 1 and 2: the others are ignored
     batch = {"narrowing": torch.tensor([2.0, nan]), "narrowing_max": torch.tensor([4.0, 4.0]), "weight": torch.tensor([2.0, 1.0])}
     batch |= {"erosion": torch.tensor([0.0, 0.0]), "erosion_max": torch.tensor([1.0, 2.0])}
     wanted = 2 * -(2 * np.log(3 / 4) + 2 * np.log(1 / 2)) + 2 * np.log(2) - (np.log(3 / 4) + np.log(1 / 2))
@@ -80,7 +80,7 @@ def test_cumulative_loss_by_hand_and_its_gradient():
 def test_grades_have_a_checked_gradient():
     above = torch.randn(4, 1, dtype=torch.float64) - torch.arange(4.0, dtype=torch.float64)
     top = torch.tensor([[4], [2], [0], [3]])
-    opened = (torch.arange(5) <= top).double()  # closed grades stay at a constant
+    opened = (torch.arange(5) <= top).double()  # masked grades stay at a constant
     assert torch.autograd.gradcheck(lambda a: ordinal.log_grades(a, top) * opened, (above.requires_grad_(),))
 
 
@@ -102,7 +102,7 @@ def test_ordinal_members_learn_eight_crops(name, params, lr):
     fields = {"erosion": erosion, "narrowing": narrowing, "erosion_max": np.full(8, 5.0), "narrowing_max": np.full(8, 4.0)}
     pictures = data.Pictures(array, pd.DataFrame({"row": np.arange(8)}), np.full(8, model.kind_of("mcp_2"), np.int64), fields)
     config = Member(
-        backbone=Named(name, params), head=Named("ordinal"), loss=Named("cumulative"), weights=("scratch",), dropout=0.0
+        "joints", backbone=Named(name, params), head=Named("ordinal"), loss=Named("cumulative"), weights=("scratch",), dropout=0.0
     )
     task = tasks.Joints(pictures, (np.arange(8), np.arange(8)), config, config.loss)
     torch.manual_seed(0)
@@ -114,7 +114,7 @@ def test_ordinal_members_learn_eight_crops(name, params, lr):
         optimizer.zero_grad()
         task.loss(network, batch).backward()
         optimizer.step()
-    found = task.predict(engine.predictor(network, engine.Machine()), np.arange(8))
+    found = task.predict(engine.predictor(network, engine.Runtime()), np.arange(8))
     for finding, grade in (("erosion", erosion), ("narrowing", narrowing)):
         expected = found[finding] @ np.arange(found[finding].shape[1])
         assert np.abs(expected - grade).max() < 0.5, (finding, expected)

@@ -12,10 +12,11 @@ from ra import paths, tables
 from ra.anatomy import MEDIAN, PERCENT, RATINGEN
 from ra.clinical import percent2grade
 from ra.config import UserError
-from stage2_score import crops, data, engine, ratingen_losses, scores, tasks
-from stage2_score.config import Crops, Member, Named, Sampler
+from stage2_score import data, engine, loss, scores, tasks
+from stage2_score.config import Member, Named, Sampler
 from stage2_score.networks import network as model
 from stage2_score.networks import rohrbach
+from stage2_score.tasks import ratingen
 from stage2_score.tasks.base import trimmed_mean
 
 PERCENTS = np.array([0.0, 0.0, 15.0, 30.0, 45.0, 55.0, 75.0, 100.0])
@@ -62,47 +63,45 @@ def test_crps_by_hand_and_its_gradient():
     k = torch.arange(101.0)
     half = torch.full((1, 101), 0.5)
     batch = {"percent": torch.tensor([35.0]), "weight": torch.ones(1)}
-    assert float(ratingen_losses.crps({"cdf": half}, batch)) == pytest.approx(0.25)
-    assert float(ratingen_losses.crps({"cdf": (k >= 35).float()[None]}, batch)) == 0
-    assert float(ratingen_losses.crps({"cdf": (k >= 36).float()[None]}, batch)) == pytest.approx(1 / 101)
+    assert float(loss.crps({"cdf": half}, batch)) == pytest.approx(0.25)
+    assert float(loss.crps({"cdf": (k >= 35).float()[None]}, batch)) == 0
+    assert float(loss.crps({"cdf": (k >= 36).float()[None]}, batch)) == pytest.approx(1 / 101)
     # weights multiply, N divides, an unscored picture counts neither above nor below the line
     three = {"percent": torch.tensor([35.0, 0.0, float("nan")]), "weight": torch.tensor([3.0, 1.0, 9.0])}
-    assert float(ratingen_losses.crps({"cdf": half.repeat(3, 1)}, three)) == pytest.approx(0.25 * (3 + 1) / 2)
+    assert float(loss.crps({"cdf": half.repeat(3, 1)}, three)) == pytest.approx(0.25 * (3 + 1) / 2)
     logits = torch.randn(3, 101, dtype=torch.float64, requires_grad=True)
     exact = {name: value.double() for name, value in three.items()}
-    assert torch.autograd.gradcheck(lambda x: ratingen_losses.crps({"cdf": x.sigmoid()}, exact), (logits,))
-    ratingen_losses.crps({"cdf": logits.sigmoid()}, exact).backward()
+    assert torch.autograd.gradcheck(lambda x: loss.crps({"cdf": x.sigmoid()}, exact), (logits,))
+    loss.crps({"cdf": logits.sigmoid()}, exact).backward()
     assert logits.grad[2].abs().sum() == 0 < logits.grad[0].abs().sum()
 
 
 def test_percent_mse_by_hand():
     batch = {"percent": torch.tensor([50.0, 10.0, float("nan")]), "weight": torch.tensor([1.0, 2.0, 5.0])}
-    found = ratingen_losses.percent_mse({"percent": torch.tensor([30.0, 20.0, 0.0])}, batch)
+    found = loss.percent_mse({"percent": torch.tensor([30.0, 20.0, 0.0])}, batch)
     assert float(found) == pytest.approx((0.2**2 + 2 * 0.1**2) / 2)
 
 
-def test_reading_a_cdf_by_hand():
+def test_mean_median_and_grades_of_a_cdf_by_hand():
     # 30 % at 0, 40 % at 10 percent, 30 % at 100 percent: mean 34, median 10; grades 0, 1 and 5
     cdf = np.where(np.arange(101) >= 10, 0.7, 0.3)[None]
     cdf[0, 100] = 1.0
-    assert ratingen_losses.cdf_mean(cdf) == pytest.approx([34.0])
-    assert ratingen_losses.cdf_median(cdf).tolist() == [10.0]
-    assert ratingen_losses.cdf_grades(cdf)[0] == pytest.approx([0.3, 0.4, 0, 0, 0, 0.3])
+    assert ratingen.cdf_mean(cdf) == pytest.approx([34.0])
+    assert ratingen.cdf_median(cdf).tolist() == [10.0]
+    assert ratingen.cdf_grades(cdf)[0] == pytest.approx([0.3, 0.4, 0, 0, 0, 0.3])
     # every whole percent for certain: its grade, its mean and its median are itself
     sure = (np.arange(101)[None] >= np.arange(101)[:, None]).astype(float)
-    assert ratingen_losses.cdf_grades(sure).argmax(1).tolist() == [percent2grade(p) for p in range(101)]
-    assert ratingen_losses.cdf_mean(sure) == pytest.approx(np.arange(101)) and ratingen_losses.cdf_median(sure).tolist() == list(
-        range(101)
-    )
-    assert ratingen_losses.percent_grades(np.array([-3.0, 0.4, 0.6, 20.4, 20.6, 99.0, 130.0])).tolist() == [0, 0, 1, 1, 2, 5, 5]
+    assert ratingen.cdf_grades(sure).argmax(1).tolist() == [percent2grade(p) for p in range(101)]
+    assert ratingen.cdf_mean(sure) == pytest.approx(np.arange(101)) and ratingen.cdf_median(sure).tolist() == list(range(101))
+    assert ratingen.percent_grades(np.array([-3.0, 0.4, 0.6, 20.4, 20.6, 99.0, 130.0])).tolist() == [0, 0, 1, 1, 2, 5, 5]
 
 
 def test_monotone_never_costs_crps():
     rng = np.random.default_rng(0)
     raw = rng.random((50, 101))
-    rising = ratingen_losses.monotone(raw)
+    rising = ratingen.monotone(raw)
     assert (np.diff(rising, axis=1) >= 0).all() and (rising[:, -1] == 1).all() and rising.min() >= 0
-    assert ratingen_losses.monotone(np.full((1, 101), 0.5) - [[0.1, *[0] * 99, 0]])[0, :3] == pytest.approx([0.4, 0.5, 0.5])
+    assert ratingen.monotone(np.full((1, 101), 0.5) - [[0.1, *[0] * 99, 0]])[0, :3] == pytest.approx([0.4, 0.5, 0.5])
     for truth in (0, 17, 64, 99):
         step = np.arange(100) >= truth
         assert (((rising[:, :-1] - step) ** 2).sum(1) <= ((raw[:, :-1] - step) ** 2).sum(1) + 0.02).all(), truth
@@ -128,7 +127,7 @@ def bitten(px: int) -> data.Pictures:
     for i, percent in enumerate(PERCENTS):
         array[i, px // 8 : px // 8 + round(px * 0.75 * percent / 100), px // 4 : -px // 4] = 20
     index = pd.DataFrame({"row": np.arange(8), "joint": "mcp_2", "patient_id": [f"p{i}" for i in range(8)], "part": "LH"})
-    fields = {"percent": PERCENTS, "class": ratingen_losses.percent_grades(PERCENTS)}
+    fields = {"percent": PERCENTS, "class": ratingen.percent_grades(PERCENTS)}
     return data.Pictures(array, index.assign(box_source="model"), np.full(8, model.kind_of("mcp_2"), np.int64), fields)
 
 
@@ -157,15 +156,15 @@ def test_each_system_learns_eight_crops(backbone, form, loss, px):
     network.train(backbone.name == "rohrbach_inception")  # eight crops are too few for its running statistics
     with torch.no_grad():
         found = {k: v.double().numpy() for k, v in task.decode(network(batch["picture"], batch["kind"])).items()}
-    chosen = tasks.ratingen.most_likely(form, found)
-    assert (np.abs(chosen - task.worst()) <= (form == "percent")).all(), chosen  # 0 % exactly is hard to hit
+    chosen = ratingen.most_likely(form, found)
+    assert (np.abs(chosen - task.sampler_grade()) <= (form == "percent")).all(), chosen  # 0 % exactly is hard to hit
     if form == "cdf":
-        assert np.abs(ratingen_losses.cdf_median(ratingen_losses.monotone(found["cdf"])) - PERCENTS).max() <= 5
-    assert np.isfinite(task.validate(engine.predictor(network, engine.Machine()))["criterion"])
+        assert np.abs(ratingen.cdf_median(ratingen.monotone(found["cdf"])) - PERCENTS).max() <= 5
+    assert np.isfinite(task.validate(engine.predictor(network, engine.Runtime()))["criterion"])
 
 
 def test_ratingen_rows_hold_grade_mean_and_median(tmp_path, monkeypatch):
-    """A known CDF ends as the rows that it means; a joint without a picture is NaN, one the method does not score is left out."""
+    """A known CDF ends as the rows that it means; a joint without a picture is NaN, one outside the method is left out."""
     monkeypatch.setattr(paths, "ratingen", lambda data: tmp_path / data)
     one = {"patient_id": "a", "person_id": "a", "visit": 1, "part": "LH", "split": "train"}
     joints = [{**one, "joint": "mcp_2", "percent": 30.0}, {**one, "joint": "wrist", "percent": np.nan}]
@@ -183,33 +182,8 @@ def test_ratingen_rows_hold_grade_mean_and_median(tmp_path, monkeypatch):
     assert found.pred.tolist() == pytest.approx([0.4 * 1 + 0.3 * 5, 34.0, 10.0])
     assert found.iloc[0][["p0", "p1", "p5"]].tolist() == pytest.approx([0.3, 0.4, 0.3]) and np.isnan(found.p0.iloc[1])
     assert table.loc[RATINGEN + "wrist", ["target", "pred", "p0"]].isna().all()
-    kept = task.extras(index, {"cdf": cdf})["cdf"]
+    kept = task.extra_tables(index, {"cdf": cdf})["cdf"]
     assert kept.joint.tolist() == ["mcp_2"] and kept.c100.tolist() == [1.0] and kept.c10.iloc[0] == pytest.approx(0.7)
-
-
-def test_box_crops_by_hand():
-    """A box twice as high as wide fills the crop's height; beside it and beyond the film it is black, inside as it was."""
-    grey = np.arange(40, dtype=np.uint8)[None].repeat(60, 0) + 50  # brighter to the right
-    crop = crops.cut_box(grey, np.array([19.5, 30.0, 10.0, 20.0]), 20)
-    assert (crop[:, :5] == 0).all() and (crop[:, 15:] == 0).all()
-    assert crop[10, 5:15].tolist() == list(range(65, 75))
-    beyond = crops.cut_box(grey, np.array([0.0, 30.0, 20.0, 20.0]), 20)
-    assert (beyond[:, :9] == 0).all() and (beyond[:, 10:] > 0).all()
-    assert crops.wrist_box(np.array([[10.0, 10, 4, 4], [20, 30, 2, 6]])).tolist() == [14.5, 20.5, 13, 25]
-
-
-def test_a_boxed_hand_shows_its_wrist_and_right_ones_are_mirrored():
-    rng = np.random.default_rng(0)
-    joints = crops.JOINTS["hand"]
-    xy = rng.uniform(40, 160, (len(joints), 2)).round()
-    boxes = pd.DataFrame({"joint": joints, "x_px": xy[:, 0], "y_px": xy[:, 1], "w_px": 24.0, "h_px": 16.0})
-    grey = rng.integers(1, 255, (200, 200)).astype(np.uint8)
-    c = Crops(out_px=24, canvas_px=16, cut="box")
-    left, _ = crops.cut_film(grey, boxes, "LH", c)
-    right, _ = crops.cut_film(np.ascontiguousarray(grey[:, ::-1]), boxes.assign(x_px=199 - boxes.x_px), "RH", c)
-    assert left.shape == (len(joints) + 1, 24, 24) and (left == right).all()
-    assert (left[:-1, :4] == 0).all() and (left[:-1, 4:20] > 0).all()  # 24 x 16 px: black above and below
-    assert crops.shown("LH", c)[-1] == "wrist" and crops.shown("LF", c) == crops.JOINTS["foot"]
 
 
 def test_trimmed_mean_leaves_out_either_end():

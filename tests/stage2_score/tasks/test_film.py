@@ -8,16 +8,16 @@ import pandas as pd
 import pytest
 import torch
 
-from ra import tables
+from ra import paths, tables
 from ra.anatomy import ALL_JOINTS, FINDINGS, JOINTS, limb
 from ra.config import Named, UserError
 from stage2_score import augment, data, engine, limb_region, loss, sweep, whole_films
-from stage2_score.config import Augment, Films, Member, Optim, Sampler
-from stage2_score.networks import fields, joint_masks
+from stage2_score.config import Augment, Member, Optim, Sampler, WholeFilms
+from stage2_score.networks import joint_masks, unet
 from stage2_score.networks import network as model
 from stage2_score.tasks.film import ROI, Film, from_roi, reduce_folds, to_roi
 
-LOUD = 40.0  # a logit beside which all others vanish
+LARGE = 40.0  # a logit so large that the probabilities of all others vanish
 
 
 def test_roi_leaves_borders_and_markers_out():
@@ -44,7 +44,7 @@ def test_both_hands_face_the_reader(tmp_path):
     cv2.imwrite(str(tmp_path / "b-LH.png"), film)
     table = pd.DataFrame(rows).assign(path=lambda t: [str(tmp_path / f"{f}.png") for f in t.film_id])
     table = table.assign(view="PA", laterality=table.part.str[0], width_px=320, height_px=400, left_px=0, top_px=0, turns=0)
-    counts, _ = whole_films.cut_all(table, Films(64, 96, 64), tmp_path, single=False)
+    counts, _ = whole_films.cut_all(table, WholeFilms(roi_width_px=64, roi_height_px=96, hands_px=64), tmp_path, one_hand=False)
     hands, index = np.load(tmp_path / "hands.npy"), pd.read_parquet(tmp_path / "hands.parquet")
     assert counts == {"films": 3, "films_left_out": 0, "hands": 2} and list(index.part) == ["HANDS", "HANDS"]
     bright = np.flatnonzero(hands[0, 32] > 200)
@@ -60,8 +60,11 @@ def test_toes_share_the_fingers_types():
         and joint_masks.TYPE["mtp_4"] == joint_masks.TYPE["mcp_4"]
         and joint_masks.TYPE["hallux_ip"] == joint_masks.TYPE["thumb_ip"]
     )
-    assert joint_masks.open_types("foot").nonzero()[:, 0].tolist() == [*sorted({joint_masks.TYPE[j] for j in JOINTS["foot"]}), 22]
-    assert joint_masks.open_types("hand").all()
+    assert joint_masks.possible_classes("foot").nonzero()[:, 0].tolist() == [
+        *sorted({joint_masks.TYPE[j] for j in JOINTS["foot"]}),
+        22,
+    ]
+    assert joint_masks.possible_classes("hand").all()
 
 
 def test_masks_by_hand():
@@ -72,7 +75,7 @@ def test_masks_by_hand():
     found = joint_masks.joint_masks(centres, (2, 8), 1, 1.0, 2.0)[0]
     assert found[0].tolist() == [3, 3, 3, 5, 5, 5, ring, far]  # at x = 6 the distance is exactly R: still in the ring
     assert found[1].tolist() == [ring, 3, ring, ring, 5, ring, far, far]
-    centres[0, 5, 0] = 3.0  # x = 2 is now as near to either: the first wins
+    centres[0, 5, 0] = 3.0  # x = 2 is now equally near to both: the first wins
     assert joint_masks.joint_masks(centres, (1, 5), 1, 1.0, 2.0)[0, 0].tolist() == [3, 3, 3, 5, 5]
     coarse = joint_masks.joint_masks(centres, (1, 4), 2, 0.75, 1.0)[0, 0]  # pixel centres at 0.5, 2.5, 4.5 and y = 0.5
     assert coarse.tolist() == [3, 5, far, far]
@@ -98,7 +101,7 @@ def tiny() -> tuple[dict, dict]:
 def test_field_loss_by_hand():
     out, batch = tiny()
     radii = {"inner": 0.5 / 4, "outer": 1.5 / 4}
-    out["joint"][0, 3, 0, 1] = 9.0  # the ring's pixel: whatever is said there costs nothing
+    out["joint"][0, 3, 0, 1] = 9.0  # the ring's pixel: its logits are ignored
     out["narrowing"][:] = torch.rand(5, 1, 4, dtype=torch.float64)
     plain = np.log(23) + np.log(6)
     assert loss.field_loss(out, batch, 0.1, **radii).item() == pytest.approx(plain)
@@ -119,7 +122,7 @@ def test_field_loss_gradient():
         return loss.field_loss(dict(zip(out, values, strict=True)), batch, inner=0.2, outer=0.4)
 
     of(*leaves).backward()
-    assert (leaves[1].grad == 0).all()  # nothing is known of narrowing
+    assert (leaves[1].grad == 0).all()  # narrowing is not scored
     original = torch.Tensor.float
     torch.Tensor.float = lambda self: self  # targets in double precision, as the check needs
     try:
@@ -140,9 +143,9 @@ def test_perfect_fields_give_back_grades_and_centres():
     own = mask.where(mask != joint_masks.IGNORED, torch.tensor(joint_masks.BACKGROUND))
     shape = {"joint": 23, "narrowing": 5, "erosion": 6}
     on = {"joint": own} | {f: grade.gather(1, own.clamp_max(21).flatten(1)).view(own.shape) for f in FINDINGS}
-    out = {k: LOUD * torch.nn.functional.one_hot(on[k], n).permute(0, 3, 1, 2).float() for k, n in shape.items()}
-    shown = torch.stack([joint_masks.open_types("hand"), joint_masks.open_types("foot")])
-    found = fields.pool(out, shown, stride=2)
+    out = {k: LARGE * torch.nn.functional.one_hot(on[k], n).permute(0, 3, 1, 2).float() for k, n in shape.items()}
+    shown = torch.stack([joint_masks.possible_classes("hand"), joint_masks.possible_classes("foot")])
+    found = unet.pool(out, shown, stride=2)
     there = ~centres[..., 0].isnan()
     assert (found["centre"] - centres)[there].abs().max() < 1.0  # half a field's pixel
     for finding in FINDINGS:
@@ -152,10 +155,10 @@ def test_perfect_fields_give_back_grades_and_centres():
 
 def test_a_joint_without_pixels_takes_soft_weights():
     out = {"joint": torch.zeros(1, 23, 1, 2), "narrowing": torch.zeros(1, 5, 1, 2), "erosion": torch.zeros(1, 6, 1, 2)}
-    out["joint"][0, joint_masks.BACKGROUND] = LOUD
+    out["joint"][0, joint_masks.BACKGROUND] = LARGE
     out["joint"][0, 7, 0, 1] = np.log(3.0)  # three times likelier on the right
-    out["narrowing"][0, 0, 0, 0], out["narrowing"][0, 4, 0, 1] = LOUD, LOUD
-    found = fields.pool(out, torch.ones(1, 23, dtype=torch.bool), 1)
+    out["narrowing"][0, 0, 0, 0], out["narrowing"][0, 4, 0, 1] = LARGE, LARGE
+    found = unet.pool(out, torch.ones(1, 23, dtype=torch.bool), 1)
     assert found["narrowing"][0, 7].tolist() == pytest.approx([0.25, 0, 0, 0, 0.75], abs=1e-4) and found["conf"].isnan().all()
 
 
@@ -225,13 +228,13 @@ def test_the_film_member_learns_eight_films(tmp_path):
     task = Film(toy(), (rows, rows), member, member.loss)
     network, _ = model.build(member, "none", member.head)
     task.prepare(network)
-    best = engine.fit(network, task, member.optim, tmp_path, engine.Machine(), seed=(0, 0))
-    found, truth = task.predict(engine.predictor(network, engine.Machine()), rows), task.pictures.fields
+    best = engine.fit(network, task, member.optim, tmp_path, engine.Runtime(), seed=(0, 0))
+    found, truth = task.predict(engine.predictor(network, engine.Runtime()), rows), task.pictures.fields
     there = ~np.isnan(truth["erosion"])
     assert np.abs(found["centre"] - truth["centres"])[there].max() < 3.0 and best["val_erosion"] < 0.2
     for finding in FINDINGS:
         assert (found[finding].argmax(-1) == truth[finding])[there].mean() > 0.95, finding
-    boxes = task.extras(task.pictures.index, found)["boxes"].assign(fold=0)
+    boxes = task.extra_tables(task.pictures.index, found)["boxes"].assign(fold=0)
     tables.BOXES.check(boxes)
     seen = boxes[boxes.joint == ALL_JOINTS[6]]
     assert seen[["x_px", "y_px"]].to_numpy() == pytest.approx(truth["centres"][:, 6], abs=3.0) and (seen.w_px == 10).all()
@@ -252,7 +255,7 @@ def test_foot_erosion_is_doubled_back():
 def test_weights_of_crops_fit_the_encoder_and_know_no_coordinates():
     crops = model.Network(model.make_backbone(Named("test_resnet")), Named("grades"), 16, 0.0)
     whole, _ = model.build(config(), "none", config().head)
-    taken = whole.own_part({k: v for k, v in crops.state_dict().items() if not k.startswith("head.")})
+    taken = whole.usable_weights({k: v for k, v in crops.state_dict().items() if not k.startswith("head.")})
     whole.load_state_dict(taken, strict=False)
     first = next(k for k in taken if k.endswith("weight"))
     own, of_crops = whole.state_dict()[first], crops.state_dict()[first]
@@ -268,8 +271,9 @@ def test_test_boxes_are_the_median_of_the_folds():
 
 
 def test_a_sweep_names_its_runs():
-    path = "stage2_score/configs/demo/zoo/maziarz.yaml"
-    args = Namespace(config=path, configs=[], run=None, sets=[], values=["loss.params.smoothing=0,0.1", "optim.lr=1e-3"])
+    path = paths.ROOT / "configs/papers/members/maziarz.yaml"
+    values = ["loss.params.smoothing=0,0.1", "optim.lr=1e-3"]
+    args = Namespace(data="tiny", configs=[path], profile="demo", run="maziarz", sets=[], values=values)
     found = sweep.runs_of(args)
     assert [name for name, _ in found.values()] == ["maziarz-smoothing-0", "maziarz-smoothing-0.1", "maziarz-lr-1e-3"]
     assert found["loss.params.smoothing", "0"][1].loss.params["smoothing"] == 0 and found["optim.lr", "1e-3"][1].optim.lr == 1e-3

@@ -1,31 +1,29 @@
-"""Both hands at once (Bo et al. 2024): frozen stacks, phases, losses by hand, severity classes; families of configs; holdout."""
+"""Both hands at once (Bo et al. 2024): frozen stacks, phases, losses by hand, severity classes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from ra import config, tables
+from ra import config, paths, tables
 from ra.anatomy import BOTH_HANDS, PARTS, SITES
 from ra.config import UserError
-from stage2_score import config as members
 from stage2_score import data, engine, scores, tasks
-from stage2_score.config import Augment, Member, Named, Optim, Phase, Sampler
+from stage2_score.config import MEMBERS, Augment, Member, Named, Optim, Phase, Sampler
 from stage2_score.loss import LOSSES
 from stage2_score.networks import network as model
 
-ZOO = members.CONFIGS / "demo" / "zoo"
 QUIET = Augment(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 SGD = Optim(name="sgd", lr=0.05, batch=4, epochs=1, schedule="constant", ema=0, precision="fp32")
 
 
 def family(name: str) -> dict[str, Member]:
-    return dict(members.load(Member, SimpleNamespace(config=str(ZOO / f"{name}.yaml"), configs=[], run=None, sets=[])))
+    """The demo-size members of one file of the papers."""
+    return dict(config.experiments(MEMBERS, [paths.ROOT / f"configs/papers/members/{name}.yaml"], "demo"))
 
 
 def task_of(member: Member, n: int = 8, px: int = 64) -> tasks.Hands:
@@ -57,7 +55,7 @@ def test_frozen_stacks_stay_put_with_their_batch_statistics_and_the_rest_moves(n
     before = {k: v.clone() for k, v in network.state_dict().items()}
     task = task_of(member)
     task.prepare(network)
-    engine.fit(network, task, member.optim, tmp_path, engine.Machine(), seed=(0, 0))
+    engine.fit(network, task, member.optim, tmp_path, engine.Runtime(), seed=(0, 0))
     for key, value in network.state_dict().items():
         module = key.removeprefix("backbone.")
         frozen = any(module.startswith(f"{s}.") for s in still)
@@ -79,11 +77,11 @@ def test_phases_come_in_turn_each_with_its_rate_and_its_own_patience(tmp_path):
     start = next(network.backbone.parameters()).detach().clone()
     task = task_of(member)
     task.prepare(network)
-    engine.fit(network, task, member.optim, tmp_path, engine.Machine(), seed=(0, 0), stop_after=3)
+    engine.fit(network, task, member.optim, tmp_path, engine.Runtime(), seed=(0, 0), stop_after=3)
     saved = torch.load(tmp_path / "last.pt", weights_only=True)["network"]
     name = next(k for k, _ in network.named_parameters())
     assert torch.equal(saved[name], start)
-    found = engine.fit(network, task, member.optim, tmp_path, engine.Machine(), seed=(0, 0))
+    found = engine.fit(network, task, member.optim, tmp_path, engine.Runtime(), seed=(0, 0))
     assert found["epochs"] == 5 and not torch.equal(torch.load(tmp_path / "last.pt", weights_only=True)["network"][name], start)
 
 
@@ -139,8 +137,6 @@ def test_rows_of_both_hands_and_their_classes(monkeypatch, tmp_path):
          "target": np.nan if (p, s.part, s.joint) == ("b", "LH", "pip_2") else float(s.part in ("LH", "RF")), "split": "train"}
         for p in "ab" for s in SITES
     ]  # fmt: skip
-    from ra import paths
-
     tables.SITES.write(pd.DataFrame(rows), paths.sites("t"))
     member = family("bo_class")["bo_class_resnet34_b4"]
     totals, classes = tasks.KINDS["hands"].rows(member, "t"), tasks.KINDS["severity"].rows(member, "t")
@@ -151,22 +147,3 @@ def test_rows_of_both_hands_and_their_classes(monkeypatch, tmp_path):
     p = np.full((2, 10), 0.1)
     filled = scores.table(task_of(member).fill(classes, index, {"classes": p}), "x", "oof", 0, 0)
     assert np.allclose(filled.pred, 4.5) and filled.p10.isna().all()
-
-
-def test_a_family_lays_what_differs_over_what_is_common(tmp_path):
-    (tmp_path / "a.yaml").write_text(
-        "common: {kind: hands, weights: [scratch], optim: {lr: 0.1, epochs: 3}}\nruns: {one: {}, two: {seed: 2}}\n"
-    )
-    (tmp_path / "b.yaml").write_text("like: a.yaml\ncommon: {optim: {epochs: 1}}\n")
-    (tmp_path / "c.yaml").write_text("like: a.yaml\nruns: {three: {optim: {lr: 0.2}}}\n")
-
-    def load(name: str, run=None, sets=()):
-        return dict(members.load(Member, SimpleNamespace(config=str(tmp_path / name), configs=[], run=run, sets=list(sets))))
-
-    found = load("b.yaml", sets=["optim.batch=7"])
-    assert list(found) == ["one", "two"] and (found["two"].seed, found["two"].optim.epochs, found["two"].optim.lr) == (2, 1, 0.1)
-    assert found["one"].optim.batch == 7 and list(load("a.yaml", "two")) == ["two"]
-    assert load("c.yaml")["three"].optim == Optim(lr=0.2, epochs=3)
-    with pytest.raises(UserError, match="no run 'twa'"):
-        load("a.yaml", "twa")
-    assert config.merge({"loss": {"name": "a", "params": {"x": 1}}}, {"loss": {"name": "b"}}) == {"loss": {"name": "b"}}
