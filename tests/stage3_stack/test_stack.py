@@ -158,6 +158,7 @@ def test_submission_follows_the_template_and_the_ledger_counts_it_once(world):
     )
 
 
+@pytest.mark.parametrize("case", ["one member", "few patients", "zero columns", "a finding without damage"])
 def test_poor_worlds_still_give_numbers(tmp_path, monkeypatch, case):
     monkeypatch.setenv("RA_DATA", str(tmp_path))
     size = {"n_train": 14 if case == "few patients" else 40, "n_test": 8, "noise": (1.0,) if case == "one member" else (1.0, 1.2)}
