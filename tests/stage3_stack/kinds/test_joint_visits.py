@@ -88,3 +88,15 @@ def test_members_without_ratingen_grades_are_refused(tmp_path):
     experiment.write_text("kind: joint_visits\nmembers: [m0]\n")
     with pytest.raises(UserError, match="m0 predict none of the joints of world; name runs of kind ratingen"):
         call(train, str(experiment), "--data", "world")
+
+
+def test_a_set_without_test_rows_submits_its_training_visits_out_of_fold(tmp_path, monkeypatch):
+    monkeypatch.setenv("RA_DATA", str(tmp_path))
+    monkeypatch.setenv("RA_SUBMISSIONS", str(tmp_path / "submissions"))
+    stack_world.make("world", n_train=12, n_test=0, n_folds=2, noise=(1.0,))
+    experiment = tmp_path / "visits.yaml"
+    experiment.write_text("kind: joint_visits\nmembers: [eroded]\n")
+    call(train, str(experiment), "--data", "world")
+    call(submit, "--data", "world", "--run", "visits")
+    record = json.loads(paths.submission("world").with_suffix(".json").read_text())
+    assert (record["split"], record["patients"]) == ("oof", 12) and len(pd.read_csv(paths.submission("world"))) == 12
