@@ -16,6 +16,7 @@ from evaluation.statistic import NAN, Statistic
 from ra import paths
 from ra.anatomy import ALL_PARTS, BOTH_HANDS, PARTS, SITES, TOTAL, limb
 from ra.tables import LEVELS
+from stage3_stack import intervals
 from stage3_stack.cohort import MAX_GRADES, TARGETS
 from stage3_stack.predictions import SITE_OF
 from stage3_stack.uncertainty import conformal, prediction_table
@@ -154,12 +155,12 @@ def reliability(raters: Raters) -> list[Statistic]:
     folder = paths.run_dir(raters.data, 3, raters.run)
     if not (folder / "config.yaml").is_file():
         return []
-    book = prediction_table.load(raters.data, folder)
+    book = intervals.predictions(raters.data, raters.run)
     kind = prediction_table.stratum(book, TOTAL)
     low, high, _ = conformal.cross_fitted(kind, book.person, book.fold, NOMINAL)
-    names = [place for place in book.places if place.stratum == TOTAL]
+    names = [column for column in book.columns if column.stratum == TOTAL]
     whole = next((i for i, place in enumerate(names) if place.finding == TOTAL), None)
-    row = pd.Index(raters.patients).get_indexer(book.cohort.patients)
+    row = pd.Index(raters.patients).get_indexer(book.patient)
     if whole is None:
         return []
     truth, out = np.where(row >= 0, raters.by[READER1].totals[row, 0], np.nan), []

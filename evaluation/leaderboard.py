@@ -17,10 +17,10 @@ from ra.config import UserError
 from stage3_stack import cohort as cohorts
 from stage3_stack import outputs, submission
 from stage3_stack.cohort import FINDING_SITES, TARGETS, Cohort
-from stage3_stack.config import Recipe
+from stage3_stack.config import JointStack
 from stage3_stack.features import film_sums
 from stage3_stack.outputs import RANKED
-from stage3_stack.predictions import MOMENTS, Member
+from stage3_stack.predictions import MOMENTS, MemberPredictions
 
 Tables = dict[str, pd.DataFrame]  # split -> submission
 NULL_MEMBER = "sitemean"  # a stage-2 run that is shown among the floors when it exists
@@ -54,7 +54,7 @@ def _blank(n: int) -> tuple[np.ndarray, np.ndarray]:
     return np.full((n, len(SITES)), np.nan), np.full((n, len(TARGETS)), np.nan)
 
 
-def member_tables(cohort: Cohort, member: Member, floor: Tables) -> Tables:
+def member_tables(cohort: Cohort, member: MemberPredictions, floor: Tables) -> Tables:
     """A member as a submission of its own, decoded as suits it: 2^E[L]-1 for a site, the sum of expected grades for a total.
     A missing film's joints get the column mean."""
     out = {}
@@ -114,7 +114,7 @@ class Scoreboard:
     missing: str
 
     @classmethod
-    def make(cls, data: str, folder: Path, recipe: Recipe) -> Scoreboard:
+    def make(cls, data: str, folder: Path, recipe: JointStack) -> Scoreboard:
         """Gather every row's predictions from disk, and what is known of the patients."""
         cohort = cohorts.load(data, tuple(dict.fromkeys([*recipe.members, *finished(data, 2)])))  # also what is not stacked
         rows = base_rows(cohort)
@@ -235,7 +235,7 @@ def difference_text(pred: pd.DataFrame, other: pd.DataFrame, gold: pd.DataFrame,
     return f"{difference:+.4f}, 95 % interval over patients [{low:+.4f}, {high:+.4f}]: {verdict}"
 
 
-def missing_text(data: str, cohort: Cohort, recipe: Recipe) -> str:
+def missing_text(data: str, cohort: Cohort, recipe: JointStack) -> str:
     """How many films were missing and how many joints were filled or placed by the template."""
     said = []
     films = tables.FILMS.read(paths.films(data)) if paths.films(data).is_file() else None

@@ -63,13 +63,13 @@ def _sorted(rows: Rows) -> Rows:
 def _scoreboard(raters: Raters) -> object | None:
     """The results table's own rows; None for a run that is not a stack on disk."""
     from evaluation.leaderboard import Scoreboard
-    from stage3_stack.config import Recipe
+    from stage3_stack.config import JointStack
 
     folder = paths.run_dir(raters.data, 3, raters.run)
     saved = folder / "config.yaml"
     if not saved.is_file() or "site_learners" not in saved.read_text() or not (folder / "learners.parquet").is_file():
         return None
-    return Scoreboard.make(raters.data, folder, config.load(Recipe, saved))
+    return Scoreboard.make(raters.data, folder, config.load(JointStack, saved))
 
 
 def _readers(raters: Raters) -> tuple[Rows, dict[str, pd.DataFrame]]:

@@ -142,7 +142,7 @@ def _of_hands(rater: Rater) -> Rater:
 
 def _given(path: Path, patients: pd.Index) -> np.ndarray:
     """(n,) totals of hands that a sites table gives as a whole; NaN without the table."""
-    from stage3_stack.hands import given_totals
+    from stage3_stack.ensemble import given_totals
 
     return given_totals(path).reindex(patients).to_numpy(float) if path.is_file() else np.full(len(patients), np.nan)
 
@@ -185,13 +185,13 @@ def of_table(table: pd.DataFrame, scored: np.ndarray) -> Rater:
 
 def _belief(data: str, run: str, patients: pd.Index, n_train: int) -> np.ndarray | None:
     from ra import config
-    from stage3_stack.config import Recipe
+    from stage3_stack.config import JointStack
 
     saved = paths.run_dir(data, 3, run) / "config.yaml"
     if "site_learners" not in saved.read_text():
         return None
-    members = [load_member(data, name, patients, n_train) for name in config.load(Recipe, saved).members]
-    found = [member.belief for member in members if member.belief is not None]
+    members = [load_member(data, name, patients, n_train) for name in config.load(JointStack, saved).members]
+    found = [member.probabilities for member in members if member.probabilities is not None]
     if not found:
         return None
     beliefs = np.stack(found)

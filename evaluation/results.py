@@ -16,7 +16,7 @@ from ra import cli, config, manifest, paths
 from ra.config import UserError
 from stage3_stack import config as recipes
 from stage3_stack import ledger
-from stage3_stack.config import Recipe
+from stage3_stack.config import JointStack
 
 
 def run() -> None:
@@ -27,7 +27,7 @@ def run() -> None:
     manifest.file_hash(folder)  # a UserError when the run is not finished
     if trained := json.loads((folder / "run.json").read_text()).get("trained"):
         raise UserError(f"{folder} is the run of {trained} applied to {args.data}; report has what is known of it")
-    recipe = config.load(Recipe, folder / "config.yaml")  # what was stacked, whatever the config says today
+    recipe = config.load(JointStack, folder / "config.yaml")  # what was stacked, whatever the config says today
     from evaluation.leaderboard import Scoreboard
 
     found = Scoreboard.make(args.data, folder, recipe)

@@ -10,11 +10,11 @@ from evaluation import leaderboard
 from evaluation.compare_papers import Comparison
 from evaluation.leaderboard import Scoreboard
 from evaluation.papers.bo_tables import BothHands
+from evaluation.ratingen import Study
 from ra import agreement
 from ra.challenge_scores import SEED
 from stage3_stack import linear_ensembles
 from stage3_stack.outputs import RANKED
-from stage3_stack.ratingen import Study
 
 TIMES = 1000
 Measure = Callable[[np.ndarray, np.ndarray], float]  # (target, pred) of some rows

@@ -16,6 +16,7 @@ from evaluation.compare_papers import KINDS, Systems
 from evaluation.leaderboard import FLOOR, Scoreboard
 from evaluation.papers import comparisons, published, rohrbach_tables
 from evaluation.papers.bo_tables import BothHands
+from evaluation.ratingen import Study, readings
 from ra import paths
 from ra.agreement import Interval
 from ra.config import UserError
@@ -24,7 +25,6 @@ from stage3_stack import cohort as cohorts
 from stage3_stack import outputs
 from stage3_stack.outputs import RANKED
 from stage3_stack.predictions import load_member
-from stage3_stack.ratingen import Study, readings
 
 SPLITS = ("oof", "test")
 METRICS = {
