@@ -14,6 +14,7 @@ SYNTHETIC = (
     "Synthetic data: the films of this set were generated and their readers are simulated. The results show that the software "
     "works, not how well it scores patients."
 )
+READER_LABELS = {TRUTH: "simulated true grades"}
 
 
 def notice(raters: Raters) -> str:
@@ -33,7 +34,7 @@ def facts(raters: Raters) -> dict[str, str]:
         "Sets of films": _count_by_split(raters),
         "Persons": f"{len(set(raters.person))}, {_persons_with_several_visits(raters)} with more than one visit",
         "Films": _count_films(raters.data),
-        "Readers": ", ".join(name for name in raters.names if name != MODEL) or "none",
+        "Readers": ", ".join(READER_LABELS.get(name, name) for name in raters.names if name != MODEL) or "none",
     }
     if record.get("trained"):
         out["Trained on"] = f"{record['trained']}, and applied to this set, whose patients were not used for training"

@@ -29,7 +29,7 @@ def _lead(raised: list[Alarm], checks: list[Check]) -> str:
     if not raised:
         return f"None of the {n_checked} rules that could be checked is broken.{unchecked}"
     grave = sum(alarm.gravity == "grave" for alarm in raised)
-    return f"{len(raised)} of the {n_checked} rules that could be checked are broken, {grave} of them gravely.{unchecked}"
+    return f"Broken rules: {len(raised)} of the {n_checked} that could be checked, {grave} of them gravely.{unchecked}"
 
 
 def _table(checks: list[Check]) -> Table:

@@ -91,7 +91,7 @@ def _verdict_table(study: Study) -> Table:
                 cells.append(statistic(name, rater, scope, share, chosen.sum(), digits=2))
             rows.append([f"{verdict} ({level} %)", *cells])
     labels = {"above_0": "above 0", "above_sdc": "above the SDC"}
-    return Table(words.VERDICT, ["the model", "pairs", *(f"{rater} {labels[name]}" for rater, name in columns)], rows)
+    return Table(words.VERDICT, ["the model's verdict", "pairs", *(f"{rater} {labels[name]}" for rater, name in columns)], rows)
 
 
 def _pairs_of_raters(study: Study) -> list[tuple[str, str]]:

@@ -30,8 +30,13 @@ NOTE = (
 )
 COVERAGE = "Share of reader 1's scores inside the model's interval, with its own 95 % interval over persons, and mean width."
 BY_BAND = (
-    "Coverage of the total by severity. Last columns: an interval of constant width, calibrated on the same patients, is too "
-    "wide for mild patients and too narrow for severe ones."
+    "Coverage of the total by severity. Last columns, for comparison: an interval of constant width, calibrated on the same "
+    "patients, which tends to be too wide for mild patients and too narrow for severe ones."
+)
+STATES = (
+    "Sites and totals that could be scored, and why others could not. A joint that could not be scored has no grade in the "
+    "table of intervals. The submission's format requires a number, so it contains an imputed grade there, and its manifest "
+    "lists these joints."
 )
 STATE_LABELS = {
     "scored": "scored",
@@ -62,7 +67,7 @@ def make(raters: Raters) -> Section:
     reliability = coverage.reliability(raters)
     blocks += [figures.sorted_totals(by_split), figures.widths(by_split)]
     blocks += [figures.reliability(reliability)] if reliability else []
-    blocks += [_states(raters, split) for split in SPLITS if (raters.reading.split == split).any()]
+    blocks += _states(raters)
     return Section(ID, TITLE, " ".join(leads), [*blocks, Text(NOTE, "note")], reliability)
 
 
@@ -114,13 +119,12 @@ def _bands(split: str, rows: pd.DataFrame, oof: pd.DataFrame) -> Table:
     return Table(f"{BY_BAND} {sentence(SPLITS[split])}.", head, lines)
 
 
-def _states(raters: Raters, split: str) -> Table:
+def _states(raters: Raters) -> list[Block]:
+    """Number of sites and totals in each state, by split; no table without sites."""
     rows = []
-    for state, counts in coverage.states(raters, split).items():
-        rows.append([STATE_LABELS[state], *(counts.get(name) for name in ("sites", "patients_of_sites", "totals"))])
-    caption = (
-        f"Sites and totals that could be scored, and why others could not; {SPLITS[split]}. A joint that could not be scored "
-        "has no grade in the table of intervals. The submission's format requires a number, so it contains an imputed grade "
-        "there, and its manifest lists these joints."
-    )
-    return Table(caption, ["state", "sites", "patients with such sites", "totals of patients"], rows)
+    for split in SPLITS:
+        for state, counts in coverage.states(raters, split).items():
+            names = ("sites", "patients_of_sites", "totals")
+            rows.append([f"{STATE_LABELS[state]}; {SPLITS[split]}", *(counts.get(name) for name in names)])
+    head = ["state", "sites", "patients with such sites", "totals of patients"]
+    return [Table(STATES, head, rows)] if rows else []

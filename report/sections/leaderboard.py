@@ -30,6 +30,7 @@ SCORES = (
     "damage weigh more. The column mean predicts the training patients' mean for every patient without using any film: it is 0 "
     "%. "
 )
+PROGRESS = "Percent of the way from the column mean (no film used) to the noise floor of the readers."
 STAGE_TABLE = (
     "What each stage adds, in percent of the way from the column mean to the noise floor. The best of several members or "
     "learners is chosen on the same patients, so its result is optimistic."
@@ -66,18 +67,16 @@ def make(raters: Raters) -> Section:
 
 def _lead(by_split: dict[str, list[Line]]) -> str:
     """The blend's progress per split, or its plain scores where the column mean or the noise floor is not known."""
-    sentences = []
+    sentences, with_progress = [], []
     for split, lines in by_split.items():
         blend = next(line for line in lines if line.kind == "blend")
         progress = {s: percent for s, percent in blend.way.items() if not np.isnan(percent.value)}
         shown = progress or {s: score for s, score in blend.score.items() if not np.isnan(score.value)}
         numbers = ", ".join(f"{NAMES[s]} {number.text}" for s, number in shown.items())
         n = max(score.n for score in blend.score.values())
-        words = (
-            "percent of the way from the column mean (no film used) to the noise floor of the readers" if progress else "scores"
-        )
-        sentences.append(f"{sentence(SPLITS[split])}, {n} sets of films, {words}: {numbers}")
-    return ". ".join(sentences) + "."
+        sentences.append(f"{sentence(SPLITS[split])}, {n} sets of films: {'' if progress else 'scores '}{numbers}.")
+        with_progress.append(bool(progress))
+    return " ".join([PROGRESS, *sentences] if any(with_progress) else sentences)
 
 
 def _noise_floor(rows: Standing) -> str:
