@@ -106,10 +106,8 @@ def _verdict(statistics: Found, pair: tuple[str, str]) -> str:
         gap, agreement_of_pair = statistics.get((f"{short}_gap", GAP, scope)), statistics[name, named(*pair), scope]
         if gap is not None and not np.isnan(gap.low):
             verdict = _compared_to_zero(gap.low, gap.high)
-            difference = f"difference of {label}, {scope}: {gap.text}"
-            return (
-                f" (n = {gap.n}): the model's agreement with the readers {verdict} their agreement with each other ({difference})"
-            )
+            result = f"the model's agreement with the readers {verdict} their agreement with each other"
+            return f" (n = {gap.n}): {result}, difference of {label}, {scope}: {gap.text}"
         if gap is None and agreement_of_pair.n:
             n = f"n = {agreement_of_pair.n} {agreement_of_pair.unit}"
             return f" ({n}): {label} of {named(*pair)}, {scope}: {agreement_of_pair.text}"

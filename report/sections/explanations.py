@@ -17,7 +17,7 @@ from report.sections.explanations_map import of_embeddings
 
 ID, TITLE = "looking", "Explanations of the networks' scores"
 N_LARGEST = 24  # errors shown per finding
-CASES = {"tp": "True positive", "tn": "True negative", "fp": "False positive", "fn": "False negative"}
+CASES = {"tp": "Correct, damaged", "tn": "Correct, undamaged", "fp": "Scored too high", "fn": "Scored too low"}
 SITE_INDEX = {(s.part, s.joint, s.finding): j for j, s in enumerate(SITES)}
 MAPS = (
     "Left: the network's input. Middle: Grad-CAM, the regions of the network's last feature map that raised the prediction, "
@@ -96,11 +96,11 @@ def _lead(explained: list[str], context: _Context) -> str:
 
 
 def _cases(context: _Context, name: str) -> list[Block]:
-    """A gallery per finding of a member's requested joints, then of its true and false positives and negatives."""
+    """A gallery per finding of a member's requested joints, then of its correct and incorrect predictions."""
     folder = paths.explanations(context.raters.data, name)
     rule = upstream_runs.record(folder).get("rule", "")
     blocks = []
-    for file, title in (("asked", "Requested joints"), ("cases", "True and false positives and negatives")):
+    for file, title in (("asked", "Requested joints"), ("cases", "Correct and incorrect predictions")):
         path = folder / f"{file}.parquet"
         table = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
         if table.empty:

@@ -63,7 +63,7 @@ def _table(results: list[Prognosis]) -> Table:
             n = errors[0].n
             visits = Statistic(ID, "visits", "all", source, name, n, n=n, unit="visits", digits=0)
             rows.append([f"{source}: {name}", visits, *errors, *differences])
-    return Table(CAPTION, ["forecast", "visits", "RMSE", "MAE", "RMSE of the ridge − this", "MAE of the ridge − this"], rows)
+    return Table(CAPTION, ["forecast", "visits", "RMSE", "MAE", "RMSE, ridge − this", "MAE, ridge − this"], rows)
 
 
 def _figure(results: list[Prognosis]) -> Picture:

@@ -85,6 +85,9 @@ def _curves(group: str, logs: list[Log]) -> Picture:
             column[0].set_title(log.name, loc="left")
             column[-1].set_xlabel("epoch")
             column[-1].xaxis.get_major_locator().set_params(integer=True)
+            epochs = log.rows.epoch.unique()
+            if len(epochs) == 1:
+                column[-1].set_xticks(epochs)
         for ax, label in zip(axes[:, 0], ("training loss", "criterion"), strict=False):
             ax.set_ylabel(label)
         alt = f"Curves of training loss and criterion by epoch of {', '.join(log.name for log in logs)}."
