@@ -46,8 +46,8 @@ def test_sets_together_keep_patients_apart_and_leave_what_nobody_scored_open(tmp
     assert "a.A0-LH and twin.A0-LH: one film of one file" in found["same film twice"]
     combine.combine(["a", "b"], "ab", 3)
     assert "skipped" in capsys.readouterr().out
-    file_cache.store("a").unlink()
-    file_cache.store("b").unlink()
+    file_cache.cache_file("a").unlink()
+    file_cache.cache_file("b").unlink()
     combine.combine(["a", "b"], "ab", 3, same_people=True)
     assert "72 films are compared by their files alone" in capsys.readouterr().out
     person = FILMS.read(paths.films("ab")).drop_duplicates("patient_id").set_index("patient_id").person_id

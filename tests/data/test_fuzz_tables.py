@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import annotations
+from data.annotations import boxes
 from data.issues import Report
 from data.sources import ra2dream, ram_h1200, rsna_boneage
 from ra import anatomy
@@ -228,7 +228,7 @@ def test_joints_coco_json(tmp_path):
             for box in [(row.x_px, row.y_px, row.w_px, row.h_px)]
         )
 
-    fuzz(path, lambda: annotations.read((path,), films, Report()), same, comma=" ")
+    fuzz(path, lambda: boxes.read((path,), films, Report()), same, comma=" ")
 
 
 def test_ram_h1200_scores(tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import annotations as boxes
+from data.annotations import boxes
 from data.issues import Report
 from data.phantom.film import draw_film
 from ra.anatomy import JOINTS, limb

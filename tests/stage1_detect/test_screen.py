@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import screening
+from data import screening, seen_limbs
 from data.film_files import row
 from data.issues import Report
 from data.phantom.film import draw_film
@@ -203,7 +203,7 @@ def test_a_set_is_settled_against_its_pictures(tmp_path, monkeypatch):
         row(patient("f"), None, write(tmp_path, "f.png", np.random.default_rng(0).integers(0, 255, (300, 300)))),
     ]
     report = Report()
-    kept = {one["film_id"]: one for one in screening.settle(rows, tmp_path / "film_issues.parquet", report)}
+    kept = {one["film_id"]: one for one in screening.resolve_limbs(rows, tmp_path / "film_issues.parquet", report)}
     assert set(kept) == {"a-LH", "b-RH", "d-LH", "d-RH", "e-RH"}
     assert (kept["b-RH"]["part"], kept["b-RH"]["laterality"], kept["b-RH"]["part_seen"]) == ("RH", "L", "LH")
     assert kept["d-LH"]["path"] == str(both) and kept["d-LH"]["view"] == "PA"
@@ -218,9 +218,9 @@ def test_a_declared_hand_that_is_hardly_like_one_is_kept_and_doubted(tmp_path, m
     rows = [row(patient("a"), "LH", tmp_path / "a.png"), row(patient("b"), None, tmp_path / "b.png")]
     odd = {"limb": 0, "part_seen": "LH", "view_seen": None, **vars(film.Frame(0, 0, 9, 9)), "quality": 0.55}
     odd |= {"reasons": "not_hand_or_foot", "detail": "not_hand_or_foot: like a hand by 0.55 of 1"}
-    monkeypatch.setattr(screening, "look", lambda _: SCREENING.check(pd.DataFrame([{"path": r["path"], **odd} for r in rows])))
+    monkeypatch.setattr(seen_limbs, "screen", lambda _: SCREENING.check(pd.DataFrame([{"path": r["path"], **odd} for r in rows])))
     report = Report()
-    assert [one["film_id"] for one in screening.settle(rows, tmp_path / "film_issues.parquet", report)] == ["a-LH"]
+    assert [one["film_id"] for one in screening.resolve_limbs(rows, tmp_path / "film_issues.parquet", report)] == ["a-LH"]
     assert set(report.faults) == {"doubted: not_hand_or_foot", "refused: not_hand_or_foot"}
 
 
@@ -233,13 +233,13 @@ def test_a_curated_set_of_a_kind_that_the_detector_does_not_know_is_kept_as_decl
     table = SCREENING.check(
         pd.DataFrame([{"path": r["path"], **(known if i in (0, 1) else strange)} for i, r in enumerate(rows)])
     )
-    monkeypatch.setattr(screening, "look", lambda _: table)
+    monkeypatch.setattr(seen_limbs, "screen", lambda _: table)
     report = Report()
-    kept = screening.settle(rows, tmp_path / "film_issues.parquet", report)
+    kept = screening.resolve_limbs(rows, tmp_path / "film_issues.parquet", report)
     assert kept == rows[:10]  # the undeclared one is refused for itself
     reasons = FILM_ISSUES.read(tmp_path / "film_issues.parquet")
-    assert reasons.refused.sum() == 1 and len(reasons) == 9 and len(report.faults[screening.FOREIGN]) == 1
-    few = screening.settle(rows[:2] + rows[8:], tmp_path / "film_issues.parquet", Report())
+    assert reasons.refused.sum() == 1 and len(reasons) == 9 and len(report.faults[screening.UNFAMILIAR]) == 1
+    few = screening.resolve_limbs(rows[:2] + rows[8:], tmp_path / "film_issues.parquet", Report())
     assert few and [one["film_id"] for one in few] == ["p0-LH", "p1-LH"]  # two of four are too few to tell
 
 

@@ -36,7 +36,7 @@ from tests.stage3_stack.test_stack import call
 
 ROLES = {"file": "image", "total": "SHS"}
 NAMES = ROLES | {"erosion": "ero", "narrowing": "jsn", "patient": "case", "date": "taken", "age": "years"}
-PLACES = combine.SCORED["sites.parquet"]
+PLACES = combine.SITE_KEYS["sites.parquet"]
 BOTH = ["ward a/IMG 1.png", "ward a/IMG 2.PNG", "IMG 3.png", "b/IMG 4.png", "b/c/IMG 5.png"]
 SINGLE = ["IMG 6-LH.png", "7-LH.png", "7-RH.png"]
 HEADER = "image,SHS,ero,jsn,case,taken,years,sex,remark"
@@ -85,7 +85,7 @@ def halves(rows: list[dict], gate, report) -> list[dict]:
 @pytest.fixture
 def told(monkeypatch):
     """What the pictures show is told."""
-    monkeypatch.setattr(screening, "settle", halves)
+    monkeypatch.setattr(screening, "resolve_limbs", halves)
 
 
 def prepare(root, **more):
@@ -122,7 +122,7 @@ def test_a_film_of_both_hands_becomes_two_and_keeps_its_total(root):
 def test_a_total_of_two_hands_is_not_taken_for_one(root, monkeypatch):
     """Where the other hand was refused the total is of both: the film is no film of one hand, and has no picture of a pair."""
     gone = ("IMG 1-RH", "7-RH")
-    monkeypatch.setattr(screening, "settle", lambda *given: [row for row in halves(*given) if row["film_id"] not in gone])
+    monkeypatch.setattr(screening, "resolve_limbs", lambda *given: [row for row in halves(*given) if row["film_id"] not in gone])
     prepare(root)
     films, sites = FILMS.read(paths.films("s")), SITES_TABLE.read(paths.sites("s"))
     assert sites.part[sites.patient_id.isin(["IMG 1", "7"])].eq(BOTH_HANDS).all()
@@ -142,7 +142,7 @@ def test_totals_beside_grades_of_sites(root):
         for s in SITES
     ]
     both = pd.concat([SITES_TABLE.read(paths.sites("s")), pd.DataFrame(graded)], ignore_index=True)
-    both = SITES_TABLE.check(combine.filled(both, both.drop_duplicates("patient_id"), PLACES))
+    both = SITES_TABLE.check(combine.with_unscored_rows(both, both.drop_duplicates("patient_id"), PLACES))
     found = scores.hands_totals(both).set_index("patient_id").target
     assert found["p"] == 62 and found["IMG 1"] == 12.5 and found["IMG 6-LH"] == 70 and np.isnan(found["7"]) and len(found) == 8
     lone = pd.DataFrame([{"patient_id": patient, "part": "LH"} for patient in ("p", "IMG 1", "IMG 6-LH")])
@@ -305,7 +305,7 @@ def test_damaged_tables_are_refused_or_read_as_they_stand(root, monkeypatch):
     files = hand_totals.films(root)
     monkeypatch.setattr(hand_totals, "films", lambda _: files)
     monkeypatch.setattr(hand_totals, "texts", lambda root: [root / "totals 2024.csv"])
-    monkeypatch.setattr(hand_totals.headers, "read_all", lambda _: {})  # no film changes
+    monkeypatch.setattr(hand_totals.dicom_headers, "read_all", lambda _: {})  # no film changes
     path, refused = root / "totals 2024.csv", 0
     for _ in range(2100):
         data = mutate(mutate(whole, rng), rng) if rng.random() < 0.3 else mutate(whole, rng)
