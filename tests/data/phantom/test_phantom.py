@@ -1,4 +1,4 @@
-"""The synthetic cohort: deterministic, in the promised layout, with the published statistics, and with damage one can see."""
+"""The synthetic cohort: deterministic, in the documented layout, with the published statistics and with visible damage."""
 
 import hashlib
 import json
@@ -38,12 +38,12 @@ def test_every_joint_lies_on_the_film(part):
         assert (places > 0).all() and (places < film.grey.shape[::-1]).mean() > 0.95
 
 
-def test_thumb_and_great_toe_are_on_the_side_that_the_part_says():
+def test_thumb_and_great_toe_are_on_the_side_of_the_part():
     for part, joint, other in (("LH", "thumb_ip", "pip_5"), ("LF", "hallux_ip", "mtp_5")):
         for side in "LR":
             film = draw_film(side + part[1], (4, 1), max_px=400)
-            to_the_right = film.joints[joint][0] > film.joints[other][0]
-            assert to_the_right == (side == "L")
+            is_right = film.joints[joint][0] > film.joints[other][0]
+            assert is_right == (side == "L")
 
 
 def joint_window(joint: str, damage: Damage, size: int = 25) -> np.ndarray:
@@ -90,12 +90,12 @@ def test_plain_mode_has_the_published_statistics():
 
 
 def test_the_readers_noise_is_realistic():
-    """The truth itself scores 55 to 65 % below the column mean on SC2 and SC3: the default cohort is not easier than that."""
+    """On SC2 and SC3 the truth scores 55 to 65 % below the column mean: the default cohort is not easier than real data."""
     below = []
     for seed in range(5):
         people = cohorts.patients(cohorts.Cohort(seed=seed, train=100, test=100))
         by_split = {split: [p for p in people if p.split == split] for split in ("train", "test")}
-        reader = {split: cohorts.score_table(own, [p.readers[0] for p in own]) for split, own in by_split.items()}
+        reader = {split: cohorts.score_table(group, [p.readers[0] for p in group]) for split, group in by_split.items()}
         truth = cohorts.score_table(by_split["test"], [p.truth for p in by_split["test"]])
         mean = reader["test"].astype({c: float for c in COLUMNS_B if c != ID})
         mean.loc[:, mean.columns != ID] = reader["train"].drop(columns=ID).mean().to_numpy()[None].repeat(len(mean), 0)
