@@ -21,7 +21,7 @@ from data.phantom import severity as sv
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
 from ra import cli, config
-from ra.imaging import film
+from ra.imaging import film, polarity
 
 HEIGHT_PX = 620
 MOST_BYTES = 400_000  # of a screenshot
@@ -36,7 +36,7 @@ def four_films() -> np.ndarray:
     for part, seed, hurt in (("LH", 9, False), ("RH", 21, True), ("LF", 4, False), ("RF", 8, True)):
         damage = Damage(*sv.damage_maps(severity, part), drift_deg=12) if hurt else None
         grey = draw_film(part, (seed, 0), damage=damage, max_px=1300).grey
-        tiles.append(_tile(255 - grey if film.looks_inverted(grey) else grey))
+        tiles.append(_tile(255 - grey if polarity.looks_inverted(grey) else grey))
     return cv2.hconcat(tiles)
 
 
@@ -74,7 +74,7 @@ def annotate_page(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for seed, part in ((21, "RH"), (5, "LH"), (4, "LF")):
             grey = draw_film(part, (seed, 0), max_px=1300).grey
-            cv2.imwrite(f"{folder}/P{seed:03d}-{part}.png", 255 - grey if film.looks_inverted(grey) else grey)
+            cv2.imwrite(f"{folder}/P{seed:03d}-{part}.png", 255 - grey if polarity.looks_inverted(grey) else grey)
         films, detector = session.Corrections(Path(folder), Path(folder) / "joints.coco.json"), model.shipped()
         proposals.read_waiting(films, detector)
         first = films.entries[0]

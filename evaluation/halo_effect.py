@@ -17,7 +17,8 @@ from evaluation import bootstrap
 from evaluation.bootstrap import ratio
 from evaluation.raters import READER2, SPLITS, TRUTH, Rater, Raters
 from evaluation.statistic import Statistic
-from ra import paths, tables
+from ra import paths
+from ra.schema import ContractError
 from stage3_stack.predictions import MOMENTS, load_member
 
 SECTION = "errors"
@@ -34,7 +35,7 @@ def with_own(raters: Raters) -> Raters:
     order = np.argsort(~training, kind="stable")
     try:
         moments = load_member(raters.data, OWN, pd.Index(raters.patients[order]), int(training.sum()), stage=3).moments
-    except tables.ContractError:  # of other patients: an older preparation of the set
+    except ContractError:  # of other patients: an older preparation of the set
         return raters
     grades = np.empty((len(order), moments.shape[1]))
     grades[order] = moments[..., MOMENTS.index("grade")]

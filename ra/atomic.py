@@ -1,4 +1,4 @@
-"""Writing a file or a folder whole: to a temporary name beside it, then moved into place."""
+"""Writing a file or a folder whole: under a temporary name beside it, then moved into place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path to write a file to; moved to `path` when the block ends, deleted when it raises."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
         yield temporary
         temporary.replace(path)
@@ -28,19 +28,57 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """An empty temporary folder to fill; it replaces the folder `path` when the block ends and is deleted when it raises."""
+def replacing_folder(path: Path, *, keep_subfolders: bool = False) -> Iterator[Path]:
+    """An empty temporary folder to fill; it replaces the folder `path` when the block ends and is deleted when it raises.
+
+    keep_subfolders: subfolders of the replaced folder that the new one lacks are moved into it. If the process is killed, the
+    folder is the old one or the new one, or, between two renames, set aside: `finish_replacing` then restores it.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    finish_replacing(path, keep_subfolders=keep_subfolders)
+    for leftover in path.parent.glob(f".{path.name}.[0-9]*.tmp"):  # of a killed process
+        shutil.rmtree(leftover)
+    temporary = _temporary(path)
     temporary.mkdir()
     try:
         yield temporary
-        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            path.replace(_set_aside(path))
         temporary.replace(path)
+        finish_replacing(path, keep_subfolders=keep_subfolders)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def finish_replacing(path: Path, *, keep_subfolders: bool = False) -> None:
+    """Finish a replacement of the folder `path` that was interrupted; without one, do nothing.
+
+    Without a new folder the old one is restored. With a new one, the old one's subfolders are moved into it (with
+    `keep_subfolders`, as given to `replacing_folder`) and the rest of the old one is deleted.
+    """
+    path = Path(path)
+    old = _set_aside(path)
+    if not old.exists():
+        return
+    if not path.exists():
+        old.replace(path)
+        return
+    if keep_subfolders:
+        for subfolder in old.iterdir():
+            if subfolder.is_dir() and not (path / subfolder.name).exists():
+                subfolder.replace(path / subfolder.name)
+    shutil.rmtree(old)
+
+
+def _temporary(path: Path) -> Path:
+    """Where this process writes what will become `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _set_aside(path: Path) -> Path:
+    """Where a folder waits while it is replaced."""
+    return path.with_name(f".{path.name}.old")
 
 
 def write_text(path: Path, text: str) -> None:

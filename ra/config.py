@@ -1,49 +1,60 @@
 """Strict configuration: frozen dataclass <- experiment file (YAML) <- `--set a.b=c`.
 
-An experiment file holds the values of a full-size run, with a `kind:` that says what it is. Beside them it may have
+An experiment file holds the full-size values of a run; its `kind:` chooses the dataclass. It may also contain
 
-    demo: {...}  smoke: {...}   what is smaller in that profile; smoke is laid over demo, demo over the full-size values
-    variants: {NAME: {...}}     several runs in one file, each with what differs (and sections of its own); without it the
-                                file is one run of its own name
-    extends: FILE               another experiment file to start from, its sections and equally named variants included
+    demo: {...}  smoke: {...}   the values that differ in that profile; smoke is laid over demo, demo over the full-size values
+    variants: {NAME: {...}}     several runs in one file: the values that differ, and profile sections of the variant; without
+                                variants the file describes one run, named after the file
+    extends: FILE               another experiment file, by its path from this one, whose values, sections and variants are the
+                                defaults of this one
 
-and in a section (also in one called full) `only: [NAME, ...]`: the runs that the profile trains; [] for none.
+and in a section (or in one called full) `only: [NAME, ...]`: the runs that are part of the profile; [] for none.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import hashlib
 import json
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
 T = TypeVar("T")
+Values = dict[str, Any]  # nested values of a config, as in YAML
 PROFILES = ("full", "demo", "smoke")  # each is laid over the one before it
 SECTIONS = {*PROFILES, "variants", "extends"}  # keys of an experiment file that are not values of the config
 
 
 class UserError(Exception):
-    """One sentence for the person at the keyboard: what is wrong, where, and the cure."""
+    """An error that the user can cure. Its message is one sentence: what is wrong, where, and the cure."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Named:
-    """One of a table of swappable things (backbone, head, loss, learner ...), with its own parameters."""
+    """A choice from a table of interchangeable things (backbones, heads, losses, learners), with its parameters."""
 
     name: str
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def load(cls: type[T], path: str | Path | None, sets: Sequence[str] = (), profile: str = "full") -> T:
-    """Build `cls` from its defaults, one run's experiment file and `a.b=c` overrides. UserError for anything unknown or mistyped."""
-    values = {} if path is None else one(runs_of(Path(path), profile), path)
+    """Build `cls` from its defaults, an experiment file of one run, and `a.b=c` overrides.
+
+    UserError for anything unknown or mistyped, and for a file of several runs.
+    """
+    values: Values = {}
+    if path is not None:
+        runs = _read_runs(Path(path), profile)
+        if not runs:
+            raise _not_in_profile(path, profile)
+        if len(runs) > 1:
+            raise UserError(f"{path} holds {len(runs)} runs ({', '.join(runs)}), but a file of one run is needed here")
+        (values,) = runs.values()
     return build(cls, override(values, sets), where=str(path or cls.__name__))
 
 
@@ -54,103 +65,126 @@ def experiments(
     sets: Sequence[str] = (),
     run: str | None = None,
 ) -> list[tuple[str, T]]:
-    """(run name, config) of every run of the files, and of the files in folders, that the profile trains.
+    """(run name, config) of every run of the files, and of the files in folders, that is part of the profile.
 
-    kinds: what a file's `kind:` may be, and the dataclass of each. run: renames the one run of a file, or picks a variant.
+    kinds: the dataclass for each `kind:` that is accepted. run: renames the only run of a file, or picks a variant, even one
+    that is not part of the profile.
     """
-    paths = [inner for path in map(Path, files) for inner in (sorted(path.glob("*.yaml")) if path.is_dir() else [path])]
+    paths = _yaml_files(files)
     if not paths:
         raise UserError(
-            f"no experiment given; one of {', '.join(kinds)} is wanted" if not files else f"{files[0]} holds no YAML file"
+            f"{files[0]} holds no YAML file" if files else f"no experiment given; give one of kind {', '.join(kinds)}"
         )
     if run and len(paths) > 1:
         raise UserError("--run names one run, but several experiments were given; give one with --run")
-    found = []
+    runs: list[tuple[str, T]] = []
     for path in paths:
-        for name, values in _named(path, profile, run).items():
-            found.append((name, _of_kind(kinds, override(values, sets), f"{path}: {name}")))
-    names = [name for name, _ in found]
+        for name, values in (_named_run(path, profile, run) if run else _read_runs(path, profile)).items():
+            runs.append((name, _of_kind(kinds, override(values, sets), f"{path}: {name}")))
+    if not runs:
+        raise _not_in_profile(paths[0], profile)
+    names = [name for name, _ in runs]
     if len(set(names)) < len(names):
         raise UserError(f"two experiments share the run name {max(names, key=names.count)}; rename one")
-    if not found:
-        raise UserError(f"{paths[0]} is not part of the profile {profile} (only: [])")
-    return found
+    return runs
 
 
-def _named(path: Path, profile: str, run: str | None) -> dict[str, dict[str, Any]]:
-    """The runs of a file in a profile; with `run` that variant alone, or the file's one run under that name."""
-    if not run:
-        return runs_of(path, profile)
-    runs = runs_of(path, profile, every=True)
-    if len(runs) == 1 and default_run(path) in runs:
-        return {run: runs[default_run(path)]}
+def _yaml_files(files: Sequence[str | Path]) -> list[Path]:
+    """The files, and in place of a folder its *.yaml files in alphabetical order."""
+    paths: list[Path] = []
+    for path in map(Path, files):
+        paths += sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    return paths
+
+
+def _not_in_profile(path: str | Path, profile: str) -> UserError:
+    return UserError(f"{path} is not part of the profile {profile} (only: []); choose another with --profile")
+
+
+def _named_run(path: Path, profile: str, run: str) -> dict[str, Values]:
+    """The file's only run, renamed to `run`; of a file with variants, the variant called `run`."""
+    runs = _read_runs(path, profile, include_all=True)
+    if list(runs) == [_default_run(path)]:
+        return {run: runs[_default_run(path)]}
     if run not in runs:
-        raise UserError(f"{path} has no run {run!r}; it has {', '.join(runs)}")
+        raise UserError(f"{path} has no run {run!r}; {_nearest(run, runs, 'it has')}")
     return {run: runs[run]}
 
 
-def _of_kind(kinds: dict[str, type[T]], values: dict[str, Any], where: str) -> T:
+def _of_kind(kinds: dict[str, type[T]], values: Values, where: str) -> T:
+    """Build the dataclass that the values' `kind` chooses."""
     kind = values.get("kind")
     if kind not in kinds:
-        near = difflib.get_close_matches(str(kind), kinds, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"here it is one of {', '.join(kinds)}"
-        raise UserError(f"{where}: {'kind is missing' if kind is None else f'kind is {kind!r}'}; {hint}")
+        fault = "kind is missing" if kind is None else f"kind is {kind!r}"
+        raise UserError(f"{where}: {fault}; {_nearest(str(kind), kinds, 'here it is one of')}")
     return build(kinds[kind], values, where)
 
 
-def one(runs: dict[str, dict[str, Any]], path: str | Path) -> dict[str, Any]:
-    """The values of the one run of a file."""
-    if len(runs) != 1:
-        raise UserError(f"{path} holds {len(runs)} runs ({', '.join(runs)}), where one is wanted; name it with --run")
-    return next(iter(runs.values()))
+def _nearest(word: str, known: Iterable[str], otherwise: str) -> str:
+    """`did you mean X?` if a known word is close, else all known words behind `otherwise`."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"{otherwise} {', '.join(known)}"
 
 
-def default_run(file: Path) -> str:
-    """The run that an experiment file without variants describes: its name; of a saved config.yaml, its folder's name."""
-    file = Path(file)
+def _default_run(file: Path) -> str:
+    """Name of the run in a file without variants: the file's name; of a run's saved config.yaml, its folder's name."""
     return file.absolute().parent.name if file.name == "config.yaml" else file.stem
 
 
-def runs_of(path: Path, profile: str, every: bool = False) -> dict[str, dict[str, Any]]:
-    """Run name -> values of an experiment file in a profile, for the runs that the profile trains (or every run)."""
-    lineage = _lineage(Path(path))
+def _read_runs(path: Path, profile: str, include_all: bool = False) -> dict[str, Values]:
+    """Run name -> values of an experiment file in a profile; include_all: also of runs that are not part of it."""
+    lineage = _lineage(path)
     variants = [file.get("variants") or {} for file in lineage]
-    names = list(next((found for found in reversed(variants) if found), {default_run(path): {}}))
-    levels = PROFILES[: PROFILES.index(profile) + 1]
+    names = list(next((group for group in reversed(variants) if group), {_default_run(path): {}}))
     only = (lineage[-1].get(profile) or {}).get("only")
-    unknown = set(only or ()) - set(names)
-    if unknown:
-        raise UserError(f"{path}: {profile}.only names {min(unknown)}, which is not one of its runs: {', '.join(names)}")
-    out = {}
-    for name in names if only is None or every else only:
-        values: dict[str, Any] = {}
-        for level in levels:
-            for layer in (*lineage, *(found.get(name) or {} for found in variants)):
-                values = merge(values, _at(layer, level))
-        out[name] = values
-    return out
+    for name in only or ():
+        if name not in names:
+            raise UserError(f"{path}: {profile}.only names {name}, not one of its runs; {_nearest(name, names, 'these are')}")
+    chosen = names if only is None or include_all else only
+    return {name: _merged(lineage, [group.get(name) or {} for group in variants], profile) for name in chosen}
 
 
-def _lineage(path: Path, below: tuple[Path, ...] = ()) -> list[dict[str, Any]]:
-    """The mapping of an experiment file behind those that it extends, the most general first."""
+def _merged(lineage: list[Values], variants: list[Values], profile: str) -> Values:
+    """The values of a run: profile after profile, and in each the files' values, the most general first, then the variant's."""
+    values: Values = {}
+    for level in PROFILES[: PROFILES.index(profile) + 1]:
+        for layer in (*lineage, *variants):
+            section = {key: value for key, value in (layer.get(level) or {}).items() if key != "only"}
+            if level == "full":
+                section = {key: value for key, value in layer.items() if key not in SECTIONS} | section
+            values = merge(values, section)
+    return values
+
+
+def _lineage(path: Path, below: tuple[Path, ...] = ()) -> list[Values]:
+    """The mapping of an experiment file after those that it extends, the most general first."""
     if path.resolve() in below:
         raise UserError(f"{path} extends itself")
     values = read_yaml(path)
+    _check_sections(values, path)
     parent = values.get("extends")
     return [*(_lineage(path.parent / parent, (*below, path.resolve())) if parent else []), values]
 
 
-def _at(layer: dict[str, Any], level: str) -> dict[str, Any]:
-    """What a file, or a variant in it, says at a level: its plain values at full, with those of a section `full`."""
-    section = {k: v for k, v in (layer.get(level) or {}).items() if k != "only"}
-    return {k: v for k, v in layer.items() if k not in SECTIONS} | section if level == "full" else section
+def _check_sections(values: Values, path: Path) -> None:
+    """UserError unless the sections and variants of an experiment file are mappings, and every `only` is a list."""
+    variants = values.get("variants") or {}
+    sections = {name: values.get(name) or {} for name in (*PROFILES, "variants")}
+    if isinstance(variants, dict):
+        sections |= {f"variants.{name}": variant or {} for name, variant in variants.items()}
+    for name, section in sections.items():
+        if not isinstance(section, dict):
+            raise UserError(f"{path}: {name} must be a mapping, not {section!r}")
+        if name in PROFILES and not isinstance(section.get("only", []), list):
+            raise UserError(f"{path}: {name}.only must be a list of run names, not {section['only']!r}")
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping of a YAML file; UserError when it is missing (with did-you-mean), broken or no mapping."""
+def read_yaml(path: Path) -> Values:
+    """The mapping in a YAML file; UserError when it is missing (with did-you-mean), broken or not a mapping."""
     if not path.is_file():
-        near = difflib.get_close_matches(path.stem, [p.stem for p in path.parent.glob("*.yaml")], n=1)
-        hint = f"; did you mean {path.with_name(near[0] + '.yaml')}?" if near else ""
+        close = difflib.get_close_matches(path.stem, [p.stem for p in path.parent.glob("*.yaml")], n=1)
+        hint = f"; did you mean {path.with_name(close[0] + '.yaml')}?" if close else ""
         raise UserError(f"config {path} does not exist{hint}")
     try:
         values = yaml.safe_load(path.read_text()) or {}
@@ -161,45 +195,44 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def override(values: dict[str, Any], sets: Sequence[str]) -> dict[str, Any]:
+def override(values: Values, sets: Sequence[str]) -> Values:
     """A copy of nested values with `a.b=c` items set."""
     for item in sets:
-        key, eq, text = item.partition("=")
-        if not eq:
+        key, equals, text = item.partition("=")
+        if not equals:
             raise UserError(f"--set {item}: write key=value, for example --set epochs=3")
         try:
-            value = yaml.safe_load(text)
+            change = yaml.safe_load(text)
         except yaml.YAMLError:
             raise UserError(f"--set {item}: {text!r} is not a YAML value; quote it") from None
-        *parents, leaf = key.split(".")
+        keys = key.split(".")
         node = values
-        for parent in parents:
+        for parent in keys[:-1]:
             node = node.get(parent, {})
             if not isinstance(node, dict):
                 raise UserError(f"--set {item}: {parent} is one value, not a group of keys")
-        values = merge(values, functools.reduce(lambda inner, parent: {parent: inner}, reversed(parents), {leaf: value}))
+        for name in reversed(keys):
+            change = {name: change}
+        values = merge(values, change)
     return values
 
 
-def merge(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `more` laid over it, mappings within mappings; another `name` starts its group anew."""
+def merge(base: Values, more: Values) -> Values:
+    """`base` with the values of `more` laid over it, mappings within mappings; a group with another `name` is replaced whole."""
     if more.get("name", base.get("name")) != base.get("name"):
         return more
     both = {k: merge(base[k], v) for k, v in more.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
     return {**base, **more, **both}
 
 
-def build(cls: type[T], values: dict[str, Any], where: str) -> T:
+def build(cls: type[T], values: Values, where: str) -> T:
     """Dataclass from a mapping, recursively and strictly."""
     hints = typing.get_type_hints(cls)
-    names = {f.name for f in dataclasses.fields(cls)}
-    kwargs = {}
-    for key, value in values.items():
+    names = sorted(field.name for field in dataclasses.fields(cls))
+    for key in values:
         if key not in names:
-            near = difflib.get_close_matches(key, names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(sorted(names))}"
-            raise UserError(f"{where}: unknown key {key!r}{hint}")
-        kwargs[key] = _coerce(hints[key], value, f"{where}: {key}")
+            raise UserError(f"{where}: unknown key {key!r}; {_nearest(str(key), names, 'known keys:')}")
+    kwargs = {key: _coerce(hints[key], value, f"{where}: {key}") for key, value in values.items()}
     try:
         return cls(**kwargs)
     except TypeError as error:
@@ -207,6 +240,7 @@ def build(cls: type[T], values: dict[str, Any], where: str) -> T:
 
 
 def _coerce(hint: Any, value: Any, where: str) -> Any:
+    """The value as the type `hint` of a dataclass's field; UserError when it is of another type."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
@@ -215,8 +249,7 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
     if origin is typing.Literal:
         if value in args:
             return value
-        near = difflib.get_close_matches(str(value), [str(a) for a in args], n=1)
-        raise UserError(f"{where} is {value!r}; did you mean {near[0]}?" if near else f"{where} is {value!r}; one of {args}")
+        raise UserError(f"{where} is {value!r}; {_nearest(str(value), map(str, args), 'it is one of')}")
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
             raise UserError(f"{where} must be a list, not {value!r}")

@@ -21,7 +21,7 @@ import pandas as pd
 from ra import cli, manifest, quality_reasons
 from ra.anatomy import PARTS
 from ra.config import UserError
-from ra.imaging import film
+from ra.imaging import film, polarity
 from ra.tables import SCREENING
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def verdicts(detector, path: str, part: str | None) -> list[Verdict]:
     except film.FilmError as error:
         return [Verdict(None, None, film.Frame(0, 0, 0, 0), reasons={"unreadable": str(error)})]
     found = judge(grey, limb_search.find(detector, grey, part))
-    if film.declares_greys(path) and film.looks_inverted(grey):  # other parts of the body often look so: a limb tells
+    if film.declares_greys(path) and polarity.looks_inverted(grey):  # other parts of the body often look so: a limb tells
         limb_seen = found[0].part or judge(255 - grey, limb_search.find(detector, 255 - grey, part))[0].part
         dark = {"greys_differ": "the bones look dark"} if limb_seen else {}
         found = [replace(one, reasons=one.reasons | dark) for one in found]

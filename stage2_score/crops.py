@@ -69,11 +69,12 @@ def side_frac(joint: str, c: Crops) -> float:
 
 def level_greys(pixels: np.ndarray, points: np.ndarray, c: Crops) -> np.ndarray:
     """(256,) uint8 table that stretches the greys of the joints' surroundings, so that exposure differs less."""
+    from ra.imaging import intensity
+
     margin = film_scale(points) * 0.4
     (x0, y0), (x1, y1) = (points.min(0) - margin).astype(int).clip(0), (points.max(0) + margin).astype(int).clip(1)
     region = pixels[y0:y1:4, x0:x1:4]
-    low, high = np.percentile(region if region.size else pixels, [c.low_percentile, c.high_percentile])
-    return np.clip((np.arange(256) - low) * 255 / max(high - low, 1.0), 0, 255).astype(np.uint8)
+    return intensity.stretch_table(*np.percentile(region if region.size else pixels, [c.low_percentile, c.high_percentile]))
 
 
 def shown(part: str, c: Crops) -> tuple[str, ...]:

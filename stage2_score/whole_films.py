@@ -42,9 +42,9 @@ def centre_file(data: str) -> Path:
 
 def levelled(pixels: np.ndarray, c: Films) -> np.ndarray:
     """uint8 pixels stretched between two percentiles of their greys, so that exposure differs less."""
-    low, high = np.percentile(pixels[::4, ::4], [c.low_percentile, c.high_percentile])
-    table = np.clip((np.arange(256) - low) * 255 / max(high - low, 1.0), 0, 255).astype(np.uint8)
-    return table[pixels]
+    from ra.imaging import intensity
+
+    return intensity.stretch_table(*np.percentile(pixels[::4, ::4], [c.low_percentile, c.high_percentile]))[pixels]
 
 
 def resized(pixels: np.ndarray, width_px: int, height_px: int) -> np.ndarray:

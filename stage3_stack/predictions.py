@@ -16,6 +16,7 @@ from ra import paths, tables
 from ra.anatomy import BOTH_HANDS, FINDINGS, PARTS, RATINGEN, SEVERITY, SITES, TOTAL, limb
 from ra.challenge_scores import log_score
 from ra.config import UserError
+from ra.schema import ContractError
 from ra.tables import PROBABILITIES
 
 MOMENTS = ("elog", "grade", "any", "spread")  # E[L(y)], E[y], P(y > 0), SD(y)
@@ -84,7 +85,7 @@ def _read(path: Path, wanted: pd.Index) -> pd.DataFrame:
     table = tables.SCORES.read(path)
     lacking = wanted.difference(table.patient_id.unique())
     if len(lacking):
-        raise tables.ContractError(f"{path}: {len(lacking)} patients have no row, the first is {lacking[0]}; predict again")
+        raise ContractError(f"{path}: {len(lacking)} patients have no row, the first is {lacking[0]}; predict again")
     table = table[table.patient_id.isin(wanted)]
     if path.stem == "oof":
         tables.check_coverage(table, table[["patient_id", "part", "site", "finding"]], str(path))

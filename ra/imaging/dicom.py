@@ -1,6 +1,6 @@
-"""DICOM files: what the header tells of a film, without telling whose it is, and the picture as uint8 grey.
+"""DICOM files: what the header declares of a film, without the patient's identity, and the picture as uint8 grey.
 
-No text of a header leaves this module but through `Tags`; an error names the kind of fault, never a value.
+No text of a header leaves this module except in `Tags`; an error names the kind of fault, never a value.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
-HEADLESS = (b"\x02\0", b"\x08\0")  # the first groups of a file without preamble
-SPACING_MM = (0.03, 0.6)  # of detectors and plates, with room for magnification
+WITHOUT_PREAMBLE = (b"\x02\0", b"\x08\0")  # the first group of a file without preamble
+SPACING_MM = (0.03, 0.6)  # plausible range of detectors and plates, with room for magnification
 FIRST_YEAR = 1950  # earlier dates are placeholders
-NOBODY = {"", "0", "NA", "NONE", "UNKNOWN", "ANONYMOUS", "ANONYMIZED", "ANONYMISED", "ANON", "NONAME", "PATIENT", "TEST"}
+PLACEHOLDERS = {"", "0", "NA", "NONE", "UNKNOWN", "ANONYMOUS", "ANONYMIZED", "ANONYMISED", "ANON", "NONAME", "PATIENT", "TEST"}
 
 LIMBS = {
     "hand": {"HAND", "HANDS", "LHAND", "RHAND", "FINGER", "FINGERS", "THUMB", "WRIST", "WRISTS", "MAIN", "MANO", "HAENDE"},
@@ -47,7 +47,7 @@ VIEWS = {
     "PA": {"PA", "DV"},
     "AP": {"AP"},
 }
-VIEW_WORDS = {  # of a coded view; the first that fits
+VIEW_WORDS = {  # patterns in the meaning of a coded view; the first that matches counts
     "oblique": r"obliq",
     "lateral": r"later",
     "PA": r"postero-?\s?anterior|dorso-?\s?(palmar|volar)",
@@ -57,11 +57,11 @@ VIEW_WORDS = {  # of a coded view; the first that fits
 
 @dataclass(frozen=True)
 class Tags:
-    """What a header declares of its film; None and NaN where it says nothing believable.
+    """What a header declares of its film; None or NaN where it has no plausible value.
 
-    laterality: L, R or B (both). limb: hand or foot. view: PA, AP, lateral or oblique. date: ISO, of the exposure, to order
-    visits. person: 12 hexadecimal digits, the same for the same person in this data folder and nowhere else. identity: the
-    header's own texts of the person, kept only for `redacted`; never print them.
+    laterality: L, R or B (both). limb: hand or foot. view: PA, AP, lateral or oblique. date: ISO date of the exposure, to order
+    visits. person: 12 hexadecimal digits, the same for the same person within this data folder only. identity: the header's
+    texts that identify the person, kept only for `redacted`; never print them.
     """
 
     laterality: str | None = None
@@ -74,26 +74,26 @@ class Tags:
 
 
 def is_dicom(data: bytes) -> bool:
-    """Whether the first bytes (132 are enough) are those of a DICOM file, with or without its preamble."""
-    return data[128:132] == b"DICM" or (data[:2] in HEADLESS and len(data) > 8 and data[3] == 0 and data[2] < 0x20)
+    """Whether the first bytes of a file (132 are enough) are those of a DICOM file, with or without preamble."""
+    return data[128:132] == b"DICM" or (data[:2] in WITHOUT_PREAMBLE and len(data) > 8 and data[3] == 0 and data[2] < 0x20)
 
 
 def tags(path: str | Path) -> Tags | None:
-    """What the header of a file declares; None when it is no readable DICOM file. A broken tag counts as absent."""
+    """What the header of a file declares; None when it is not a readable DICOM file. A damaged tag counts as absent."""
     try:
         with Path(path).open("rb") as file:
             if not is_dicom(file.read(132)) or os.fstat(file.fileno()).st_size > MAX_BYTES:
                 return None
             file.seek(0)
             header = _dataset(file, pixels=False)
-    except Exception:  # a parser raises anything at all on a damaged file
+    except Exception:  # a parser may raise anything on a damaged file
         return None
     return Tags(_laterality(header), _limb(header), _view(header), _spacing_mm(header), _date(header), *_person(header))
 
 
-def redacted(text: str, whose: Tags | None) -> str:
-    """The text with the person's name, id and birth date replaced by <patient>, whatever their case."""
-    for word in sorted(whose.identity if whose else (), key=len, reverse=True):
+def redacted(text: str, patient: Tags | None) -> str:
+    """The text with the patient's name, id and birth date replaced by <patient>, in any case."""
+    for word in sorted(patient.identity if patient else (), key=len, reverse=True):
         text = re.sub(re.escape(word), "<patient>", text, flags=re.IGNORECASE)
     return text
 
@@ -105,12 +105,12 @@ def size(data: bytes) -> tuple[int, int]:
 
 
 def decode(data: bytes) -> np.ndarray:
-    """uint8 (H, W): the grey picture as the standard shows it. FilmError without a header's words when there is none."""
+    """Decode to uint8 (H, W), displayed as the standard prescribes. FilmError, without a word of the header, on failure."""
     return pixels.grey(_dataset(io.BytesIO(data), pixels=True))
 
 
 def _dataset(file: BinaryIO, pixels: bool) -> Dataset:
-    """The file's elements, read without a word of them in a warning or a log."""
+    """Read the file's elements, keeping their values out of warnings and logs."""
     import pydicom
 
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
@@ -120,7 +120,7 @@ def _dataset(file: BinaryIO, pixels: bool) -> Dataset:
 
 
 def _inflated(file: BinaryIO) -> BinaryIO:
-    """The file, or what it holds when it is deflated: pydicom would inflate without a limit."""
+    """The file, inflated when it is deflated: pydicom would inflate it without a limit of size."""
     from pydicom.filereader import read_dataset
 
     start = file.tell()
@@ -128,17 +128,17 @@ def _inflated(file: BinaryIO) -> BinaryIO:
         file.seek(start)
         return file
     meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
-    where = file.tell()
+    meta_end = file.tell()
     file.seek(start)
     if str(meta.get("TransferSyntaxUID", "")) != DEFLATED:
         return file
-    head, packed = file.read(where - start), file.read()
-    unzip = zlib.decompressobj(-zlib.MAX_WBITS)
-    plain = unzip.decompress(packed, MAX_BYTES)
-    if not unzip.eof:
+    head, packed = file.read(meta_end - start), file.read()
+    decompressor = zlib.decompressobj(-zlib.MAX_WBITS)
+    content = decompressor.decompress(packed, MAX_BYTES)
+    if not decompressor.eof:
         raise FilmError("the deflated DICOM file is truncated or holds more than any film; export it again")
     explicit = DEFLATED.removesuffix(".99").encode().ljust(len(DEFLATED), b"\0")
-    return io.BytesIO(head.replace(DEFLATED.encode(), explicit) + plain)
+    return io.BytesIO(head.replace(DEFLATED.encode(), explicit) + content)
 
 
 def _value(header: Dataset, keyword: str) -> Any:
@@ -151,12 +151,13 @@ def _value(header: Dataset, keyword: str) -> Any:
 
 
 def _text(header: Dataset, keyword: str) -> str:
+    """An element's value as text; empty when it is absent or cannot be read."""
     value = _value(header, keyword)
     return "" if value is None else str(value).strip()
 
 
 def _codes(header: Dataset, *keywords: str) -> list[Dataset]:
-    """The items of nested sequences; none where one is absent."""
+    """The items of nested sequences, the outermost keyword first; an empty list where a sequence is absent."""
     items = [header]
     for keyword in keywords:
         items = [inner for item in items for inner in (_value(item, keyword) or ())]
@@ -164,19 +165,21 @@ def _codes(header: Dataset, *keywords: str) -> list[Dataset]:
 
 
 def _laterality(header: Dataset) -> str | None:
-    frame = _codes(header, "SharedFunctionalGroupsSequence", "FrameAnatomySequence")
-    modifier = _codes(header, "AnatomicRegionSequence", "AnatomicRegionModifierSequence")
-    said = [_text(header, "ImageLaterality"), _text(header, "Laterality"), *(_text(item, "FrameLaterality") for item in frame)]
-    said += [{"left": "L", "right": "R"}.get(_text(item, "CodeMeaning").lower(), "") for item in modifier]
-    return next((word for word in map(str.upper, said) if word in ("L", "R", "B")), None)
+    """L, R or B (both): the first valid value among the elements that may declare it."""
+    frames = _codes(header, "SharedFunctionalGroupsSequence", "FrameAnatomySequence")
+    modifiers = _codes(header, "AnatomicRegionSequence", "AnatomicRegionModifierSequence")
+    values = [_text(header, "ImageLaterality"), _text(header, "Laterality")]
+    values += [_text(item, "FrameLaterality") for item in frames]
+    values += [{"left": "L", "right": "R"}.get(_text(item, "CodeMeaning").lower(), "") for item in modifiers]
+    return next((value for value in map(str.upper, values) if value in ("L", "R", "B")), None)
 
 
 def _limb(header: Dataset) -> str | None:
-    """The first of the telling elements that names one limb and not the other."""
+    """hand or foot: from the first element that names one limb and not the other."""
     region = " ".join(_text(item, "CodeMeaning") for item in _codes(header, "AnatomicRegionSequence"))
-    hints = ("ProtocolName", "SeriesDescription", "StudyDescription")
-    for said in (_text(header, "BodyPartExamined"), region, *(_text(header, keyword) for keyword in hints)):
-        words = set(re.findall(r"[A-Z]+", _plain(said).upper()))
+    descriptions = [_text(header, keyword) for keyword in ("ProtocolName", "SeriesDescription", "StudyDescription")]
+    for text in (_text(header, "BodyPartExamined"), region, *descriptions):
+        words = set(re.findall(r"[A-Z]+", _without_accents(text).upper()))
         named = [limb for limb, names in LIMBS.items() if words & names]
         if len(named) == 1:
             return named[0]
@@ -184,14 +187,16 @@ def _limb(header: Dataset) -> str | None:
 
 
 def _view(header: Dataset) -> str | None:
-    said = set(re.findall(r"[A-Z]+", _text(header, "ViewPosition").upper()))
-    coded = " ".join(_text(item, "CodeMeaning") for item in _codes(header, "ViewCodeSequence")).lower()
-    seen = [view for view, names in VIEWS.items() if said & names]
-    return next(iter([*seen, *(view for view, words in VIEW_WORDS.items() if re.search(words, coded))]), None)
+    """PA, AP, lateral or oblique: from the view position, else from the meaning of the coded view."""
+    words = set(re.findall(r"[A-Z]+", _text(header, "ViewPosition").upper()))
+    meaning = " ".join(_text(item, "CodeMeaning") for item in _codes(header, "ViewCodeSequence")).lower()
+    views = [view for view, names in VIEWS.items() if words & names]
+    views += [view for view, pattern in VIEW_WORDS.items() if re.search(pattern, meaning)]
+    return views[0] if views else None
 
 
 def _spacing_mm(header: Dataset) -> float:
-    """Millimetres from pixel to pixel, where both directions agree and a detector may have it; else NaN."""
+    """Millimetres per pixel, if both directions agree and the value is plausible for a detector; else NaN."""
     for keyword in ("ImagerPixelSpacing", "PixelSpacing", "NominalScannedPixelSpacing"):
         try:
             down, right = (float(value) for value in _value(header, keyword))
@@ -203,6 +208,7 @@ def _spacing_mm(header: Dataset) -> float:
 
 
 def _date(header: Dataset) -> str | None:
+    """ISO date of the exposure: the first plausible one among the elements that may declare it."""
     for keyword in ("AcquisitionDate", "AcquisitionDateTime", "ContentDate", "SeriesDate", "StudyDate"):
         try:
             day = date.fromisoformat(_text(header, keyword).replace(".", "")[:8])
@@ -213,35 +219,37 @@ def _date(header: Dataset) -> str | None:
     return None
 
 
-def _plain(text: str) -> str:
-    """Letters without their accents."""
+def _without_accents(text: str) -> str:
+    """The text in ASCII letters, accents removed."""
     return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
 def _person(header: Dataset) -> tuple[str | None, tuple[str, ...]]:
-    """(salted hash of the person or None, the texts that tell who it is)."""
+    """(salted hash of the person or None, the texts that identify the person)."""
     key, name, born = (_text(header, k) for k in ("PatientID", "PatientName", "PatientBirthDate"))
     names = [name, _text(header, "OtherPatientNames"), _text(header, "PatientBirthName")]
-    words = {word for said in names for form in (said, _plain(said)) for word in re.findall(r"[^\W\d_]{3,}", form)}
-    day = re.sub(r"\D", "", born)
-    texts = {key, name, _text(header, "OtherPatientIDs"), born, day}
-    if len(day) == 8:
-        year, month, of_month = day[:4], day[4:6], day[6:]
-        texts |= {f"{year}-{month}-{of_month}", f"{of_month}.{month}.{year}", f"{of_month}{month}{year}"}
+    spellings = [*names, *map(_without_accents, names)]
+    words = {word for spelling in spellings for word in re.findall(r"[^\W\d_]{3,}", spelling)}
+    digits = re.sub(r"\D", "", born)
+    texts = {key, name, _text(header, "OtherPatientIDs"), born, digits}
+    if len(digits) == 8:
+        year, month, day = digits[:4], digits[4:6], digits[6:]
+        texts |= {f"{year}-{month}-{day}", f"{day}.{month}.{year}", f"{day}{month}{year}"}
     identity = tuple(sorted(text for text in words | texts if len(text) >= 3))
-    if key.upper() not in NOBODY:
+    if key.upper() not in PLACEHOLDERS:
         return _hash("id", key, _text(header, "IssuerOfPatientID")), identity
-    if born and name.replace("^", "").strip().upper() not in NOBODY:
+    if born and name.replace("^", "").strip().upper() not in PLACEHOLDERS:
         return _hash("name", name.rstrip("^").upper(), born), identity
     return None, identity
 
 
 def _hash(*texts: str) -> str:
+    """12 hexadecimal digits of the texts, keyed with the data folder's secret."""
     return hmac.new(_salt(), "\0".join(texts).encode(), hashlib.sha256).hexdigest()[:12]
 
 
 def _salt() -> bytes:
-    """The data folder's secret, made once: without it nobody can try all ids against the hashes."""
+    """The data folder's secret, created once: without it, hashes cannot be reversed by trying all ids."""
     path = paths.data_root() / ".salt"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -249,7 +257,7 @@ def _salt() -> bytes:
         with os.fdopen(handle, "wb") as file:
             file.write(secrets.token_bytes(32))
         try:
-            os.link(name, path)  # whole or not at all, and never over another's
+            os.link(name, path)  # atomic, and never replaces a secret that another process has just written
         except FileExistsError:
             pass
         finally:

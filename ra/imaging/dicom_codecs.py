@@ -1,7 +1,7 @@
-"""DICOM's transfer syntaxes: from Pixel Data to the stored words of a film.
+"""Transfer syntaxes of DICOM: from Pixel Data to the stored words of a film.
 
-imagecodecs decodes the JPEG family (libjpeg-turbo, CharLS, OpenJPEG); what a stream says of its own size is compared with the
-dataset before a decoder sees it, so that no stream can ask for more memory than a film needs.
+imagecodecs decodes the JPEG family (libjpeg-turbo, CharLS, OpenJPEG). The size that a stream declares is compared with that of the
+dataset before it is decoded, so that no stream can ask for more memory than a film needs.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ JPEG_2000 = {f"1.2.840.10008.1.2.4.{n}" for n in (90, 91)}
 
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-NOT_FRAMES = {0xC4, 0xC8, 0xCC}  # Huffman and arithmetic tables among the start-of-frame markers
+NOT_FRAMES = {0xC4, 0xC8, 0xCC}  # tables (Huffman, arithmetic), whose markers lie among those that start a frame
 DAMAGED = "the DICOM file's picture is damaged; export it again"
 CONTRADICTS = "the DICOM file contradicts itself about how its picture is stored; export it again"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the words of Pixel Data are laid out: of `allocated` bits the lowest `bits` below and with bit `high` are used."""
+    """Layout of the words of Pixel Data: of `allocated` bits, `bits` are used, up to and with bit number `high`."""
 
     rows: int
     columns: int
@@ -48,7 +48,7 @@ class Layout:
 
     @classmethod
     def of(cls, film: Dataset) -> Layout:
-        """Of a dataset; FilmError when it is incomplete, contradicts itself or is no film."""
+        """The layout that a dataset declares; FilmError when it is incomplete, contradictory or not that of a film."""
         if "PixelData" not in film:
             raise FilmError("the DICOM file holds no picture; export the image, not a report or a directory")
         try:
@@ -62,15 +62,15 @@ class Layout:
             )  # fmt: skip
         except FilmError:
             raise
-        except Exception:  # an element that is absent or cannot be read; its message may quote it
-            raise FilmError("the DICOM file does not tell how its picture is stored; export it again") from None
+        except Exception:  # an element is absent or cannot be read; the message may quote the patient's data
+            raise FilmError("the DICOM file does not declare how its picture is stored; export it again") from None
         return layout._checked()
 
     def _checked(self) -> Layout:
         check_size(self.columns, self.rows)
         colour = self.photometric in COLOUR
-        known = colour or self.photometric in (*MONOCHROME, "PALETTE COLOR")
-        if not known or self.samples != (3 if colour else 1) or self.allocated not in ((8,) if colour else (8, 16)):
+        is_supported = colour or self.photometric in (*MONOCHROME, "PALETTE COLOR")
+        if not is_supported or self.samples != (3 if colour else 1) or self.allocated not in ((8,) if colour else (8, 16)):
             raise FilmError("the DICOM file's picture is of a kind that no film has; export it as grey of 8 or 16 bits")
         if not 0 < self.bits <= self.high + 1 <= self.allocated:
             raise FilmError(CONTRADICTS)
@@ -84,7 +84,7 @@ def _flag(value: Any) -> bool:
 
 
 def stored_words(film: Dataset, layout: Layout) -> tuple[np.ndarray, Layout]:
-    """uint8 or uint16 (H, W) of stored words, colour as its luma, and the layout that they have once they are decoded."""
+    """Decode the stored words, uint8 or uint16 (H, W), colour as its luma; and their layout after decoding."""
     syntax = str(film.file_meta.TransferSyntaxUID) if "TransferSyntaxUID" in getattr(film, "file_meta", {}) else NATIVE[0]
     if syntax in NATIVE:
         return _native(film, layout, big=syntax == EXPLICIT_BIG), layout
@@ -98,9 +98,10 @@ def stored_words(film: Dataset, layout: Layout) -> tuple[np.ndarray, Layout]:
 
 
 def _native(film: Dataset, layout: Layout, big: bool) -> np.ndarray:
-    data, n = film.PixelData, layout.rows * layout.columns
+    """Words (H, W) of uncompressed Pixel Data; big: their bytes are in big-endian order."""
+    data, n_pixels = film.PixelData, layout.rows * layout.columns
     subsampled = layout.photometric == "YBR_FULL_422"
-    expected = n * (2 if subsampled else layout.samples) * layout.allocated // 8
+    expected = n_pixels * (2 if subsampled else layout.samples) * layout.allocated // 8
     if len(data) != expected + expected % 2 and len(data) != expected:
         raise FilmError(f"the DICOM file's picture has {len(data)} bytes where its header asks for {expected}; export it again")
     if big and layout.allocated == 8 and film["PixelData"].VR == "OW":
@@ -121,6 +122,7 @@ def _pixels(words: np.ndarray, layout: Layout) -> np.ndarray:
 
 
 def _luma(pixels: np.ndarray, layout: Layout) -> np.ndarray:
+    """(H, W) luma of pixels (H, W, 3); grey pixels (H, W) as they are."""
     if pixels.ndim == 2:
         return pixels
     if layout.photometric.startswith("YBR_FULL"):
@@ -129,21 +131,21 @@ def _luma(pixels: np.ndarray, layout: Layout) -> np.ndarray:
 
 
 def _rle(frame: bytes, layout: Layout) -> tuple[np.ndarray, Layout]:
-    """PS3.5 annex G: one segment of packed bits per byte of a pixel, the highest byte first."""
-    each, n = layout.allocated // 8, layout.rows * layout.columns
+    """Decode RLE (PS3.5 annex G): one segment of PackBits for each byte of a pixel, the highest byte first."""
+    sample_bytes, n_pixels = layout.allocated // 8, layout.rows * layout.columns
     count, *starts = struct.unpack("<16L", frame[:64])
-    if count != layout.samples * each:
+    if count != layout.samples * sample_bytes:
         raise FilmError(CONTRADICTS)
     ends = [*starts[1:count], len(frame)]
-    planes = [np.frombuffer(_unpacked(frame[a:b], n), np.uint8) for a, b in zip(starts[:count], ends, strict=True)]
-    if each == 2:
+    planes = [np.frombuffer(_unpacked(frame[a:b], n_pixels), np.uint8) for a, b in zip(starts[:count], ends, strict=True)]
+    if sample_bytes == 2:
         planes = [high.astype(np.uint16) << 8 | low for high, low in zip(planes[::2], planes[1::2], strict=True)]
     pixels = np.stack([plane.reshape(layout.rows, layout.columns) for plane in planes], -1)
     return _luma(pixels[..., 0] if layout.samples == 1 else pixels, layout), layout
 
 
 def _unpacked(packed: bytes, n: int) -> bytes:
-    """n bytes of PackBits; FilmError when there are fewer or more."""
+    """Decode PackBits to n bytes; FilmError when it holds fewer or more."""
     out, at = bytearray(), 0
     while len(out) < n and at + 1 < len(packed):
         run = packed[at]
@@ -162,8 +164,10 @@ def _jpeg(frame: bytes, layout: Layout) -> tuple[np.ndarray, Layout]:
     from imagecodecs import jpeg8_decode
 
     bits = _frame_bits(frame, layout)
-    tells = layout.samples == 1 or b"JFIF" in frame[:32] or b"Adobe" in frame[:1024]  # the stream knows its own colours best
-    return _decoded(jpeg8_decode(frame, colorspace=None if tells or layout.photometric != "RGB" else "RGB"), bits, layout)
+    # a stream that declares its colour space is trusted, else the dataset
+    declares_colours = layout.samples == 1 or b"JFIF" in frame[:32] or b"Adobe" in frame[:1024]
+    colorspace = None if declares_colours or layout.photometric != "RGB" else "RGB"
+    return _decoded(jpeg8_decode(frame, colorspace=colorspace), bits, layout)
 
 
 def _jpeg_ls(frame: bytes, layout: Layout) -> tuple[np.ndarray, Layout]:
@@ -176,37 +180,41 @@ def _jpeg_ls(frame: bytes, layout: Layout) -> tuple[np.ndarray, Layout]:
 def _jpeg_2000(frame: bytes, layout: Layout) -> tuple[np.ndarray, Layout]:
     from imagecodecs import jpeg2k_decode
 
-    at = frame.find(b"\xff\x4f\xff\x51") + 8  # the codestream, bare or in a JP2 file
+    at = frame.find(b"\xff\x4f\xff\x51") + 8  # start of the codestream's size header; the stream may lie within a JP2 file
     if at < 8 or len(frame) < at + 34:
         raise FilmError(DAMAGED)
     right, bottom, left, top = struct.unpack(">4L", frame[at : at + 16])
     samples, depth = struct.unpack(">HB", frame[at + 32 : at + 35])
-    _agree(right - left, bottom - top, samples, layout)
+    _check_agreement(right - left, bottom - top, samples, layout)
     return _decoded(jpeg2k_decode(frame), (depth & 127) + 1, layout)
 
 
 def _frame_bits(frame: bytes, layout: Layout) -> int:
-    """Precision that a JPEG stream's frame header declares; FilmError when it is not the dataset's picture."""
-    if not frame.rstrip(b"\0").endswith(b"\xff\xd9"):  # decoders fill with grey what a stream lacks
+    """Bits per sample in a JPEG stream's frame header; FilmError when its size is not that of the dataset."""
+    if not frame.rstrip(b"\0").endswith(b"\xff\xd9"):  # decoders would fill the missing rest with grey
         raise FilmError(DAMAGED)
     at = 2
     while at + 10 <= len(frame) and frame[at] == 0xFF:
         marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in NOT_FRAMES):
             bits, height, width, samples = struct.unpack(">BHHB", frame[at + 4 : at + 10])
-            _agree(width, height, samples, layout)
+            _check_agreement(width, height, samples, layout)
             return bits
         at += 1 if marker == 0xFF else 2 + length
     raise FilmError(DAMAGED)
 
 
-def _agree(width: int, height: int, samples: int, layout: Layout) -> None:
+def _check_agreement(width: int, height: int, samples: int, layout: Layout) -> None:
+    """FilmError unless a stream has the size that the dataset declares."""
     if (width, height, samples) != (layout.columns, layout.rows, layout.samples):
         raise FilmError(CONTRADICTS)
 
 
 def _decoded(pixels: np.ndarray, bits: int, layout: Layout) -> tuple[np.ndarray, Layout]:
-    """A decoder's picture as words, and their layout: the stream knows its bits; of signed ones the fewer count."""
+    """A decoder's picture as words, and their layout.
+
+    The stream's bit depth is trusted; of signed words the smaller depth of stream and dataset.
+    """
     if pixels.shape[:2] != (layout.rows, layout.columns) or pixels.dtype.itemsize > 2 or not 2 <= bits <= 16:
         raise FilmError(CONTRADICTS)
     words = _luma(pixels, replace(layout, photometric="RGB"))

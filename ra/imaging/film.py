@@ -1,4 +1,4 @@
-"""A radiograph as everything else sees it: uint8 grey (H, W), upright, bones bright; and square windows cut from it.
+"""Reading a radiograph as uint8 grey (H, W), upright, bones bright; and cutting square windows from it.
 
 Pixel coordinates: x to the right, y down, (0, 0) the centre of the first pixel. Angles in degrees, clockwise.
 """
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from ra import paths
-from ra.imaging import dicom, raster
+from ra.imaging import dicom, polarity, raster
 from ra.imaging.intensity import MAX_BYTES, FilmError
 
 T = TypeVar("T")
@@ -24,16 +24,15 @@ T = TypeVar("T")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".dcm")
 JOINT_VIEW = "joint"  # the view of a film that is one joint's crop
 
-TURN = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}  # np.rot90, ten times as fast
-LOOK_PX = 128  # long side of the picture from which inversion is judged
-TEXTURE_WEIGHT, SURE = 0.2, 0.03  # of texture beside depth; the least contrast that counts
+# Quarter turns counter-clockwise, as np.rot90 counts them; cv2.rotate is ten times as fast.
+ROTATIONS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The film within a file's picture: a window of it, then quarter turns (np.rot90, counter-clockwise) to set it upright.
+    """Where a film lies in the picture of its file: a window, and the quarter turns (np.rot90) that set it upright.
 
-    left_px, top_px: the window's corner in the file's picture. width_px, height_px: of the film, after the turns.
+    left_px, top_px: the window's corner in the file's picture. width_px, height_px: size of the film, after the turns.
     """
 
     left_px: int
@@ -44,7 +43,7 @@ class Frame:
 
     @classmethod
     def of(cls, row: Any) -> Frame:
-        """The frame of a row of the films or looks table."""
+        """The frame of a row of the films or the screening table."""
         return cls(*(int(getattr(row, name)) for name in ("left_px", "top_px", "width_px", "height_px", "turns")))
 
     @property
@@ -53,24 +52,24 @@ class Frame:
         return (self.height_px, self.width_px) if self.turns % 2 else (self.width_px, self.height_px)
 
     def cut(self, grey: np.ndarray) -> np.ndarray:
-        """The film (height_px, width_px) of a file's picture (H, W); FilmError when the window is not within it."""
+        """Cut the film (height_px, width_px) out of its file's picture (H, W); FilmError when the window is not within it."""
         width, height = self.window_px
         if self.top_px + height > grey.shape[0] or self.left_px + width > grey.shape[1]:
             raise FilmError(
                 f"the picture is {grey.shape[1]} x {grey.shape[0]} px, smaller than when it was prepared; run data.prepare again"
             )
         window = grey[self.top_px : self.top_px + height, self.left_px : self.left_px + width]
-        return cv2.rotate(window, TURN[self.turns]) if self.turns else np.ascontiguousarray(window)
+        return cv2.rotate(window, ROTATIONS[self.turns]) if self.turns else np.ascontiguousarray(window)
 
     def to_file(self, xy: np.ndarray) -> np.ndarray:
-        """Points (n, 2) of the film in pixels of the file's picture."""
+        """Points (n, 2) in pixels of the film -> in pixels of the file's picture."""
         width, height = self.window_px
         x, y = np.asarray(xy, float).T
         turned = ((x, y), (width - 1 - y, x), (width - 1 - x, height - 1 - y), (y, height - 1 - x))[self.turns]
         return np.column_stack(turned) + np.array([self.left_px, self.top_px])
 
     def from_file(self, xy: np.ndarray) -> np.ndarray:
-        """The way back: points (n, 2) of the file's picture in pixels of the film."""
+        """Points (n, 2) in pixels of the file's picture -> in pixels of the film."""
         width, height = self.window_px
         x, y = (np.asarray(xy, float) - [self.left_px, self.top_px]).T
         turned = ((x, y), (y, width - 1 - x), (width - 1 - x, height - 1 - y), (height - 1 - y, x))[self.turns]
@@ -78,7 +77,7 @@ class Frame:
 
 
 def load(row: Any) -> np.ndarray:
-    """uint8 (height_px, width_px): the film of a row of the films table, upright. FilmError as in `read`."""
+    """Read the film of a row of the films table: uint8 (height_px, width_px), upright. FilmError as in `read`."""
     path = paths.ROOT / row.path  # an absolute path stays itself
     try:
         return Frame.of(row).cut(read(path, whole=row.view != JOINT_VIEW))
@@ -87,17 +86,18 @@ def load(row: Any) -> np.ndarray:
 
 
 def read(path: str | Path, whole: bool = True) -> np.ndarray:
-    """uint8 (H, W) of a JPG, PNG, BMP, TIFF or DICOM file: grey, EXIF turn applied, bones bright.
+    """Read a JPG, PNG, BMP, TIFF or DICOM file: uint8 (H, W), grey, EXIF orientation applied, bones bright.
 
     The content decides the format, not the name. 16-bit greys are scaled by their bit depth, DICOM by its LUTs.
     FilmError when the file is missing, empty, truncated or not such a picture.
-    whole: a whole limb, from which inversion can be judged; one joint's crop cannot tell, and is taken as it is. What
-    declares its greys (DICOM) is taken at its word.
+    whole: the file shows a whole limb, from which polarity can be judged; a crop of one joint is taken as it is. The polarity
+    that a DICOM file declares is trusted.
     """
     data = _bytes(path)
     declared = dicom.is_dicom(data)
     grey = _or_film_error(dicom.decode if declared else raster.decode, data, path)
-    return np.ascontiguousarray(255 - grey if whole and not declared and looks_inverted(grey) else grey)
+    inverted = whole and not declared and polarity.looks_inverted(grey)
+    return np.ascontiguousarray(255 - grey if inverted else grey)
 
 
 def size(path: str | Path) -> tuple[int, int]:
@@ -107,7 +107,7 @@ def size(path: str | Path) -> tuple[int, int]:
 
 
 def is_named_film(path: Path) -> bool:
-    """Whether a file goes for a film by its suffix, or, without any, as a hospital's archive exports DICOM, by how it begins."""
+    """Whether a file is a film by its suffix; without one, as hospital archives export DICOM, by its first bytes."""
     if path.name.startswith(".") or path.name == "DICOMDIR":
         return False
     if path.suffix or not path.is_file():
@@ -120,11 +120,12 @@ def is_named_film(path: Path) -> bool:
 
 
 def declares_greys(path: str | Path) -> bool:
-    """Whether the file says which greys are bright, so that `read` never judges it from the picture: a DICOM file does."""
+    """Whether the file declares its polarity, so that `read` does not judge it from the picture: DICOM files do."""
     return dicom.is_dicom(_bytes(path, 132))
 
 
 def _or_film_error(decode: Callable[[bytes], T], data: bytes, path: str | Path) -> T:
+    """decode(data), any failure turned into a FilmError that names the file and the cure."""
     try:
         return decode(data)
     except FilmError as error:
@@ -132,84 +133,31 @@ def _or_film_error(decode: Callable[[bytes], T], data: bytes, path: str | Path) 
     except MemoryError:
         raise FilmError(f"{path} needs more memory than there is; export it again, or read fewer films at once") from None
     except Exception as error:  # decoders raise anything at all on a damaged file
-        # a parser of DICOM may quote the patient, so only the others' words are told
-        told = not dicom.is_dicom(data) and not isinstance(error, ImportError)  # a plugin that is not there tells nothing
-        why = f" ({_brief(error)})" if told else ""
+        # a message of a DICOM parser may quote the patient's data; that of a missing plugin does not help
+        is_quotable = not dicom.is_dicom(data) and not isinstance(error, ImportError)
+        why = f" ({_brief(error)})" if is_quotable else ""
         raise FilmError(f"{path} is damaged or not a picture{why}; export or download it again") from None
-
-
-def looks_inverted(grey: np.ndarray) -> bool:
-    """True when the bones are dark: seen from the picture alone, whatever its collimation border.
-
-    A limb lies in the middle of the exposed field and air at its rim, and bone has more texture than air; so on a film with
-    bright bones the field's depth is brighter than its rim, and rough places are brighter than smooth ones. Flat areas that
-    touch the edge (collimation, padding) are no part of the field. In doubt False: few films are inverted.
-    """
-    return bone_brightness(grey) < -SURE
-
-
-def bone_brightness(grey: np.ndarray) -> float:
-    """About -1..1: above 0 when bones are bright; the same with the other sign for the inverted picture."""
-    stride = max(1, max(grey.shape) // (4 * LOOK_PX))
-    small = grey[::stride, ::stride]  # averaging all pixels would cost as much as decoding them
-    each = max(1, min(round(max(small.shape) / LOOK_PX), *small.shape))  # a whole number is averaged ten times as fast
-    height, width = (n // each for n in small.shape)
-    small = cv2.resize(small[: height * each, : width * each], (width, height), interpolation=cv2.INTER_AREA)
-    small = small.astype(np.float32)
-    field = _exposed_field(small)
-    low, high = _quantiles(small[field], 0.01, 0.99)
-    small = np.clip((small - low) / max(high - low, 1.0), 0, 1)
-    within = cv2.copyMakeBorder(field.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-    depth = cv2.distanceTransform(within, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    mean = cv2.blur(small, (5, 5))
-    rough = cv2.blur(small * small, (5, 5)) - mean * mean
-    return _contrast(small, depth, field, 0.25, 0.65) + TEXTURE_WEIGHT * _contrast(mean, rough, field, 0.3, 0.7)
-
-
-def _contrast(grey: np.ndarray, by: np.ndarray, field: np.ndarray, low: float, high: float) -> float:
-    """Mean grey where `by` is above its high quantile less the mean where it is below its low one."""
-    grey, by = grey[field], by[field]
-    bottom, top = _quantiles(by, low, high)
-    return float(grey[by >= top].mean() - grey[by <= bottom].mean())
-
-
-def _quantiles(values: np.ndarray, *shares: float) -> np.ndarray:
-    """The values at these places of the order: as good as numpy's quantiles here, at half their price."""
-    at = [round(share * (len(values) - 1)) for share in shares]
-    return np.partition(values, at)[at]
-
-
-def _exposed_field(small: np.ndarray) -> np.ndarray:
-    """Mask without the flat areas that touch the picture's edge; everything when little would be left."""
-    window = np.ones((3, 3), np.uint8)
-    flat = (cv2.dilate(small, window) - cv2.erode(small, window) <= 2).astype(np.uint8)
-    _, areas, stats, _ = cv2.connectedComponentsWithStats(flat, connectivity=4)
-    edge = np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))
-    edge = [k for k in edge if k and stats[k, cv2.CC_STAT_AREA] > 0.003 * small.size]
-    outside = cv2.dilate(np.isin(areas, edge).astype(np.uint8), np.ones((5, 5), np.uint8))
-    field = outside == 0
-    return field if field.mean() > 0.15 else np.ones_like(field)
 
 
 def crop(
     grey: np.ndarray, x_px: float, y_px: float, size_px: float, out_px: int, angle_deg: float = 0.0, mirror: bool = False
 ) -> np.ndarray:
-    """uint8 (out_px, out_px): the square window of side size_px around (x_px, y_px).
+    """Cut a square window of side size_px around (x_px, y_px), resampled to uint8 (out_px, out_px).
 
     angle_deg: the direction, clockwise from up, that points up in the window. mirror: the window is flipped left to right
     after it was turned, so `crop(a, x, y, s, n, t, mirror=True)` is `crop(mirrored a, W - 1 - x, y, s, n, -t)`.
-    Outside the film the nearest edge pixel goes on. Shrinking averages areas.
+    Outside the film the nearest edge pixel is repeated. Shrinking averages areas.
     """
     if not (np.isfinite([x_px, y_px, size_px, angle_deg]).all() and size_px > 0 and out_px > 0):
         raise ValueError(f"no window at ({x_px}, {y_px}) of side {size_px} px turned {angle_deg} degrees")
     scale = size_px / out_px
-    step = max(1, int(scale))  # averaged first; what is left is a factor below 2
+    step = max(1, int(scale))  # blocks are averaged first; the remaining factor is below 2
     patch, left, top = _patch(grey, x_px, y_px, size_px / 2 * np.sqrt(2) + 2 * step + 2, step)
-    rest = scale / step
-    if rest > 1.05:
-        patch = cv2.GaussianBlur(patch, (0, 0), 0.5 * np.sqrt(rest * rest - 1))
-    turn = np.deg2rad(angle_deg)
-    matrix = rest * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    remaining = scale / step
+    if remaining > 1.05:
+        patch = cv2.GaussianBlur(patch, (0, 0), 0.5 * np.sqrt(remaining * remaining - 1))
+    angle = np.deg2rad(angle_deg)
+    matrix = remaining * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     if mirror:
         matrix[:, 0] *= -1
     centre = np.array([x_px - left - (step - 1) / 2, y_px - top - (step - 1) / 2]) / step
@@ -224,7 +172,7 @@ def crop(
 
 
 def _patch(grey: np.ndarray, x_px: float, y_px: float, reach_px: float, step: int) -> tuple[np.ndarray, int, int]:
-    """The square of +-reach_px, every step x step pixels averaged to one, and its left and top in the film."""
+    """The square of +-reach_px around a point, blocks of step x step pixels averaged to one; and its left and top in the film."""
     left, top = int(np.floor(x_px - reach_px)), int(np.floor(y_px - reach_px))
     count = int(np.ceil(2 * reach_px / step)) + 1
     along = np.arange(count * step)
@@ -236,20 +184,20 @@ def _patch(grey: np.ndarray, x_px: float, y_px: float, reach_px: float, step: in
 
 
 def mirror_x(x_px: np.ndarray | float, width_px: int) -> np.ndarray | float:
-    """x of the same point after the film was mirrored left to right; its own inverse."""
+    """x of a point after the film is mirrored left to right; mirroring twice gives x again."""
     return width_px - 1 - x_px
 
 
-def _bytes(path: str | Path, most: int = -1) -> bytes:
-    """What the file holds, or its first bytes; FilmError when that cannot be or could not be a film."""
+def _bytes(path: str | Path, count: int = -1) -> bytes:
+    """The file's content, or its first `count` bytes; FilmError when it cannot be read or cannot be a film."""
     try:
-        about = Path(path).stat()  # before it is opened: a pipe would wait for ever
-        if not stat.S_ISREG(about.st_mode):
+        status = Path(path).stat()  # before it is opened: a pipe would wait for ever
+        if not stat.S_ISREG(status.st_mode):
             raise FilmError(f"{path} cannot be read (it is a folder or a device); give a readable picture file")
-        if about.st_size > MAX_BYTES:
-            raise FilmError(f"{path} has {about.st_size / 1e6:.0f} MB, more than any film; export it again")
+        if status.st_size > MAX_BYTES:
+            raise FilmError(f"{path} has {status.st_size / 1e6:.0f} MB, more than any film; export it again")
         with Path(path).open("rb") as file:
-            data = file.read(most)
+            data = file.read(count)
     except FileNotFoundError:
         raise FilmError(f"{path} does not exist; check the folder and the name") from None
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
@@ -261,5 +209,6 @@ def _bytes(path: str | Path, most: int = -1) -> bytes:
 
 
 def _brief(error: Exception) -> str:
+    """The error's message on one short line."""
     text = re.sub(r"<_io\.BytesIO[^>]*>", "the file", str(error) or type(error).__name__)
     return " ".join(text.split())[:120]

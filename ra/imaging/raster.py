@@ -1,7 +1,7 @@
-"""JPG, PNG, BMP and TIFF files as uint8 grey, EXIF turn applied.
+"""JPG, PNG, BMP and TIFF files as uint8 grey, EXIF orientation applied.
 
-Pillow and OpenCV show what they can of a damaged file; here one whose sizes do not fit its bytes is refused, so that no
-picture is read that nobody stored. PNG has checksums, which Pillow heeds.
+Pillow and OpenCV show what they can of a damaged file, which may not be what was stored. Here a file is refused if its declared
+sizes do not fit its bytes. PNG has checksums, which Pillow verifies.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from ra.imaging import intensity
 from ra.imaging.intensity import FilmError
 
 FORMATS = ("JPEG", "MPO", "PNG", "BMP", "TIFF")
-SWAPPED = (5, 6, 7, 8)  # EXIF orientations whose width is the upright picture's height
+SWAPPED = (5, 6, 7, 8)  # EXIF orientations by a quarter turn: width and height are exchanged
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 TRUNCATED = "the file is truncated; export or download it again"
 DAMAGED = "the file is damaged; export or download it again"
-COMPRESSION, STRIP_BYTES, UNCOMPRESSED = 259, 279, 1  # of TIFF
+# TIFF tags, and the value of COMPRESSION for none
+COMPRESSION, BITS_PER_SAMPLE, SAMPLES_PER_PIXEL, STRIP_BYTES, UNCOMPRESSED = 259, 258, 277, 279, 1
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # greys.check_size refuses them in our words
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # intensity.check_size refuses such files, with a cure
 
 
 def decode(data: bytes) -> np.ndarray:
-    """uint8 (H, W): upright; greys of more than 8 bits by their depth. FilmError, or whatever a decoder raises."""
+    """Decode to uint8 (H, W), upright, deeper greys scaled by their bit depth. FilmError, or whatever a decoder raises."""
     return _jpeg(data) if data.startswith(JPEG_START) else _pillow(_opened(data))
 
 
@@ -38,7 +39,7 @@ def size(data: bytes) -> tuple[int, int]:
 
 
 def _opened(data: bytes) -> Image.Image:
-    """The picture, its pixels not yet read; FilmError when it is none of a film, or its sizes contradict each other."""
+    """Open a picture without reading its pixels; FilmError when no film has such a format or size, or the size is damaged."""
     try:
         picture = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError:
@@ -54,7 +55,11 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _jpeg(data: bytes) -> np.ndarray:
-    """OpenCV is fast, but some versions fill with grey what a file lacks: the end marker tells, or Pillow, which is strict."""
+    """Decode a JPEG with OpenCV, or with Pillow where OpenCV might hide a fault.
+
+    OpenCV is faster, but some versions fill the missing rest of a truncated file with grey. So the end marker is checked, and a
+    file that has trailing bytes goes to Pillow, which is strict.
+    """
     picture = _opened(data)
     if not data.rstrip(b"\0\r\n").endswith(JPEG_END):
         if JPEG_END not in data or data.endswith(bytes(64)):  # an unfinished download may be padded with zeros
@@ -65,14 +70,15 @@ def _jpeg(data: bytes) -> np.ndarray:
 
 
 def _pillow(picture: Image.Image) -> np.ndarray:
+    """Decode with Pillow: uint8 (H, W), upright."""
     ImageOps.exif_transpose(picture, in_place=True)
     return _deep(picture) if picture.mode.startswith(("I", "F")) else np.asarray(picture.convert("L"))
 
 
 def _deep(picture: Image.Image) -> np.ndarray:
-    """uint8 of greys of more than 8 bits, by the least usual depth that holds them, or by range when none does.
+    """Greys of more than 8 bits as uint8, scaled by the smallest usual bit depth that holds them, else by their own range.
 
-    In bands: one copy of the whole in a wider type would be a gigabyte.
+    Converted in bands: a copy of the whole film in a wider type might take a gigabyte.
     """
     low, high = (float(end) for end in picture.getextrema())
     if not np.isfinite([low, high]).all():
@@ -88,26 +94,25 @@ def _deep(picture: Image.Image) -> np.ndarray:
 
 
 def _check_bmp(data: bytes, picture: Image.Image) -> None:
-    """Rows of pixels to the file's end: a damaged width would shear the picture."""
-    begins, head = (int.from_bytes(data[at : at + 4], "little") for at in (10, 14))
-    bits, packed = int.from_bytes(data[28:30], "little"), int.from_bytes(data[30:34], "little")
-    if head < 40 or packed not in (0, 3):  # OS/2's header, or run lengths that tell themselves where a row ends
+    """Refuse a BMP whose rows of pixels do not end with the file: a damaged width would shear the picture."""
+    pixels_at, header_size = (int.from_bytes(data[at : at + 4], "little") for at in (10, 14))
+    bits, compression = int.from_bytes(data[28:30], "little"), int.from_bytes(data[30:34], "little")
+    if header_size < 40 or compression not in (0, 3):  # an OS/2 header, or run lengths, which mark the end of each row
         return
-    row = (picture.width * bits + 31) // 32 * 4
-    left_over = len(data) - begins - row * picture.height
-    if left_over < 0 or (left_over >= row and head < 124):  # a version 5 header may point to a colour profile behind
+    row_bytes = (picture.width * bits + 31) // 32 * 4
+    left_over = len(data) - pixels_at - row_bytes * picture.height
+    if left_over < 0 or (left_over >= row_bytes and header_size < 124):  # a version 5 file may end with a colour profile
         raise FilmError(DAMAGED)
 
 
 def _check_tiff(data: bytes, picture: Image.Image) -> None:
-    """One picture, and as many bytes as it needs."""
+    """Refuse a TIFF of several pictures, or of another number of bytes than its size needs."""
     if getattr(picture, "n_frames", 1) > 1:
         raise FilmError("the TIFF file holds several pictures; export one film per file")
     tags = picture.tag_v2
     if tags.get(COMPRESSION, UNCOMPRESSED) != UNCOMPRESSED or STRIP_BYTES not in tags:
         return
-    bits = tags.get(258, (1,))
-    samples = tags.get(277, 1)
-    row = (picture.width * samples * bits[0] + 7) // 8
-    if sum(tags[STRIP_BYTES]) != row * picture.height or sum(tags[STRIP_BYTES]) > len(data):
+    bits, samples = tags.get(BITS_PER_SAMPLE, (1,))[0], tags.get(SAMPLES_PER_PIXEL, 1)
+    row_bytes, stored_bytes = (picture.width * samples * bits + 7) // 8, sum(tags[STRIP_BYTES])
+    if stored_bytes != row_bytes * picture.height or stored_bytes > len(data):
         raise FilmError(DAMAGED)

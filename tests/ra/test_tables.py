@@ -6,7 +6,8 @@ import pytest
 
 from ra import tables
 from ra.config import UserError
-from ra.tables import BONE_AGE, BOXES, FILMS, FOLDS, SCORES, SITES, ContractError, check_coverage
+from ra.schema import ContractError
+from ra.tables import BONE_AGE, BOXES, FILMS, FOLDS, SCORES, SITES, check_coverage
 
 ROWS = {  # a good row of each
     "films": {"film_id": "p-LH", "patient_id": "p", "person_id": "p", "visit": 1, "part": "LH", "view": "PA", "laterality": "L",

@@ -1,4 +1,4 @@
-"""Films: every format gives the same upright picture, what is damaged is refused, windows land where they should."""
+"""Films: every format gives the same upright picture, damaged files are refused, windows land where they should."""
 
 import io
 import json
@@ -16,8 +16,7 @@ from ra.imaging import film, intensity
 from tests.worlds.film_formats import FORMATS, LOSSY_FORMATS, dicom, limb_picture, saved
 
 REAL = paths.ROOT.parent / "shared" / "radiographs"
-LIMBS = sorted(p for p in REAL.glob("*.jpg") if any(word in p.name for word in ("hand", "foot", "ankle", "knee", "elbow")))
-real = pytest.mark.skipif(not LIMBS, reason="the real films are not here")
+real = pytest.mark.skipif(not REAL.is_dir(), reason="the real films are not here")
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +39,10 @@ def test_colour_files_become_grey(tmp_path, grey, mode):
 
 
 def test_rgb_jpeg_is_the_grey_jpeg(tmp_path, grey):
-    one = film.read(saved(tmp_path / "a.jpg", grey, quality=95))
-    two = film.read(saved(tmp_path / "b.jpg", np.dstack([grey] * 3), quality=95))
-    assert one.shape == grey.shape and np.abs(one.astype(int) - two).max() <= 3 and np.abs(one.astype(int) - grey).mean() < 2
+    plain = film.read(saved(tmp_path / "a.jpg", grey, quality=95))
+    colour = film.read(saved(tmp_path / "b.jpg", np.dstack([grey] * 3), quality=95))
+    assert plain.shape == grey.shape and np.abs(plain.astype(int) - grey).mean() < 2
+    assert np.abs(plain.astype(int) - colour).max() <= 3
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -79,7 +79,7 @@ def test_deep_greys_are_scaled_by_their_depth(tmp_path, bits):
 
 
 @pytest.mark.parametrize("name", [*FORMATS, *LOSSY_FORMATS])
-def test_one_picture_in_every_format_is_one_picture(tmp_path, grey, name):
+def test_one_picture_is_the_same_in_every_format(tmp_path, grey, name):
     writer = (FORMATS | LOSSY_FORMATS)[name]
     path = writer(tmp_path / "a", grey)
     off = np.abs(film.read(path).astype(int) - grey)
@@ -115,64 +115,26 @@ def chunk(kind: bytes, body: bytes) -> bytes:
     return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
 
 
-def test_bombs_pipes_and_heaps_are_refused(tmp_path, grey, monkeypatch):
+def test_files_that_unpack_to_too_much_and_pipes_are_refused(tmp_path, grey, monkeypatch):
     start, end = b"\x89PNG\r\n\x1a\n", chunk(b"IDAT", b"") + chunk(b"IEND", b"")
     head = [chunk(b"IHDR", side.to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])) for side in (30000, 100)]
     (tmp_path / "wide.png").write_bytes(start + head[0] + end)
     (tmp_path / "text.png").write_bytes(start + head[1] + chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 25))) + end)
     os.mkfifo(tmp_path / "pipe.jpg")
-    with (tmp_path / "heap.dcm").open("wb") as heap:
-        heap.truncate(intensity.MAX_BYTES + 1)
+    with (tmp_path / "huge.dcm").open("wb") as huge:
+        huge.truncate(intensity.MAX_BYTES + 1)
     FORMATS["deflated"](tmp_path / "bomb", grey)
     monkeypatch.setattr(headers, "MAX_BYTES", grey.size)  # it holds twice as many
     words = {
         "wide.png": "more pixels",
         "text.png": "too large",
         "pipe.jpg": "device",
-        "heap.dcm": "more",
+        "huge.dcm": "more",
         "bomb.dcm": "deflated",
     }
     for name, word in words.items():
         with pytest.raises(film.FilmError, match=word):
             film.read(tmp_path / name)
-
-
-def frame(grey: np.ndarray, shade: int) -> np.ndarray:
-    out = np.full_like(grey, shade)
-    y, x = grey.shape[0] // 25, grey.shape[1] // 20
-    out[y:-y, x:-x] = grey[y:-y, x:-x]
-    return out
-
-
-@pytest.mark.parametrize("shade", [None, 0, 255])
-def test_inverted_greys_are_turned(tmp_path, grey, shade):
-    for dark in (False, True):
-        picture = 255 - grey if dark else grey
-        picture = picture if shade is None else frame(picture, shade)
-        got = film.read(saved(tmp_path / "a.png", picture))
-        assert np.array_equal(got, 255 - picture if dark else picture)
-
-
-@pytest.mark.parametrize("flat", [0, 128, 255])
-def test_a_picture_of_nothing_is_left_as_it_is(tmp_path, flat):
-    picture = np.full((80, 60), flat, np.uint8)
-    assert np.array_equal(film.read(saved(tmp_path / "a.png", picture)), picture)
-
-
-@real
-@pytest.mark.parametrize("path", LIMBS, ids=lambda p: p.stem)
-def test_real_limbs_are_upright_and_their_inversions_seen(path):
-    grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    assert np.array_equal(film.read(path), grey)
-    for gamma in (0.6, 1, 1.6):
-        curve = np.rint((np.arange(256) / 255) ** gamma * 255).astype(np.uint8)
-        for picture in (curve[grey], frame(curve[grey], 0), frame(curve[grey], 255)):
-            assert not film.looks_inverted(picture) and film.looks_inverted(255 - picture)
-
-
-@real
-def test_no_other_real_film_is_turned():
-    assert [p.name for p in REAL.glob("*.jpg") if film.looks_inverted(cv2.imread(str(p), cv2.IMREAD_GRAYSCALE))] == []
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.97, 0.999])
@@ -213,12 +175,12 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_what_is_no_film_is_refused_in_one_sentence(tmp_path, name):
+def test_a_file_that_is_not_a_film_is_refused_in_one_sentence(tmp_path, name):
     path = tmp_path / "a.jpg"
     path.write_bytes(GARBAGE[name])
-    for look in (film.read, film.size):
+    for function in (film.read, film.size):
         with pytest.raises(film.FilmError) as error:
-            look(path)
+            function(path)
         assert str(path) in str(error.value) and "\n" not in str(error.value) and len(str(error.value)) < 400
 
 
@@ -255,7 +217,7 @@ def test_mirrored_film_and_mirrored_window_are_the_same(grey, side, out):
     assert np.abs(straight.astype(int) - other).mean() < 1
 
 
-def test_shrinking_averages_and_outside_goes_on(grey):
+def test_shrinking_averages_and_the_edge_continues_outside(grey):
     noise = np.random.default_rng(1).integers(0, 256, (900, 900)).astype(np.uint8)
     small = film.crop(noise, 450, 450, 800, 80)
     assert abs(small.mean() - noise.mean()) < 2 and small.std() < 12, "aliased: a pixel must stand for its 10 x 10"
@@ -295,7 +257,7 @@ def test_a_frame_and_its_points_go_both_ways(grey, turns):
         frame.cut(grey[:150])
 
 
-def test_a_dicom_file_needs_no_suffix_and_nothing_else_goes_without(tmp_path):
+def test_only_a_dicom_file_may_lack_a_suffix(tmp_path):
     dicom_head, text = bytes(128) + b"DICM", b"read me"
     files = {
         "IM000001": dicom_head,
