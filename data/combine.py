@@ -98,7 +98,7 @@ def combine(
     report = Report()
     report.identities = dicom_headers.identities(tags)
     report.counts |= {f"films of {prepared.name}": len(prepared.tables["films.parquet"]) for prepared in after}
-    with prepared_set.replacing(paths.work(data)) as folder:
+    with prepared_set.replacing(data) as folder:
         write(after, folder, n_folds, seed)
         copy_template(before, after, folder)
         file_facts = {path: fact for name in sets for path, fact in file_cache.load(file_cache.cache_file(name)).items()}

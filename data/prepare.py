@@ -28,7 +28,7 @@ import pandas as pd
 from data import dicom_headers, file_cache, film_files, prepared_set, sanity_checks, screening, sources
 from data.annotations import boxes
 from data.issues import Report
-from ra import cli, folds, manifest, paths
+from ra import cli, folds, manifest
 from ra.config import UserError
 from ra.tables import BOXES, FILMS, FOLDS
 
@@ -120,7 +120,7 @@ def prepare(
     report = Report()
     tags = dicom_headers.read_all(str(path.absolute()) for path in layout.films(root))
     report.identities = dicom_headers.identities(tags)
-    with prepared_set.replacing(paths.work(data)) as folder:
+    with prepared_set.replacing(data) as folder:
         try:
             raw = layout.read(root, report, **({"columns": column_names} if column_names else {}))
             cache = file_cache.cache_file(data)

@@ -1,14 +1,12 @@
-"""The folder data/work/<set> of a prepared set: written as a whole, with a record of what it was made from.
+"""The record of a prepared set, data/work/<set>/run.json: what it was made from, and whether it is finished.
 
-Shared by data.prepare and data.combine.
+Shared by data.prepare and data.combine, which fill the set's folder within `replacing`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ RECORD, REPORT = "run.json", "report.json"
 
 def needs_work(data: str, inputs: Mapping[str, Any], force: bool) -> bool:
     """False, with a line of output, when the set is finished, its inputs are the same and its files are unchanged."""
-    recover(paths.work(data))
+    atomic.finish_replacing(paths.work(data), keep_subfolders=True)
     record = paths.work(data) / RECORD
     if force or not record.is_file():
         return True
@@ -31,45 +29,12 @@ def needs_work(data: str, inputs: Mapping[str, Any], force: bool) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """An empty folder to make a set in; it becomes `target` when the block ends, and is deleted when the block raises.
+def replacing(data: str) -> AbstractContextManager[Path]:
+    """An empty folder to make the set in; it becomes data/work/<data> when the block ends without an error.
 
-    The runs inside an older set move into the new one; their own manifests show that they are outdated. After a kill at any
-    point the set is the old one or the new one, or, between two renames, missing until the next call restores it.
+    The run folders of an older set move into the new one; their own manifests show that they are outdated.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    recover(target)
-    for leftover in target.parent.glob(f".{target.name}.[0-9]*.tmp"):  # of a killed call
-        shutil.rmtree(leftover)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        if target.exists():
-            target.replace(_set_aside(target))
-        temporary.replace(target)
-        recover(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def recover(target: Path) -> None:
-    """Finish an interrupted replacement.
-
-    Moves the old set's run folders into the new set, or restores the old set if there is no new one, then deletes the leftovers.
-    """
-    old = _set_aside(target)
-    if old.exists() and not target.exists():
-        old.replace(target)
-    if old.exists():
-        for run_folder in (path for path in old.iterdir() if path.is_dir() and not (target / path.name).exists()):
-            run_folder.replace(target / run_folder.name)
-        shutil.rmtree(old)
-
-
-def _set_aside(target: Path) -> Path:
-    """Where the old set is while the new one takes its place."""
-    return target.with_name(f".{target.name}.old")
+    return atomic.replacing_folder(paths.work(data), keep_subfolders=True)
 
 
 def finish(folder: Path, data: str, origin: dict[str, Any], inputs: Mapping[str, Any], report: Report, **more: Any) -> None:

@@ -41,9 +41,7 @@ def test_combined_sets_keep_patients_distinct_and_unscored_sites_empty(tmp_path,
     assert scored[[f"A{i}" for i in (0, *range(2, 8))]].all() and not scored[["b.A1", "B1", "B7"]].any()
     assert (paths.work("ab") / "template.csv").read_bytes() == (paths.work("a") / "template.csv").read_bytes()
     combine.combine(["a", "b", "twin"], "all", 3)
-    assert pd.read_csv(paths.work("all") / "template.csv").Patient_ID.tolist() == ["a.Ta"], (
-        "under the patient's id in the combined set"
-    )
+    assert pd.read_csv(paths.work("all") / "template.csv").Patient_ID.tolist() == ["a.Ta"], "the id in the combined set"
     found = json.loads((paths.work("all") / "report.json").read_text())["faults"]
     assert "a.A0-LH and twin.A0-LH: one film of one file" in found["same film twice"]
     combine.combine(["a", "b"], "ab", 3)

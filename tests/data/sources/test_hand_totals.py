@@ -422,9 +422,8 @@ def test_from_films_to_totals(hospital, tmp_path, monkeypatch, capsys, without_t
     call(intervals, "--data", "s", "--run", "totals")
     call(submit, "--data", "s", "--run", "totals")
     submission = pd.read_csv(paths.submission("s"))
-    assert list(submission) == ["Patient_ID", "total"] and submission.Patient_ID.tolist() == [
-        f"h{i:02d}" for i in without_total or range(12)
-    ]
+    assert list(submission) == ["Patient_ID", "total"]
+    assert submission.Patient_ID.tolist() == [f"h{i:02d}" for i in without_total or range(12)]
     assert submission.total.between(0, 280).all()
     assert json.loads(paths.submission("s").with_suffix(".json").read_text())["split"] == split
     lines = {line.split("  ")[0] for line in capsys.readouterr().out.splitlines()}

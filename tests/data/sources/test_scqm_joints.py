@@ -84,9 +84,7 @@ def test_each_crop_is_a_film_with_one_box_and_each_date_a_visit(raw):
     }  # fmt: skip
     assert len(percent) == 5, "an unscored joint is still read"
     gold = RATINGEN.read(paths.ratingen_gold("s"))
-    assert gold[["patient_id", "percent"]].to_numpy().tolist() == [["P3-v1", 0]], (
-        "percentages of test patients are in a separate table"
-    )
+    assert gold[["patient_id", "percent"]].to_numpy().tolist() == [["P3-v1", 0]], "test patients are in a separate table"
     assert SITES.read(paths.sites("s")).target.isna().all(), "there are no SvdH scores"
     fold = folds.load("s")
     assert sorted(fold.index) == ["P1-v1", "P1-v2", "P2-v1"] and fold["P1-v1"] == fold["P1-v2"] != fold["P2-v1"]
