@@ -27,8 +27,10 @@ from ra.imaging import film
 from ra.tables import FILMS
 from ra.tables import SITES as SITES_TABLE
 from stage2_score import pictures, scores, train, whole_films
+from stage2_score.config import Member
 from stage3_stack import intervals, submit
 from stage3_stack import train as train_stack
+from stage3_stack.config import HandTotals
 from tests.data.test_prepare import picture
 from tests.stage3_stack.test_stack import call
 
@@ -136,17 +138,8 @@ def test_a_total_of_two_hands_is_not_taken_for_one(root, monkeypatch):
 def test_totals_beside_grades_of_sites(root):
     """Two sets as one: which hands a film shows is preserved, and no patient gets a total that was not given."""
     prepare(root)
-    graded = [
-        {
-            "patient_id": "p",
-            "person_id": "p",
-            "visit": 1,
-            "split": "train",
-            "target": 1.0,
-            **{k: getattr(s, k) for k in SITE_KEYS},
-        }
-        for s in SITES
-    ]
+    patient = {"patient_id": "p", "person_id": "p", "visit": 1, "split": "train", "target": 1.0}
+    graded = [{**patient, **{key: getattr(site, key) for key in SITE_KEYS}} for site in SITES]
     both = pd.concat([SITES_TABLE.read(paths.sites("s")), pd.DataFrame(graded)], ignore_index=True)
     both = SITES_TABLE.check(combine.with_unscored_rows(both, both.drop_duplicates("patient_id"), SITE_KEYS))
     found = scores.hands_totals(both).set_index("patient_id").target
@@ -364,10 +357,10 @@ def draw_hands(seed: int, severity: float, max_px: int = 400) -> np.ndarray:
 
 @pytest.mark.parametrize("profile", config.PROFILES)
 def test_every_profile_stacks_the_members_that_it_trains(profile):
-    trained = config.runs_of(CONFIGS / "members/hand_totals.yaml", profile)
-    (stack,) = config.runs_of(CONFIGS / "stack/totals.yaml", profile).values()
-    assert set(stack["members"]) == set(trained)
-    assert all(m["kind"] == "hands" and m["weights"][-1] == "scratch" for m in trained.values()), "runs without pretraining"
+    trained = dict(config.experiments({"hands": Member}, [CONFIGS / "members"], profile))
+    ((_, stack),) = config.experiments({"hand_totals": HandTotals}, [CONFIGS / "stack"], profile)
+    assert set(stack.members) == set(trained)
+    assert all(member.weights[-1] == "scratch" for member in trained.values()), "runs without pretraining"
 
 
 def test_a_pair_is_found_with_any_separator_and_case(root):

@@ -216,7 +216,7 @@ def test_a_crop_keeps_its_greys_and_right_ones_are_mirrored(raw):
     dark = dark if polarity.looks_inverted(dark) else 255 - dark
     cv2.imwrite(str(raw / "4.png"), dark)
     prepare(raw)
-    films, c = FILMS.read(paths.films("s")), Crops(out_px=60, canvas_px=32, cut="box")
+    films, c = FILMS.read(paths.films("s")), Crops(kind="crops", out_px=60, canvas_px=32, cut="box")
     (raw / "out").mkdir()
     counts, _ = crops.cut_all(films, BOXES.read(paths.truth_boxes("s")), c, raw / "out")
     index = pd.read_parquet(raw / "out/crops.parquet").set_index("film_id")
