@@ -31,7 +31,7 @@ def read(path: Path, required: Iterable[str], strict: bool = True) -> list[Row]:
     strict: an unknown column is also an error.
     """
     if not path.is_file():
-        raise UserError(f"{path} does not exist; give the folder that holds it (README, your own films)")
+        raise UserError(f"{path} does not exist; give the folder that holds it (docs/data_formats.md)")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -101,7 +101,7 @@ def check_ids(path: Path, rows: list[Row], column: str) -> list[str]:
     ids = [row[column] for row in rows]
     unsafe = next((i for i in ids if not SAFE_ID.fullmatch(i)), None)
     if unsafe is not None:
-        raise UserError(f"{path}: {column} {unsafe!r} is no plain id; use letters, digits, '-', '_' and '.'")
+        raise UserError(f"{path}: {column} {unsafe!r} is not a plain id; use letters, digits, '-', '_' and '.'")
     duplicates = [i for i, count in Counter(ids).items() if count > 1]
     if duplicates:
         raise UserError(f"{path}: {column} {duplicates[0]} appears {Counter(ids)[duplicates[0]]} times; keep one row per id")

@@ -18,7 +18,7 @@ VIEWS = {"hand": "PA", "foot": "AP"}
 def listing(folder: Path) -> list[Path]:
     """The folder's files with a film's suffix, sorted by name, without hidden ones. UserError when there are none."""
     if not folder.is_dir():
-        raise UserError(f"{folder} does not exist; give the folder that holds it (README, your own films)")
+        raise UserError(f"{folder} does not exist; give the folder that holds it (docs/data_formats.md)")
     files = sorted(p for p in folder.iterdir() if film.is_named_film(p))
     if not files:
         raise UserError(f"{folder} holds no film; it must hold <Patient_ID>-LH.jpg and so on ({' '.join(film.SUFFIXES)})")

@@ -39,7 +39,7 @@ def find(folder: Path) -> tuple[Path, ...]:
     """
     beside = [p for p in sorted(folder.glob("*.json")) if p.name != COCO and _is_named_like_a_film(p)]
     files = {"COCO": [p for p in [folder / COCO] if p.is_file()], "YOLO": yolo.find(folder), "labelme": beside}
-    formats = [name for name, of_format in files.items() if of_format]
+    formats = [name for name, present in files.items() if present]
     if len(formats) > 1:
         raise UserError(f"{folder} has joint boxes as {' and as '.join(formats)}; keep one kind, move the other files away")
     return tuple(files[formats[0]]) if formats else ()
@@ -136,13 +136,13 @@ def _give_points_sides(boxes: dict[tuple[str, str], dict], films: pd.DataFrame) 
     for box in boxes.values():
         by_film[box["film_id"]].append(box)
     for row in films.itertuples():
-        of_film = by_film[row.film_id]
-        points = [box for box in of_film if math.isnan(box["w_px"])]
+        film_boxes = by_film[row.film_id]
+        points = [box for box in film_boxes if math.isnan(box["w_px"])]
         if not points:
             continue
-        xy = np.array([(box["x_px"], box["y_px"]) for box in of_film])
+        xy = np.array([(box["x_px"], box["y_px"]) for box in film_boxes])
         spread = float(np.sqrt(np.square(xy - xy.mean(axis=0)).sum(axis=1).mean()))
-        if len(of_film) < MIN_JOINTS:
+        if len(film_boxes) < MIN_JOINTS:
             side = SIDE_FRAC * max(row.width_px, row.height_px)
         else:
             side = POINT_SIDE[anatomy.limb(row.part)] * spread

@@ -199,12 +199,12 @@ def write(root: Path, cohort: Cohort) -> None:
     with atomic.replacing_folder(root) as folder:
         for split in dict.fromkeys(p.split for p in people):
             (folder / split).mkdir(parents=True)
-            of_split = [p for p in people if p.split == split]
-            jobs = [(p, part) for p in of_split for part in PARTS]
+            split_people = [p for p in people if p.split == split]
+            jobs = [(p, part) for p in split_people for part in PARTS]
             draw = partial(write_film, folder / split, cohort.max_px)
             with get_context("spawn").Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:  # a fork hangs OpenCV
                 films = list(track.progress(pool.imap(draw, jobs, chunksize=4), f"{split} films", len(jobs)))
-            _write_tables(folder, split, of_split, films, cohort.reader_noise)
+            _write_tables(folder, split, split_people, films, cohort.reader_noise)
         atomic.write_table(folder / "summary.csv", summary_table(people).round(3))
 
 

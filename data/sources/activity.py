@@ -20,7 +20,7 @@ LATEST = 36_525  # days: a century
 CENTIMETRES, MIN_VISITS = 10, 20  # if none of at least 20 visits is above 10, the scale was probably 10 cm long
 
 
-def items(row: csv_input.Row, where: str) -> dict[str, float]:
+def components(row: csv_input.Row, where: str) -> dict[str, float]:
     """The components of one row, NaN if empty or without a column; UserError for an impossible value."""
     values = {}
     for name, (low, high) in BOUNDS.items():
@@ -33,7 +33,7 @@ def items(row: csv_input.Row, where: str) -> dict[str, float]:
     return values
 
 
-def of_sets(path: Path, patients: list[dict], report: Report) -> pd.DataFrame:
+def read_sets(path: Path, patients: list[dict], report: Report) -> pd.DataFrame:
     """Rows for `table` from a CSV with a row per set of films: Patient_ID, days since the person's first visit, components.
 
     patients: patient_id, person_id and visit of those who may be in it. Empty days are 0 for a person with one set.
@@ -44,7 +44,7 @@ def of_sets(path: Path, patients: list[dict], report: Report) -> pd.DataFrame:
     out = []
     for number, (patient_id, row) in enumerate(zip(csv_input.check_ids(path, rows, anatomy.ID), rows, strict=True), 2):
         where = f"{path} row {number} ({patient_id})"
-        values = items(row, where)
+        values = components(row, where)
         if patient_id not in patient_of:
             report.warn(f"unknown patient in {path.name}", f"{path.parent.name}/{patient_id}")
             continue
@@ -54,7 +54,7 @@ def of_sets(path: Path, patients: list[dict], report: Report) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
-def in_order(rows: pd.DataFrame) -> None:
+def check_order(rows: pd.DataFrame) -> None:
     """UserError if a person's later visit is not on a later day."""
     for person, visits in rows.sort_values(["visit", "days"]).groupby("person_id"):
         for first, second in itertools.pairwise(visits.drop_duplicates("visit").itertuples()):

@@ -280,7 +280,7 @@ def _parts(patients: list[dict], shown: list[RowFilms], films_table: pd.DataFram
 def _only_hand(row_films: RowFilms, seen: pd.DataFrame) -> str | None:
     """The hand that a row's single file shows if it shows no other hand, else None. seen: the row's films.
 
-    A film that is a window of its file has something beside it there: a refused hand, unless a foot was found beside it.
+    If the film is only a window of its file, the rest of the file may show a refused hand; not if a foot was found there.
     """
     hands = seen[seen.part.isin(HANDS)]
     if len(row_films) != 1 or len(hands) != 1:

@@ -125,11 +125,11 @@ def _cells(root: Path, split: str) -> list[csv_input.Row]:
 def _activity(root: Path, patients: dict[str, list[dict]], report: Report) -> dict[str, tuple[Schema, pd.DataFrame]]:
     """Disease activity of both splits, if anything was measured."""
     paths = {split: path for split in TABLES if (path := root / split / ACTIVITY_CSV).is_file()}
-    tables = [activity.of_sets(path, patients[split], report) for split, path in paths.items()]
+    tables = [activity.read_sets(path, patients[split], report) for split, path in paths.items()]
     rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     if rows.empty or rows[list(activity.BOUNDS)].isna().all(axis=None):
         return {}
-    activity.in_order(rows)
+    activity.check_order(rows)
     report.counts |= {"visits with disease activity": len(rows)}
     return {"activity.parquet": (ACTIVITY, activity.table(rows, ACTIVITY_CSV, report))}
 

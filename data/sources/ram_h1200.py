@@ -35,7 +35,7 @@ REPO = "TokyoTechMagicYang/RAM-H1200-v1"
 LICENCE = """RAM-H1200 is published under CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/): name its source, and cite
 arXiv:2605.05616, "RAM-H1200: A Unified Evaluation and Dataset on Hand Radiographs for Rheumatoid Arthritis"."""
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}  # a folder's name -> official
-DEPTHS = ("", "*/", "*/*/", "*/*/*/")  # how far below the root the split folders may lie
+DEPTHS = ("", "*/", "*/*/", "*/*/*/")  # of the split folders below the root
 DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 FINDING = {"BE": "erosion", "JSN": "narrowing"}
 

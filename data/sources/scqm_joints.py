@@ -83,7 +83,7 @@ def _joint(row: csv_input.Row, number: int, where: str, report: Report) -> dict:
     """A row's joint, with score and disease activity; `where` names the row in errors."""
     where = f"{where} ({csv_input.shown(row['patient'])} {csv_input.shown(row['joint'])})"
     if not csv_input.SAFE_ID.fullmatch(row["patient"]):
-        raise UserError(f"{where}: patient is no plain id; use letters, digits, '-', '_' and '.'")
+        raise UserError(f"{where}: patient is not a plain id; use letters, digits, '-', '_' and '.'")
     split = row.get("split", "").lower()
     if split not in SPLITS:
         raise UserError(f"{where}: split is {split[:80]!r}; write train, val or test")
@@ -93,7 +93,7 @@ def _joint(row: csv_input.Row, number: int, where: str, report: Report) -> dict:
     except ValueError as error:
         raise UserError(f"{where}: {error}") from None
     keys = {"number": number, "person_id": row["patient"], "date": date, "part": part, "joint": joint, "split": SPLITS[split]}
-    return keys | {"percent": _percent(row, where, report)} | activity.items(row, where)
+    return keys | {"percent": _percent(row, where, report)} | activity.components(row, where)
 
 
 def _date(cell: str) -> int:
@@ -103,7 +103,7 @@ def _date(cell: str) -> int:
     except ValueError:
         day = None
     if day is None:
-        why = "does not say which number is the month" if "/" in cell else "is no day"
+        why = "is ambiguous: day or month first" if "/" in cell else "is not a date"
         raise ValueError(f"date {cell[:80]!r} {why}; write it as 2012-03-25 (year-month-day) or 25.3.2012")
     return day.toordinal()
 
@@ -187,7 +187,7 @@ def _paths(rows: list[csv_input.Row], files: list[Path], root: Path, path: Path,
         matches = by_name.get(row["file"].replace("\\", "/").removeprefix("./"), [])
         if len(matches) > 1:
             raise UserError(
-                f"{path} row {number}: {csv_input.shown(row['file'])} is {len(matches)} pictures; write folder and suffix"
+                f"{path} row {number}: {csv_input.shown(row['file'])} matches {len(matches)} pictures; write folder and suffix"
             )
         picture = matches[0] if matches else None
         out.append(picture)

@@ -145,7 +145,7 @@ HARD = {
     ),
     "duplicate id": (lambda raw: edit(raw, lambda r: pd.concat([r, r[2:3]])), "UAB003 appears 2 times"),
     "id in both": (lambda raw: edit(raw, lambda r: r.replace("UAB004", "UAB101")), "UAB101 is in train"),
-    "path as id": (lambda raw: edit(raw, lambda r: r.replace("UAB004", "../x")), "'../x' is no plain id"),
+    "path as id": (lambda raw: edit(raw, lambda r: r.replace("UAB004", "../x")), "'../x' is not a plain id"),
     "unknown column": (
         lambda raw: edit(raw, lambda r: r.rename(columns={"LH_pip_E__2": "LH_pip_E_2"})),
         "did you mean LH_pip_E__2",
