@@ -75,6 +75,7 @@ class Report:
         return text
 
     def as_dict(self) -> dict[str, Any]:
+        """Counts, faults by kind and notes, for report.json."""
         faults = {kind: [self.redact(text) for text in texts] for kind, texts in self.faults.items() if texts}
         return {"counts": self.counts, "faults": faults, "notes": [self.redact(text) for text in self.notes]}
 

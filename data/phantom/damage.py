@@ -100,7 +100,12 @@ def bites_of(joint: str, centre: np.ndarray, bones: list, damage: Damage, rng: n
     for rank, index in enumerate(order):
         bone, where = sides[index]
         if foot:
-            share = min(remaining, 5.0) if rank else min(severity * rng.uniform(0.5, 0.9) if severity <= 5 else 5.0, 5.0)
+            if rank:
+                share = min(remaining, 5.0)
+            elif severity <= 5:
+                share = severity * rng.uniform(0.5, 0.9)
+            else:
+                share = 5.0
             remaining -= share
         else:
             share = severity * (1.0 if rank == 0 else rng.uniform(0.3, 0.9))

@@ -23,6 +23,7 @@ class Placement:
 
     @property
     def px_per_mm(self) -> float:
+        """Scale of the placement."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix))))
 
     def __call__(self, points_mm: np.ndarray) -> np.ndarray:

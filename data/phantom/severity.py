@@ -172,8 +172,8 @@ def read_ratingen(patient: Patient, reader: int, noise: float) -> dict[tuple[str
     """
     rng = np.random.default_rng((patient.seed, patient.visit, RATINGEN_STREAM, reader))
     grades = patient.readers[reader]
-    seen = ratingen_percent(np.where(grades > 0, grades - 0.35, 0.0))
-    percent = np.array(list(seen.values()))
+    by_joint = ratingen_percent(np.where(grades > 0, grades - 0.35, 0.0))
+    percent = np.array(list(by_joint.values()))
     error = noise * (12 + 0.45 * percent) * rng.standard_normal(len(percent))
     steps = np.clip(5 * np.round((percent + error) / 5), 5, 100)
-    return dict(zip(seen, np.where(percent > 0, steps, 0.0).tolist(), strict=True))
+    return dict(zip(by_joint, np.where(percent > 0, steps, 0.0).tolist(), strict=True))

@@ -130,7 +130,11 @@ def _ray_angles(limb: str, number: int, ray: shapes.Ray, pose: Pose, damage: Dam
     if limb == "hand" and number == 1:
         return [first + pose.thumb_deg, finger + 1.3 * pose.thumb_deg, finger + 1.3 * pose.thumb_deg]
     fan = {2: 5.0, 3: 0.0, 4: -4.0, 5: -9.0}.get(number, 0.0) * (pose.spread - 1) if limb == "hand" else 0.0
-    drift = -damage.drift_deg if limb == "hand" else (-damage.drift_deg - pose.thumb_deg if number == 1 else 0.0)
+    drift = 0.0
+    if limb == "hand":
+        drift = -damage.drift_deg
+    elif number == 1:
+        drift = -damage.drift_deg - pose.thumb_deg
     return [first + 0.25 * fan, finger + fan + drift, finger + fan + drift, finger + fan + 0.8 * drift]
 
 
@@ -153,7 +157,7 @@ def _add_ray(
         heading = angles[min(i, len(angles) - 1)] + (pose.bends_deg[number - 1, i] if i else 0.3 * pose.bends_deg[number - 1, 0])
         direction = _direction(heading)
         length = ray.lengths_mm[i] * size * body.lengths[number - 1, i] * (pose.foreshortening[number - 1, i] if i else 1)
-        end_kind = "ball" if i == 0 else "tuft" if i == len(kinds) - 1 else "condyles"
+        end_kind = {0: "ball", len(kinds) - 1: "tuft"}.get(i, "condyles")
         widths = tuple(w * size * body.slender * rng.normal(1, 0.05) for w in ray.widths_mm[i])
         end = point + direction * length
         outline = shapes.long_bone(point, end, widths, end_kind, skew=tuple(rng.normal(1, 0.05, 2)))

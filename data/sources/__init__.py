@@ -59,6 +59,6 @@ def columns(layout: ModuleType, given: dict[str, str]) -> dict[str, str]:
     usual: dict[str, str] = getattr(layout, "COLUMNS", {})
     for role in given:
         if role not in usual:
-            known = f"one of {', '.join(usual)}" if usual else "this source's columns have fixed names"
-            raise UserError(f"--column {role}: unknown; {known}")
+            hint = f"one of {', '.join(usual)}" if usual else "this source's columns have fixed names"
+            raise UserError(f"--column {role}: unknown; {hint}")
     return usual | given
