@@ -49,7 +49,7 @@ def screen(rows: list[dict]) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as folder:
         jobs, out = Path(folder) / "jobs.csv", Path(folder) / "screening.parquet"
         atomic.write_table(jobs, pd.DataFrame(rows, columns=["path", "part"]))
-        command = [sys.executable, "-m", "stage1_detect.screen", "--jobs", str(jobs), "--out", str(out), "--facts", str(cache)]
+        command = [sys.executable, "-m", "stage1_detect.screen", "--jobs", str(jobs), "--out", str(out), "--cache", str(cache)]
         stderr = None if sys.stderr.isatty() else subprocess.PIPE  # a terminal gets the progress bar
         done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(paths.ROOT)}, stderr=stderr, text=True)  # noqa: PLW1510
         if done.returncode:

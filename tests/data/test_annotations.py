@@ -1,4 +1,4 @@
-"""Joint boxes in every format: the same boxes wherever they come from, on the film they lie on, and faults in words."""
+"""Joint boxes in every format: equal boxes from each, assigned to the right film, and faults as sentences."""
 
 import json
 
@@ -24,7 +24,7 @@ NUMBERS = ["x_px", "y_px", "w_px", "h_px"]
 
 
 def film_row(path, film_id: str, part: str, **frame) -> dict:
-    """A row of the films table; the whole file unless the frame says otherwise."""
+    """A row of the films table; the whole file unless a frame is given."""
     people = {"patient_id": "A", "person_id": "A", "visit": 1, "split": "train", "view": "PA", "sha1": "0"}
     size = {"width_px": WIDTH, "height_px": HEIGHT}
     return people | size | {"film_id": film_id, "part": part, "laterality": part[0], "path": str(path)} | frame
@@ -95,14 +95,14 @@ def test_every_format_gives_the_same_boxes(folder, films, kind):
     assert set(report.faults) == {"film with too few boxes"}, dict(report.faults)
 
 
-def test_two_kinds_at_once_are_refused(folder):
+def test_two_formats_at_once_are_refused(folder):
     write_coco(folder)
     write_labelme(folder)
     with pytest.raises(UserError, match="as COCO and as labelme; keep"):
         boxes.find(folder)
 
 
-def test_boxes_of_both_hands_go_to_the_film_they_lie_on(tmp_path):
+def test_boxes_of_both_hands_are_assigned_to_the_right_film(tmp_path):
     path = tmp_path / "both.png"
     cv2.imwrite(str(path), np.zeros((300, 400), np.uint8))
     rows = [
@@ -148,7 +148,7 @@ HARD = {
 
 
 @pytest.mark.parametrize("case", HARD)
-def test_what_cannot_be_read_is_one_sentence(folder, films, case):
+def test_unreadable_files_give_one_sentence(folder, films, case):
     name, content, sentence = HARD[case]
     (folder / "labels").mkdir(exist_ok=True)
     if name == "data.yaml":
@@ -160,7 +160,7 @@ def test_what_cannot_be_read_is_one_sentence(folder, films, case):
 
 
 def test_damaged_files_give_a_sentence_or_boxes_within_the_film(folder, films):
-    """Bytes struck out of or into a good file: never another exception, never a box beyond its film."""
+    """Bytes removed from or inserted into a good file: no other exception, and no box beyond its film."""
     rng = np.random.default_rng(0)
     for write, name in ((write_coco, boxes.COCO), (write_yolo, "labels/A-RH.txt"), (write_labelme, "A-RH.json")):
         write(folder)
@@ -183,7 +183,7 @@ def test_damaged_files_give_a_sentence_or_boxes_within_the_film(folder, films):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_ra2dream_reads_every_format_and_sees_when_it_changes(folder, kind):
+def test_ra2dream_reads_every_format_and_notices_changes(folder, kind):
     FORMATS[kind](folder)
     files = boxes.find(folder.rename(folder.with_name("train")))
     assert len(files) == (2 if kind in ("yolo, data.yaml", "yolo, classes.txt") else 1)

@@ -1,4 +1,4 @@
-"""The check of every set: copies of films, people under two ids, odd grades, headers, the contact sheet."""
+"""The check of every set: copies of films, people under two ids, unusual grades, headers, the contact sheet."""
 
 import json
 import os
@@ -80,7 +80,7 @@ def test_the_hash_is_mirrored_with_the_picture():
     assert (plain[:, ::-1] != mirrored).mean() < 0.02 and (plain != mirrored).mean() > 0.1
 
 
-def test_facts_are_kept_and_only_changes_are_read_again(tmp_path, monkeypatch):
+def test_facts_are_cached_and_only_changed_files_are_decoded(tmp_path, monkeypatch):
     rows = [film_row(tmp_path, name, picture(k), name) for k, name in enumerate("abc")]
     films = [row["path"] for row in rows]
     before = file_cache.read_all(films, file_cache.cache_file("s"))
@@ -94,7 +94,7 @@ def test_facts_are_kept_and_only_changes_are_read_again(tmp_path, monkeypatch):
     assert len(file_cache.cache_file("s").read_text().splitlines()) == 3
 
 
-def test_a_header_that_contradicts_refuses_unless_the_picture_decides(tmp_path):
+def test_a_contradicting_header_refuses_a_film_unless_the_picture_decides(tmp_path):
     row = {"film_id": "a-LH", "patient_id": "a", "part": "LH", "path": "a.dcm"}
     foot, right, lateral = Tags(limb="foot"), Tags(limb="hand", laterality="R"), Tags(limb="hand", view="lateral")
 
@@ -116,7 +116,7 @@ def test_a_header_that_contradicts_refuses_unless_the_picture_decides(tmp_path):
     )
 
 
-def test_people_that_headers_or_ids_bring_together():
+def test_headers_and_ids_reveal_people_under_two_ids():
     people = [
         ("a", "P1", 1, "h1", "2001-02-03"), ("b", "P2", 1, "h1", "2001-02-03"), ("c", "P3", 1, "h2", None),
         ("d", "P3", 2, "h3", "2001-02-03"), ("e", "p-03", 1, None, None), ("f", "P30", 1, "h4", "2004-01-02"),
@@ -131,13 +131,13 @@ def test_people_that_headers_or_ids_bring_together():
     assert [text[:4] for text in report.faults["visits out of order"]] == ["P30:"]
 
 
-def test_nobody_is_named():
+def test_identities_are_redacted():
     report = Report()
     report.identities = {"Doe", "12345678", "Doe^Jane"}
     report.warn("film without a row", "train/DOE_jane_12345678.dcm")
     report.notes.append("doe")
-    told = f"{report} {json.dumps(report.as_dict())}"
-    assert "<patient>_jane_<patient>.dcm" in told and "doe" not in told.lower() and "1234" not in told
+    output = f"{report} {json.dumps(report.as_dict())}"
+    assert "<patient>_jane_<patient>.dcm" in output and "doe" not in output.lower() and "1234" not in output
     with pytest.raises(UserError, match="<patient>"):
         report.refuse_faults()
 
@@ -163,8 +163,8 @@ def test_a_name_in_a_dicom_file_reaches_no_report(tmp_path, capsys):
     row = FILMS.read(paths.films("s")).set_index("film_id").loc["A0-LH"]
     assert row.spacing_mm == pytest.approx(0.15) and row.laterality == "L"
     assert FILM_ISSUES.read(paths.work("s") / "film_issues.parquet").reason.tolist() == ["side_differs"]
-    told = capsys.readouterr().out + (paths.work("s") / "report.json").read_text() + file_cache.cache_file("s").read_text()
-    assert "<patient>" in told and not any(word in told.lower() for word in ("muster", "erika", "4711"))
+    output = capsys.readouterr().out + (paths.work("s") / "report.json").read_text() + file_cache.cache_file("s").read_text()
+    assert "<patient>" in output and not any(word in output.lower() for word in ("muster", "erika", "4711"))
     (root / "train/people.csv").write_text("Patient_ID,person_id,visit\nA0,Muster,x\n")
     with pytest.raises(UserError) as error:
         prepare.prepare("ra2dream", root, "s", 2, trust=True)
@@ -181,7 +181,7 @@ def sites_of(table: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_published_figures_and_scales_that_cannot_be_these(tmp_path):
+def test_published_figures_and_other_scales(tmp_path):
     assert all(sum(given) == 188 * n for given, n in zip(grade_distribution.GRADE_COUNTS.values(), (32, 12, 30, 12), strict=True))
     rng = np.random.default_rng(0)
     shares = {place: np.array(given) / sum(given) for place, given in grade_distribution.GRADE_COUNTS.items()}
@@ -229,9 +229,9 @@ def test_the_contact_sheet_shows_boxes_where_they_are(tmp_path):
 def ra2_root(root: Path, ids: dict[str, list[str]], seed: int, hands_only: bool = False) -> Path:
     """An RA2-DREAM folder; hands_only: feet have no scores."""
     number = iter(range(seed, seed + 1000))
-    for split, own in ids.items():
+    for split, patients in ids.items():
         (root / split).mkdir(parents=True)
-        for patient in own:
+        for patient in patients:
             for part in anatomy.PARTS:
                 cv2.imwrite(str(root / split / f"{patient}-{part}.jpg"), picture(next(number)))
     scores = [{"Patient_ID": p, **grades(seed + i)} for i, p in enumerate(ids["train"])]
@@ -242,7 +242,7 @@ def ra2_root(root: Path, ids: dict[str, list[str]], seed: int, hands_only: bool 
     return root
 
 
-def test_a_killed_call_leaves_nothing_and_goes_on(tmp_path):
+def test_a_killed_call_leaves_no_set_and_resumes(tmp_path):
     ids = {"train": [f"A{i}" for i in range(12)], "test": ["T"]}
     root = ra2_root(tmp_path / "raw", ids, 0)
     call = (
@@ -265,8 +265,8 @@ def test_a_killed_call_leaves_nothing_and_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize("moment", [0, 1, 2])
-def test_a_set_killed_while_it_is_replaced_is_whole_after_the_next_call(tmp_path, monkeypatch, moment):
-    """Renames: the old set away, the new one in, the old one's runs to it."""
+def test_a_set_killed_while_it_is_replaced_is_complete_after_the_next_call(tmp_path, monkeypatch, moment):
+    """Killed before each rename: of the old set, of the new set, and of the old set's run into the new one."""
     root = ra2_root(tmp_path / "raw", {"train": [f"A{i}" for i in range(4)], "test": ["T"]}, 0)
     prepare.prepare("ra2dream", root, "s", 2, trust=True)
     run = paths.run_dir("s", 2, "resnet")

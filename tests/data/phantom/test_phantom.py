@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import sys
 from multiprocessing import get_context
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,11 +13,12 @@ import pytest
 
 from data import grade_distribution
 from data.phantom import cohort as cohorts
+from data.phantom import make
 from data.phantom import severity as sv
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
 from data.phantom.growth import Growth
-from ra import challenge_scores
+from ra import challenge_scores, paths
 from ra.anatomy import COLUMNS_B, HAND_JOINTS, ID, JOINTS, SITES
 
 
@@ -137,3 +140,27 @@ def test_layout_on_disk(tmp_path):
     for image in boxes["images"]:  # boxes are in the upright picture's pixels, EXIF or not
         height, width = cv2.imread(str(root / "train" / image["file_name"]), cv2.IMREAD_GRAYSCALE).shape
         assert (width, height) == (image["width"], image["height"])
+
+
+def test_make_names_its_folders_by_profile_or_file_and_skips_what_is_current(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RA_DATA", str(tmp_path))
+    small = ("--set", "train=1", "--set", "test=1", "--set", "second_visits=0", "--set", "max_px=120", "--set", "boneage=2")
+
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["make", *arguments, *small])
+        make.run()
+        return capsys.readouterr().out
+
+    call("--profile", "smoke")
+    assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == ["boneage-smoke", "phantom-smoke"]
+    assert call("--profile", "smoke").count("finished, skipped") == 2
+    call("--config", str(paths.ROOT / "configs/phantom/fresh.yaml"), "--only", "cohort")
+    assert (tmp_path / "raw/phantom-fresh/train/training.csv").is_file() and not (tmp_path / "raw/boneage-fresh").exists()
+    monkeypatch.setattr(make, "generator_hash", lambda: "changed")
+    assert "phantom-smoke: made" in call("--profile", "smoke", "--only", "cohort")
+
+
+def test_the_generator_hash_covers_every_module_that_draws():
+    """Left out are the verbs, which change no film."""
+    modules = {path.stem for path in Path(make.__file__).parent.glob("*.py")}
+    assert modules - set(make.GENERATOR) == {"__init__", "make", "histories", "detector_films"}
