@@ -160,7 +160,7 @@ def look(rows: list[dict]) -> pd.DataFrame:
         pd.DataFrame([{"path": row["path"], "part": row["part"]} for row in rows], columns=["path", "part"]).to_csv(
             jobs, index=False
         )
-        command = [sys.executable, "-m", "stage1_detect.screen", "--jobs", str(jobs), "--out", str(out), "--facts", str(facts)]
+        command = [sys.executable, "-m", "stage1_detect.screen", "--jobs", str(jobs), "--out", str(out), "--cache", str(facts)]
         stderr = None if sys.stderr.isatty() else subprocess.PIPE  # a terminal gets its progress bar
         done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(paths.ROOT)}, stderr=stderr, text=True)  # noqa: PLW1510
         if done.returncode:
