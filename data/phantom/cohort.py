@@ -11,7 +11,6 @@ Nothing but the final scoring reads gold/, and nothing trains on the truth or th
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -31,8 +30,8 @@ from data.phantom import severity as sv
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
 from data.phantom.skeleton import draw_body
-from ra import track
-from ra.anatomy import ALL_JOINTS, COLUMNS_B, ID, OVERALL, PARTS, SITES
+from ra import coco, track
+from ra.anatomy import COLUMNS_B, ID, OVERALL, PARTS, SITES
 from ra.clinical import percent2grade
 
 DAYS = 365.25  # of a year
@@ -93,8 +92,8 @@ def _second_visit(first: sv.Patient, patient_id: str, cohort: Cohort, rng: np.ra
     )  # fmt: skip
 
 
-def write_film(folder: Path, max_px: int, job: tuple[sv.Patient, str]) -> tuple[str, int, int, list[list[float]]]:
-    """Draw and write one film; (file name, width, height, COCO boxes in the upright picture's pixels)."""
+def write_film(folder: Path, max_px: int, job: tuple[sv.Patient, str]) -> coco.Image:
+    """Draw and write one film; its image of the COCO file."""
     patient, part = job
     person = np.random.default_rng((patient.seed, 7))
     burden = float(np.clip(patient.severity.sum() / 120, 0, 1))
@@ -107,7 +106,7 @@ def write_film(folder: Path, max_px: int, job: tuple[sv.Patient, str]) -> tuple[
     film = draw_film(part, seed, body, Damage(erosion, narrowing, min(drift, 32.0)), max_px=max_px or None)
     name = f"{patient.patient_id}-{part}.jpg"
     save_jpeg(film.grey, folder / name, np.random.default_rng((*seed, 9)))
-    return name, film.grey.shape[1], film.grey.shape[0], film.coco_boxes()
+    return film.coco_image(name)
 
 
 def save_jpeg(grey: np.ndarray, path: Path, rng: np.random.Generator) -> None:
@@ -134,20 +133,6 @@ def score_table(people: list[sv.Patient], grades: list[np.ndarray]) -> pd.DataFr
     table[OVERALL["total"]] = table[OVERALL["erosion"]] + table[OVERALL["narrowing"]]
     table[ID] = [p.patient_id for p in people]
     return table[list(COLUMNS_B)].sort_values(ID, ignore_index=True)
-
-
-def coco(films: list[tuple[str, int, int, list]]) -> dict:
-    """Joint boxes as COCO."""
-    images, annotations = [], []
-    for number, (name, width, height, boxes) in enumerate(films, 1):
-        images.append({"id": number, "file_name": name, "width": width, "height": height})
-        for category, box in enumerate(boxes, 1):
-            if box is not None:
-                annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": category,
-                                    "bbox": [round(v, 1) for v in box], "area": round(box[2] * box[3], 1),
-                                    "iscrowd": 0})  # fmt: skip
-    categories = [{"id": i, "name": joint} for i, joint in enumerate(ALL_JOINTS, 1)]
-    return {"images": images, "annotations": annotations, "categories": categories}
 
 
 def ratingen_table(people: list[sv.Patient], percents: list[dict[tuple[str, str], float]]) -> pd.DataFrame:
@@ -215,7 +200,7 @@ def write(root: Path, cohort: Cohort) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_tables(root: Path, split: str, own: list[sv.Patient], films: list, noise: float) -> None:
+def _write_tables(root: Path, split: str, own: list[sv.Patient], films: list[coco.Image], noise: float) -> None:
     truth = root / ("train" if split == "train" else "gold")
     truth.mkdir(exist_ok=True)
     own_table = score_table(own, [p.readers[0] for p in own])
@@ -237,4 +222,4 @@ def _write_tables(root: Path, split: str, own: list[sv.Patient], films: list, no
         ratingen_table(own, percents).to_csv(truth / name, index=False)
     people_table(own).to_csv(root / split / "people.csv", index=False)
     activity_table(own).to_csv(root / split / "activity.csv", index=False)
-    (truth / "joints.coco.json").write_text(json.dumps(coco(films)))
+    coco.write(films, truth / "joints.coco.json", digits=1)

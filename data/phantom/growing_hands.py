@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from functools import partial
@@ -18,28 +17,22 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from data.phantom.cohort import coco
 from data.phantom.film import draw_film
 from data.phantom.growth import Growth
-from ra import track
+from ra import coco, track
 
 FOLDER = "boneage-training-dataset"
 
 
-def write_hand(folder: Path, seed: int, max_px: int, number: int) -> tuple[dict, tuple]:
-    """Draw and write hand `number`; its row and its boxes. RSNA's films are left hands of 1 to 18 years, most of 8 to 15."""
+def write_hand(folder: Path, seed: int, max_px: int, number: int) -> tuple[dict, coco.Image]:
+    """Draw and write hand `number`; its row and its COCO image. RSNA's films are left hands of 1 to 18 years, most of 8 to 15."""
     rng = np.random.default_rng((seed, number))
     male = bool(rng.random() < 0.54)
     years = float(np.clip(rng.normal(10.8, 3.5), 1.0, 18.5))
     film = draw_film("LH", (seed, number, 1), growth=Growth(years, not male), width=1.2, max_px=max_px)
     name = f"{number}.png"
     cv2.imwrite(str(folder / name), film.grey, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    return {"id": number, "boneage": round(years * 12), "male": male}, (
-        name,
-        film.grey.shape[1],
-        film.grey.shape[0],
-        film.coco_boxes(),
-    )
+    return {"id": number, "boneage": round(years * 12), "male": male}, film.coco_image(name)
 
 
 def write(root: Path, hands: int, seed: int, max_px: int) -> None:
@@ -53,7 +46,7 @@ def write(root: Path, hands: int, seed: int, max_px: int) -> None:
         with get_context("spawn").Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:  # a fork hangs OpenCV
             made = list(track.progress(pool.imap(draw, range(1000, 1000 + hands), chunksize=4), "growing hands", hands))
         pd.DataFrame([row for row, _ in made]).to_csv(temporary / f"{FOLDER}.csv", index=False)
-        (temporary / "joints.coco.json").write_text(json.dumps(coco([film for _, film in made])))
+        coco.write([film for _, film in made], temporary / "joints.coco.json", digits=1)
         shutil.rmtree(root, ignore_errors=True)
         temporary.replace(root)
     finally:
