@@ -11,7 +11,6 @@ Only the final scoring reads gold/, and no training uses the truth or the second
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -29,8 +28,8 @@ from data.phantom import severity as sv
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
 from data.phantom.skeleton import draw_body
-from ra import atomic, track
-from ra.anatomy import ALL_JOINTS, COLUMNS_B, ID, OVERALL, PARTS, SITES
+from ra import atomic, coco, track
+from ra.anatomy import COLUMNS_B, ID, OVERALL, PARTS, SITES
 from ra.clinical import percent2grade
 
 DAYS_PER_YEAR = 365.25
@@ -93,8 +92,8 @@ def _second_visit(first: sv.Patient, patient_id: str, cohort: Cohort, rng: np.ra
     )  # fmt: skip
 
 
-def write_film(folder: Path, max_px: int, job: tuple[sv.Patient, str]) -> tuple[str, int, int, list[list[float]]]:
-    """Draw and write one film. Returns file name, width, height, and COCO boxes in pixels of the upright picture."""
+def write_film(folder: Path, max_px: int, job: tuple[sv.Patient, str]) -> coco.Image:
+    """Draw and write one film; returns it as an image of a COCO file, with the boxes of its joints."""
     patient, part = job
     person_rng = np.random.default_rng((patient.seed, 7))
     burden = float(np.clip(patient.severity.sum() / 120, 0, 1))
@@ -109,7 +108,7 @@ def write_film(folder: Path, max_px: int, job: tuple[sv.Patient, str]) -> tuple[
     film = draw_film(part, seed, body, Damage(erosion, narrowing, min(drift, 32.0)), max_px=max_px or None)
     name = f"{patient.patient_id}-{part}.jpg"
     save_jpeg(film.grey, folder / name, np.random.default_rng((*seed, 9)))
-    return name, film.grey.shape[1], film.grey.shape[0], film.coco_boxes()
+    return film.coco_image(name)
 
 
 def save_jpeg(grey: np.ndarray, path: Path, rng: np.random.Generator) -> None:
@@ -134,20 +133,6 @@ def score_table(people: list[sv.Patient], grades: list[np.ndarray]) -> pd.DataFr
     table[OVERALL["total"]] = table[OVERALL["erosion"]] + table[OVERALL["narrowing"]]
     table[ID] = [p.patient_id for p in people]
     return table[list(COLUMNS_B)].sort_values(ID, ignore_index=True)
-
-
-def coco(films: list[tuple[str, int, int, list]]) -> dict:
-    """Joint boxes as COCO."""
-    images, annotations = [], []
-    for number, (name, width, height, boxes) in enumerate(films, 1):
-        images.append({"id": number, "file_name": name, "width": width, "height": height})
-        for category, box in enumerate(boxes, 1):
-            if box is not None:
-                annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": category,
-                                    "bbox": [round(v, 1) for v in box], "area": round(box[2] * box[3], 1),
-                                    "iscrowd": 0})  # fmt: skip
-    categories = [{"id": i, "name": joint} for i, joint in enumerate(ALL_JOINTS, 1)]
-    return {"images": images, "annotations": annotations, "categories": categories}
 
 
 def ratingen_table(people: list[sv.Patient], percents: list[dict[tuple[str, str], float]]) -> pd.DataFrame:
@@ -208,7 +193,7 @@ def write(root: Path, cohort: Cohort) -> None:
         atomic.write_table(folder / "summary.csv", summary_table(people).round(3))
 
 
-def _write_tables(root: Path, split: str, people: list[sv.Patient], films: list, noise: float) -> None:
+def _write_tables(root: Path, split: str, people: list[sv.Patient], films: list[coco.Image], noise: float) -> None:
     """Write all tables of one split."""
     scores_folder = root / ("train" if split == "train" else "gold")
     scores = score_table(people, [p.readers[0] for p in people])
@@ -228,4 +213,4 @@ def _write_tables(root: Path, split: str, people: list[sv.Patient], films: list,
         tables[root / "test" / "template.csv"] = template
     for path, table in tables.items():
         atomic.write_table(path, table)
-    atomic.write_text(scores_folder / "joints.coco.json", json.dumps(coco(films)))
+    coco.write(films, scores_folder / "joints.coco.json", digits=1)

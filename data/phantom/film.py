@@ -12,6 +12,7 @@ from data.phantom.growth import Growth, grow
 from data.phantom.projection import attenuation_map
 from data.phantom.skeleton import Body, build, draw_body, draw_pose
 from data.phantom.style import RENDER_MAX_PX, Style, add_metal, develop, draw_style, finish, place
+from ra import coco
 from ra.anatomy import ALL_JOINTS, limb
 
 # Side of a joint's box in millimetres of an adult: the joint with the ends of both bones.
@@ -26,10 +27,14 @@ class Film:
     joints: dict[str, tuple[float, float]]
     box_px: dict[str, float]
 
-    def coco_boxes(self) -> list[list[float] | None]:
-        """[left, top, width, height] per joint of anatomy.ALL_JOINTS, None for the other limb's joints."""
-        corners = {j: (x - self.box_px[j] / 2, y - self.box_px[j] / 2) for j, (x, y) in self.joints.items()}
-        return [[*corners[j], self.box_px[j], self.box_px[j]] if j in corners else None for j in ALL_JOINTS]
+    def coco_image(self, name: str) -> coco.Image:
+        """The film as an image of a COCO file, with the boxes of its joints in the order of anatomy.ALL_JOINTS."""
+        boxes = []
+        for joint in ALL_JOINTS:
+            if joint in self.joints:
+                (x, y), side = self.joints[joint], self.box_px[joint]
+                boxes.append(coco.Box(joint, x - side / 2, y - side / 2, side, side))
+        return coco.Image(name, self.grey.shape[1], self.grey.shape[0], tuple(boxes))
 
 
 def draw_film(

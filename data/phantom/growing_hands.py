@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,16 +15,15 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from data.phantom.cohort import coco
 from data.phantom.film import draw_film
 from data.phantom.growth import Growth
-from ra import atomic, track
+from ra import atomic, coco, track
 
 FOLDER = "boneage-training-dataset"
 
 
-def write_hand(folder: Path, seed: int, max_px: int, number: int) -> tuple[dict, tuple]:
-    """Draw and write hand `number`; returns its table row and its boxes (cohort.coco).
+def write_hand(folder: Path, seed: int, max_px: int, number: int) -> tuple[dict, coco.Image]:
+    """Draw and write hand `number`; returns its table row and its image of the COCO file.
 
     The films of RSNA are left hands of 1 to 18 years, mostly 8 to 15.
     """
@@ -35,8 +33,7 @@ def write_hand(folder: Path, seed: int, max_px: int, number: int) -> tuple[dict,
     film = draw_film("LH", (seed, number, 1), growth=Growth(years, not male), width=1.2, max_px=max_px)
     name = f"{number}.png"
     cv2.imwrite(str(folder / name), film.grey, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    height, width = film.grey.shape
-    return {"id": number, "boneage": round(years * 12), "male": male}, (name, width, height, film.coco_boxes())
+    return {"id": number, "boneage": round(years * 12), "male": male}, film.coco_image(name)
 
 
 def write(root: Path, hands: int, seed: int, max_px: int) -> None:
@@ -47,4 +44,4 @@ def write(root: Path, hands: int, seed: int, max_px: int) -> None:
         with get_context("spawn").Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:  # a fork hangs OpenCV
             drawn = list(track.progress(pool.imap(draw, range(1000, 1000 + hands), chunksize=4), "growing hands", hands))
         atomic.write_table(folder / f"{FOLDER}.csv", pd.DataFrame([row for row, _ in drawn]))
-        atomic.write_text(folder / "joints.coco.json", json.dumps(coco([boxes for _, boxes in drawn])))
+        coco.write([image for _, image in drawn], folder / "joints.coco.json", digits=1)
