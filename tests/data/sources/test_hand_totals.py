@@ -20,6 +20,7 @@ from data.issues import Report
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
 from data.sources import hand_totals
+from evaluation import results
 from ra import config, folds, paths
 from ra.anatomy import BOTH_HANDS, HAND_JOINTS, SITES, limb
 from ra.config import UserError
@@ -414,6 +415,7 @@ def test_from_films_to_totals(hospital, tmp_path, monkeypatch, capsys, without_t
     call(train_stack, str(CONFIGS / "stack"), *smoke)
     call(intervals, "--data", "s", "--run", "totals")
     call(submit, "--data", "s", "--run", "totals")
+    call(results, "--data", "s", "--run", "totals")
     submission = pd.read_csv(paths.submission("s"))
     assert list(submission) == ["Patient_ID", "total"]
     assert submission.Patient_ID.tolist() == [f"h{i:02d}" for i in without_total or range(12)]

@@ -317,7 +317,9 @@ def test_from_crops_to_the_scores_of_visits(tmp_path, monkeypatch):
         f"stage2_score.pictures configs/joint_visits/pictures {smoke}",
         f"stage2_score.train configs/joint_visits/members {smoke} --bone-age none --device cpu --jobs 1",
         f"stage3_stack.train configs/joint_visits/stack {smoke}",
+        f"stage3_stack.train configs/joint_visits/stack {smoke} --set members=[rohrbach_weighted] --run weighted",
         "stage3_stack.submit --data s --run visits",
+        "evaluation.results --data s --run visits",
     ):
         command = [sys.executable, "-m", *line.split()]
         done = subprocess.run(command, cwd=paths.ROOT, env=world, capture_output=True, text=True, check=False)
@@ -329,9 +331,9 @@ def test_from_crops_to_the_scores_of_visits(tmp_path, monkeypatch):
     assert np.allclose(table.rau, (38 * grades.sum(axis=1) / table.n_scored).round(1)) and (table.n_scored == 22).all()
     assert (table.rau_low <= table.rau + 0.1).all() and set(table.das28_esr_band) <= {"remission", "low", "moderate", "high"}
     record = json.loads((tmp_path / "out/s.json").read_text())
-    assert record["visits"] == 3 and set(record["metrics"]) == {"oof", "test"}
+    assert record["patients"] == 3 and record["split"] == "test"
     assert "quadratic kappa" in done.stdout and "commonest grade" in done.stdout
     monkeypatch.setenv("RA_DATA", world["RA_DATA"])
     joints = RATINGEN.read(paths.ratingen("s"))
-    out_of_fold = joint_visits.visit_table("s", "visits", "oof", joints[joints.split == "train"], ("rohrbach_weighted",))
+    out_of_fold = joint_visits.visit_table("s", "weighted", "oof", joints[joints.split == "train"])
     assert len(out_of_fold) == 9 and out_of_fold.rau.notna().all() and not len(out_of_fold.filter(like="_percent").columns)
