@@ -1,12 +1,11 @@
-"""Films per second and memory of preparing many: python -m benchmarks.prepare_films [--films 10000].
+"""Films per second and peak memory of data.prepare: python -m benchmarks.prepare_films [--films 10000].
 
-The films are hard links to a few generated ones of 3 megapixels, in the layout of RSNA Bone Age; they are prepared by the command
-itself, twice: the second call finds every file's facts kept.
+The films are hard links to a few generated ones of 3 megapixels, in the layout of RSNA Bone Age. The command prepares them twice;
+in the second call the facts of every file are in the cache.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import subprocess
@@ -18,14 +17,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ra import paths
+from ra import cli, paths
 
-DIFFERENT = 8  # pictures; the others are links to them
+N_PICTURES = 8  # different pictures; the others are links to them
 SHAPE = (2000, 1500)  # 3 MP, a large film of RA2-DREAM
 
 
 def write_film(path: Path, seed: int) -> None:
-    """A bright limb with bones of its own and film grain, saved as JPG of quality 90."""
+    """Write a JPG of quality 90: a bright limb with random bones and film grain."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     limb = np.exp(-(((x - SHAPE[1] / 2) / 400) ** 2) - ((y - SHAPE[0] / 2) / 700) ** 2)
@@ -35,36 +34,27 @@ def write_film(path: Path, seed: int) -> None:
 
 
 def write_set(root: Path, count: int) -> None:
-    """A folder of `count` films and its table."""
+    """Write a folder of `count` films and its table."""
     films = root / "boneage-training-dataset"
     films.mkdir(parents=True)
-    for k in range(min(DIFFERENT, count)):
+    for k in range(min(N_PICTURES, count)):
         write_film(films / f"{k}.jpg", k)
-    for k in range(DIFFERENT, count):
-        (films / f"{k}.jpg").hardlink_to(films / f"{k % DIFFERENT}.jpg")
+    for k in range(N_PICTURES, count):
+        (films / f"{k}.jpg").hardlink_to(films / f"{k % N_PICTURES}.jpg")
     rows = [f"{k},{k % 200},{k % 2 == 0}" for k in range(count)]
     (root / "boneage-training-dataset.csv").write_text("\n".join(["id,boneage,male", *rows]) + "\n")
 
 
-def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--films", type=int, default=10_000, help="how many (default %(default)s)")
+def run() -> None:
+    """The verb."""
+    p = cli.parser(__doc__)
+    p.add_argument("--films", type=int, default=10_000, metavar="N", help="number of films (default %(default)s)")
     count = p.parse_args().films
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "raw"
         write_set(root, count)
-        command = [
-            sys.executable,
-            "-m",
-            "data.prepare",
-            "--source",
-            "rsna_boneage",
-            "--root",
-            str(root),
-            "--data",
-            "s",
-            "--force",
-        ]
+        arguments = ["--source", "rsna_boneage", "--root", str(root), "--data", "s", "--force"]
+        command = [sys.executable, "-m", "data.prepare", *arguments]
         for call in ("first", "second"):
             start = time.perf_counter()
             subprocess.run(command, cwd=paths.ROOT, env=os.environ | {"RA_DATA": folder}, check=True, stdout=subprocess.DEVNULL)
@@ -75,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.main(run)

@@ -1,6 +1,6 @@
-"""What reading a film and making it canonical costs beyond the bare decoder: python -m benchmarks.read_film [FILM.jpg].
+"""Time to read a film and make it canonical, compared with the bare decoder: python -m benchmarks.read_film [FILM.jpg].
 
-At most 1.3 times the decoder: the promise of the ordinary path, on a 3-megapixel JPG.
+The limit is 1.3 times the decoder on a 3-megapixel JPG.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SHAPE = (2000, 1500)  # 3 MP, a large film of RA2-DREAM
 
 
 def best_ms(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Least milliseconds of processor time of each call, taken in turns: what it costs when nothing else is running."""
+    """Least processor time of each call in ms. The calls are made in turns, so that other load affects all of them alike."""
     spent: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(ROUNDS):
         for name, call in calls.items():
@@ -40,14 +40,15 @@ def write_film(path: Path) -> Path:
     return path
 
 
-def main() -> None:
+def run() -> None:
+    """Print the times."""
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(sys.argv[1]) if len(sys.argv) > 1 else write_film(Path(folder) / "film.jpg")
         grey = film.read(path)
         height, width = grey.shape
         upright, lying = film.Frame(0, 0, width, height), film.Frame(0, 0, height, width, turns=1)
-        took = best_ms(
+        times = best_ms(
             {
                 "bare decoder": lambda: cv2.imread(str(path), cv2.IMREAD_GRAYSCALE),
                 "read, whole file": lambda: upright.cut(film.read(path)),
@@ -58,10 +59,10 @@ def main() -> None:
             }
         )
     print(f"{path.name}, {width} x {height} px, one thread, best of {ROUNDS}")
-    for name, milliseconds in took.items():
-        ratio = f"{milliseconds / took['bare decoder']:6.2f} x the decoder" if name.startswith("read") else ""
+    for name, milliseconds in times.items():
+        ratio = f"{milliseconds / times['bare decoder']:6.2f} x the decoder" if name.startswith("read") else ""
         print(f"{name:26s} {milliseconds:7.2f} ms {ratio}".rstrip())
 
 
 if __name__ == "__main__":
-    main()
+    run()

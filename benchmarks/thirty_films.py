@@ -1,12 +1,11 @@
-"""What thirty corrected films of a foreign kind bring: python -m benchmarks.thirty_films [--films 30] [--fresh 60].
+"""What finetuning on thirty corrected films of another kind gains: python -m benchmarks.thirty_films [--films 30] [--fresh 60].
 
-The films are drawn with capsules and discs: other bones, other proportions, other greys than anything the shipped detector
-learned from. Their boxes, which stand for a person's corrections, are written as COCO and go through the very commands.
+The films are drawn with capsules and discs: bones, proportions and greys unlike anything in the shipped detector's training data.
+Their boxes stand for a person's corrections; they are written as COCO and go through the same functions as the verbs use.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from functools import partial
@@ -19,13 +18,14 @@ import numpy as np
 from ra import cli, config
 from ra.anatomy import JOINTS, PARTS, limb
 from ra.imaging import film
-from stage1_detect.annotation import coco_file as coco
+from stage1_detect.annotation import marked as marked_films
+from stage1_detect.annotation.marked import MarkedFilm, MarkedLimb
 
 LONG_PX = 400
 CARPALS = ("mul", "nav", "lunate", "capnlun", "cmc5")  # drawn as discs
 # Fingers of a crude left hand: direction in degrees clockwise from up, length of the ray in shares of the film's height.
 FINGERS = {1: (48, 0.34), 2: (14, 0.62), 3: (2, 0.66), 4: (-11, 0.60), 5: (-25, 0.50)}
-CARPUS = {  # places in the wrist, in shares of the palm's breadth from the wrist's middle (x to the thumb's side, y down)
+CARPUS = {  # positions in the wrist, in shares of the palm's breadth from the wrist's middle (x to the thumb's side, y down)
     "wrist_mc1": (0.42, -0.30), "wrist_mul": (0.30, -0.24), "wrist_nav": (0.22, 0.02), "wrist_lunate": (-0.04, 0.12),
     "wrist_radius": (0.16, 0.36), "wrist_ulna": (-0.28, 0.36), "wrist_cmc3": (0.05, -0.36), "wrist_cmc4": (-0.12, -0.36),
     "wrist_cmc5": (-0.28, -0.32), "wrist_mna": (0.28, -0.12), "wrist_capnlun": (0.06, -0.06), "wrist_radcar": (0.08, 0.24),
@@ -93,59 +93,61 @@ def _foot(rng: np.random.Generator) -> tuple[dict, list]:
 
 
 def write(folder: Path, count: int, seed: int) -> Path:
-    """`count` films with parts in turn, and their boxes; the COCO file."""
+    """Write `count` films, their parts in turn, and their boxes; returns the COCO file."""
     folder.mkdir(parents=True)
-    marked = {}
+    films = {}
     for i in range(count):
         part = PARTS[i % 4]
         grey, joints, side = crude_film(part, seed + i)
         name = f"C{i:04d}-{part}.png"
         cv2.imwrite(str(folder / name), grey)
         boxes = {joint: [*joints[joint], side, side] for joint in JOINTS[limb(part)]}
-        marked[name] = coco.Film(grey.shape[1], grey.shape[0], [coco.Limb(part, boxes)])
-    coco.write(marked, folder / "joints.coco.json")
+        films[name] = MarkedFilm(grey.shape[1], grey.shape[0], [MarkedLimb(part, boxes)])
+    marked_films.write(films, folder / "joints.coco.json")
     return folder / "joints.coco.json"
 
 
-def share_found(weights: Path | None, folder: Path) -> dict[str, float]:
-    """Per limb, the share of joints within 2 % of the long side, of the films of a folder by its boxes."""
+def fraction_located(weights: Path | None, folder: Path) -> dict[str, float]:
+    """Fraction of the joints within 2 % of the long side, by limb, on the films of a folder."""
     from stage1_detect import model
-    from stage1_detect.film_boxes import read_all
+    from stage1_detect.inference import read_all
+    from stage1_detect.reading import Reading
 
-    detector = model.detector(weights or model.SHIPPED)
-    marked = coco.read(folder / "joints.coco.json")
-    jobs = [(partial(film.read, folder / name), one.limbs[0].part) for name, one in marked.items()]
-    good: dict[str, list[bool]] = {kind: [] for kind in JOINTS}
-    for one, reading in zip(marked.values(), read_all(detector, jobs, "reading"), strict=True):
-        truth = np.array([one.limbs[0].boxes[joint][:2] for joint in JOINTS[limb(one.limbs[0].part)]])
+    detector = model.load(weights or model.SHIPPED)
+    films = marked_films.read(folder / "joints.coco.json")
+    jobs = [(partial(film.read, folder / name), marked.limbs[0].part) for name, marked in films.items()]
+    located: dict[str, list[bool]] = {kind: [] for kind in JOINTS}
+    for marked, reading in zip(films.values(), read_all(detector, jobs, "reading"), strict=True):
+        kind = limb(marked.limbs[0].part)
+        truth = np.array([marked.limbs[0].boxes[joint][:2] for joint in JOINTS[kind]])
         near = np.zeros(len(truth), bool)
-        if reading is not None and not isinstance(reading, Exception):
-            near = np.hypot(*(reading.points - truth).T) < 0.02 * max(one.width_px, one.height_px)
-        good[limb(one.limbs[0].part)] += list(near)
-    return {kind: float(np.mean(values)) for kind, values in good.items()} | {"all": float(np.mean(list(chain(*good.values()))))}
+        if isinstance(reading, Reading):
+            near = np.hypot(*(reading.points - truth).T) < 0.02 * max(marked.width_px, marked.height_px)
+        located[kind] += list(near)
+    return {kind: float(np.mean(v)) for kind, v in located.items()} | {"all": float(np.mean(list(chain(*located.values()))))}
 
 
 def run() -> None:
+    """Print the fraction of located joints before and after finetuning."""
     from stage1_detect import finetune
-    from stage1_detect.config import Detector
+    from stage1_detect.config import CONFIGS, DetectorConfig
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=int, default=30)
-    parser.add_argument("--fresh", type=int, default=60)
-    parser.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE")
+    parser = cli.parser(__doc__, "profile", "set")
+    parser.add_argument("--films", type=int, default=30, help="corrected films (default %(default)s)")
+    parser.add_argument("--fresh", type=int, default=60, help="films to measure on (default %(default)s)")
     args = parser.parse_args()
-    settings = config.load(Detector, finetune.CONFIG, args.sets)
-    with tempfile.TemporaryDirectory() as place:
-        own, fresh, made = Path(place) / "own", Path(place) / "fresh", Path(place) / "my.safetensors"
-        boxes = write(own, args.films, 1000)
+    settings = config.load(DetectorConfig, CONFIGS / "yolo.yaml", args.sets, args.profile)
+    with tempfile.TemporaryDirectory() as folder:
+        corrected, fresh, weights = Path(folder) / "corrected", Path(folder) / "fresh", Path(folder) / "my.safetensors"
+        boxes = write(corrected, args.films, 1000)
         write(fresh, args.fresh, 5000)
-        before = share_found(None, fresh)
-        start, worked = time.time(), time.process_time()
-        finetune.finetune(*finetune.tables(own, boxes), settings, made, "auto")
-        minutes, of_cores = (time.time() - start) / 60, (time.process_time() - worked) / 60
-        after = share_found(made, fresh)
-    took = f"{minutes:.1f} minutes ({of_cores:.1f} of processor time)"  # the latter whatever else the machine does
-    print(f"joints within 2 % of the long side on {args.fresh} fresh films; {args.films} corrected films, {took}")
+        before = fraction_located(None, fresh)
+        start, start_cpu = time.time(), time.process_time()
+        finetune.finetune(*finetune.tables(corrected, boxes), settings, weights, "auto")
+        minutes, cpu_minutes = (time.time() - start) / 60, (time.process_time() - start_cpu) / 60
+        after = fraction_located(weights, fresh)
+    duration = f"{minutes:.1f} minutes ({cpu_minutes:.1f} of processor time)"  # the latter whatever else the machine does
+    print(f"joints within 2 % of the long side on {args.fresh} fresh films; {args.films} corrected films, {duration}")
     for name, shares in (("as it ships", before), ("finetuned", after)):
         print(f"{name:12s}" + "".join(f"  {kind} {share:6.1%}" for kind, share in shares.items()))
 

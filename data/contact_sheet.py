@@ -1,8 +1,7 @@
-"""Twenty films of a set on one sheet, with their boxes: what a person looks at before trusting it."""
+"""Twenty films of a set on one sheet with their boxes, for a person to check before the set is used."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,66 +9,67 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from ra import anatomy
+from ra import anatomy, atomic
 from ra.imaging import film
 
 COLUMNS, ROWS = 5, 4
-CELL_PX, CAPTION_PX, GAP_PX = (320, 400), 40, 8  # a film's place (width, height), the lines beneath it, the space between
+CELL_PX, CAPTION_PX, GAP_PX = (320, 400), 40, 8  # cell of a film (width, height), caption below it, gap between cells
 COLOURS = {"truth": (90, 220, 120), "model": (90, 170, 255), "template": (255, 170, 60), "outside": (150, 150, 150)}
 INK, DIM, GROUND = (235, 235, 235), (150, 150, 150), (16, 16, 18)
 
 
 def write(
-    films: pd.DataFrame, boxes: pd.DataFrame | None, sites: pd.DataFrame | None, clean: Callable[[str], str], path: Path
+    films: pd.DataFrame, boxes: pd.DataFrame | None, sites: pd.DataFrame | None, redact: Callable[[str], str], path: Path
 ) -> None:
-    """The sheet as PNG. clean: takes patients' identities out of a caption."""
-    burden = burdens(films, sites)
-    shown = films.loc[chosen(films, burden)]
-    of_film = {} if boxes is None else dict(list(boxes[boxes.film_id.isin(shown.film_id)].groupby("film_id")))
+    """Write the sheet as PNG. redact: removes patients' identities from a caption."""
+    sums = grade_sums(films, sites)
+    shown = films.loc[choose(films, sums)]
+    boxes_by_film = {} if boxes is None else dict(list(boxes[boxes.film_id.isin(shown.film_id)].groupby("film_id")))
     step = np.add(CELL_PX, (GAP_PX, CAPTION_PX + GAP_PX))
     sheet = Image.new("RGB", tuple(int(v) for v in step * [COLUMNS, ROWS] + GAP_PX), GROUND)
     for number, row in enumerate(shown.itertuples()):
-        grade = "" if np.isnan(burden[row.Index]) else f", sum {burden[row.Index]:g}"
-        lines = (clean(row.film_id), f"{row.part} {row.split}{grade}, {row.width_px} x {row.height_px} px")
+        grade_sum = "" if np.isnan(sums[row.Index]) else f", sum {sums[row.Index]:g}"
+        lines = (redact(row.film_id), f"{row.part} {row.split}{grade_sum}, {row.width_px} x {row.height_px} px")
         left, top = (int(v) for v in step * [number % COLUMNS, number // COLUMNS] + GAP_PX)
-        sheet.paste(panel(row, of_film.get(row.film_id), lines), (left, top))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    sheet.save(temporary, "PNG", compress_level=3)
-    temporary.replace(path)
+        sheet.paste(panel(row, boxes_by_film.get(row.film_id), lines), (left, top))
+    with atomic.replacing(path) as temporary:
+        sheet.save(temporary, "PNG", compress_level=3)
 
 
-def burdens(films: pd.DataFrame, sites: pd.DataFrame | None) -> pd.Series:
-    """Each film's sum of scored grades, else its patient's total; NaN where neither is known. Indexed as films."""
+def grade_sums(films: pd.DataFrame, sites: pd.DataFrame | None) -> pd.Series:
+    """Each film's sum of scored grades, else its patient's total, else NaN. Indexed as films."""
     if sites is None:
         return pd.Series(np.nan, films.index)
     scored = sites[sites.site != anatomy.TOTAL].groupby(["patient_id", "part"]).target.sum(min_count=1)
     total = sites[(sites.site == anatomy.TOTAL) & (sites.finding == anatomy.TOTAL)].groupby("patient_id").target.max()
-    own = pd.Series(scored.reindex(pd.MultiIndex.from_frame(films[["patient_id", "part"]])).to_numpy(), films.index)
-    return own.fillna(films.patient_id.map(total))
+    by_film = pd.Series(scored.reindex(pd.MultiIndex.from_frame(films[["patient_id", "part"]])).to_numpy(), films.index)
+    return by_film.fillna(films.patient_id.map(total))
 
 
-def chosen(films: pd.DataFrame, burden: pd.Series) -> list:
-    """Index labels of twenty films (or all): every part and split in turn, of each the healthy, the worst and those between."""
+def choose(films: pd.DataFrame, sums: pd.Series) -> list:
+    """Index labels of twenty films (or all): every part and split in turn, each from the healthiest to the most damaged film."""
     shuffled = films.sample(frac=1, random_state=0).sort_values(["split", "part"], ascending=[False, True], kind="stable")
     queues = []
     for _, group in shuffled.groupby(["split", "part"], sort=False):
-        labels = list(burden[group.index].sort_values(kind="stable", na_position="last").index)
+        labels = list(sums[group.index].sort_values(kind="stable", na_position="last").index)
         spread = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), COLUMNS * ROWS)).round().astype(int))
-        queues.append([labels[k] for k in (*spread[::-2], *spread[-2::-2])])  # the worst first, then down, then those left out
-    turns = [queue[k] for k in range(max(map(len, queues))) for queue in queues if k < len(queue)]
-    picked = turns[: COLUMNS * ROWS]
+        queues.append(
+            [labels[k] for k in (*spread[::-2], *spread[-2::-2])]
+        )  # every second one from the highest sum down, then the others
+    in_turn = [queue[k] for k in range(max(map(len, queues))) for queue in queues if k < len(queue)]
+    picked = in_turn[: COLUMNS * ROWS]
     return list(films.loc[picked].sort_values(["split", "part", "film_id"], ascending=[False, True, True]).index)
 
 
 def panel(row: tuple, boxes: pd.DataFrame | None, lines: tuple[str, str]) -> Image.Image:
-    """One film, scaled to its place, with boxes coloured by their source and two lines beneath."""
+    """One film scaled to its cell, with boxes coloured by their source and a caption of two lines."""
     width, height = CELL_PX
     cell = Image.new("RGB", (width, height + CAPTION_PX), GROUND)
     draw = ImageDraw.Draw(cell)
     try:
         grey = film.load(row)
     except film.FilmError:
-        grey = np.zeros((height, width), np.uint8)  # it changed since it was read
+        grey = np.zeros((height, width), np.uint8)  # the file changed since it was read
     factor = min(width / grey.shape[1], height / grey.shape[0])
     size = tuple(max(1, round(n * factor)) for n in grey.shape[::-1])
     left, top = (width - size[0]) // 2, height - size[1]

@@ -1,6 +1,6 @@
-"""CSV files as people send them: read as text, strictly, every fault with its row and cure.
+"""CSV files from users: read as text, strictly; every error names its row and cure.
 
-Where the columns' names are the user's own (`--column ROLE=NAME`), `by_role` gives the rows by role.
+`by_role` reads a table with column names of its own (`--column ROLE=NAME`) and returns rows by role.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from ra.config import UserError
 
 EMPTY = ("", "na", "nan", "n/a")  # not scored
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)  # Python's float also takes 1_0 and inf
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)  # float() would also accept 1_0 and inf
 ISO, DOTTED = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}"), re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
 SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*")
 
@@ -26,12 +26,12 @@ Row = dict[str, str]
 
 
 def read(path: Path, required: Iterable[str], strict: bool = True) -> list[Row]:
-    """Rows by column name, cells stripped; UserError for a missing file, a missing or doubled column, a ragged row.
+    """Rows by column name, cells stripped; UserError for a missing file, a missing or duplicate column, a ragged row.
 
-    strict: an unknown column is an error too.
+    strict: an unknown column is also an error.
     """
     if not path.is_file():
-        raise UserError(f"{path} does not exist; give the folder that holds it (README, your own films)")
+        raise UserError(f"{path} does not exist; give the folder that holds it (docs/data_formats.md)")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -53,56 +53,58 @@ def read(path: Path, required: Iterable[str], strict: bool = True) -> list[Row]:
 
 
 def _check_header(path: Path, header: list[str], required: list[str], strict: bool) -> None:
-    doubled = [name for name, count in Counter(header).items() if count > 1]
-    if doubled:
-        raise UserError(f"{path} has column {doubled[0]!r} twice; delete one")
-    lacking = [name for name in required if name not in header]
+    duplicates = [name for name, count in Counter(header).items() if count > 1]
+    if duplicates:
+        raise UserError(f"{path} has column {duplicates[0]!r} twice; delete one")
+    missing = [name for name in required if name not in header]
     for name in header:
         if strict and name not in required:
-            near = difflib.get_close_matches(name, lacking or required, n=1)
+            near = difflib.get_close_matches(name, missing or required, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; delete it"
             raise UserError(f"{path} has an unknown column {name!r}{hint}")
-    if lacking:
-        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-        raise UserError(f"{path} lacks column {lacking[0]}{more}; add it, with empty cells where nothing was scored")
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"{path} lacks column {missing[0]}{more}; add it, with empty cells where nothing was scored")
 
 
 def by_role(path: Path, names: dict[str, str], usual: dict[str, str], needed: Iterable[str]) -> list[Row]:
-    """Rows by role. names, usual: role -> column, as given and by default; other columns are not read.
+    """Rows by role. names: role -> column in this table; usual: the default names. Other columns are not read.
 
-    UserError when a role that is needed, or that got a name of its own, has no column; any other one may be absent, unless a
-    column that is not read has almost its name.
+    UserError when a role has no column, if it is needed or its name was given, or if an unread column has nearly its name.
+    Any other role may be absent.
     """
     rows = read(path, (), strict=False)
-    for role, name in names.items():
-        unread = {column.lower(): column for column in rows[0] if column not in names.values()} if name not in rows[0] else {}
+    header = list(rows[0])
+    absent = {role: name for role, name in names.items() if name not in header}
+    unread = {column.lower(): column for column in header if column not in names.values()}
+    for role, name in absent.items():
         if near := difflib.get_close_matches(name.lower(), unread, n=1, cutoff=0.8):
             column = unread[near[0]]
             raise UserError(f"{path} has no column {name!r}, but {column!r}; --column {role}={column!r} reads it, else rename it")
-    for role, name in names.items():
-        if name not in rows[0] and (role in needed or name != usual[role]):
-            by_lower = {column.lower(): column for column in rows[0]}
+    for role, name in absent.items():
+        if role in needed or name != usual[role]:
+            by_lower = {column.lower(): column for column in header}
             near = difflib.get_close_matches(name.lower(), by_lower, n=1)
-            hint = f"did you mean {by_lower[near[0]]!r}? " if near else f"it has {', '.join(map(repr, rows[0]))[:200]}; "
-            raise UserError(f"{path} has no column {name!r}; {hint}--column {role}=NAME says which column it is")
+            hint = f"did you mean {by_lower[near[0]]!r}? " if near else f"it has {', '.join(map(repr, header))[:200]}; "
+            raise UserError(f"{path} has no column {name!r}; {hint}--column {role}=NAME maps it to one of your columns")
     present = {role: name for role, name in names.items() if name in rows[0]}
     return [{role: row[name] for role, name in present.items()} for row in rows]
 
 
 def shown(cell: str) -> str:
-    """A cell as part of a sentence: on one line, and not too long."""
+    """A cell for an error message: on one line, at most 80 characters."""
     return cell[:80] if cell.isprintable() else repr(cell[:80])
 
 
 def check_ids(path: Path, rows: list[Row], column: str) -> list[str]:
-    """The ids in order; UserError when one is empty, doubled or no plain name."""
+    """The ids in order; UserError when one is empty, used twice or not a plain name."""
     ids = [row[column] for row in rows]
-    odd = next((i for i in ids if not SAFE_ID.fullmatch(i)), None)
-    if odd is not None:
-        raise UserError(f"{path}: {column} {odd!r} is no plain id; use letters, digits, '-', '_' and '.'")
-    doubled = [i for i, count in Counter(ids).items() if count > 1]
-    if doubled:
-        raise UserError(f"{path}: {column} {doubled[0]} appears {Counter(ids)[doubled[0]]} times; keep one row per id")
+    unsafe = next((i for i in ids if not SAFE_ID.fullmatch(i)), None)
+    if unsafe is not None:
+        raise UserError(f"{path}: {column} {unsafe!r} is not a plain id; use letters, digits, '-', '_' and '.'")
+    duplicates = [i for i, count in Counter(ids).items() if count > 1]
+    if duplicates:
+        raise UserError(f"{path}: {column} {duplicates[0]} appears {Counter(ids)[duplicates[0]]} times; keep one row per id")
     return ids
 
 
@@ -141,18 +143,23 @@ KINDS = {number: "number", integer: "whole number"}
 def numbers(
     path: Path, rows: list[Row], id_column: str, bounds: dict[str, tuple[int, int]], kind: Callable = integer
 ) -> list[dict[str, float]]:
-    """The columns of `bounds` as numbers of a kind of KINDS, NaN where empty. UserError names the first cell that is none."""
+    """The columns of `bounds` (name -> low, high) as numbers, NaN where empty. UserError names the first invalid cell.
+
+    kind: number or integer, the keys of KINDS.
+    """
     out: list[dict[str, float]] = []
-    bad: list[str] = []
+    faults: list[str] = []
     for row in rows:
         values = {}
         for column, (low, high) in bounds.items():
             try:
                 values[column] = kind(row[column], low, high)
             except ValueError:
-                bad.append(f"{shown(row[id_column])} {column} is {row[column][:80]!r}, not a {KINDS[kind]} from {low} to {high}")
+                faults.append(
+                    f"{shown(row[id_column])} {column} is {row[column][:80]!r}, not a {KINDS[kind]} from {low} to {high}"
+                )
         out.append(values)
-    if bad:
-        more = f" (and {len(bad) - 1} more such cells)" if len(bad) > 1 else ""
-        raise UserError(f"{path}: {bad[0]}{more}; correct it, or empty the cell if it was not scored")
+    if faults:
+        more = f" (and {len(faults) - 1} more such cells)" if len(faults) > 1 else ""
+        raise UserError(f"{path}: {faults[0]}{more}; correct it, or empty the cell if it was not scored")
     return out

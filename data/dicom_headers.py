@@ -1,4 +1,4 @@
-"""What the headers of DICOM files say, beside what a film was declared to be and what its picture showed."""
+"""Headers of DICOM files, compared with what a film was declared to be and with what its picture shows."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from ra.imaging.dicom import Tags
 
 SIDES = {"L": "left", "R": "right"}
-SCORED_VIEWS = (None, "PA", "AP")  # a header seldom tells these two apart rightly
+SCORED_VIEWS = (None, "PA", "AP")  # headers often confuse PA and AP
 
 
 def read_all(files: Iterable[str]) -> dict[str, Tags]:
-    """The tags of those files that are DICOM, by path; headers alone are read."""
+    """The tags of those files that are DICOM, by path; only headers are read."""
     from ra.imaging import dicom
 
     files = list(dict.fromkeys(files))
@@ -31,41 +31,45 @@ def read_all(files: Iterable[str]) -> dict[str, Tags]:
 
 
 def identities(headers: dict[str, Tags]) -> set[str]:
-    """Every text of the headers that tells who a patient is, to be kept out of all that is printed or written."""
+    """All texts of the headers that identify a patient, to be kept out of everything printed or written."""
     return {text for tags in headers.values() for text in tags.identity}
 
 
-def settle(rows: list[dict], headers: dict[str, Tags], gate: Path, trust: bool, report: Report) -> list[dict]:
-    """The rows with their pixels' spacing, without the films that their headers refuse; reasons are added to `gate` (FILM_ISSUES)."""
-    reasons = [reason for row in rows if row["path"] in headers for reason in doubts(row, headers[row["path"]], trust)]
-    if reasons:
-        before = FILM_ISSUES.read(gate) if gate.is_file() else None
-        told = pd.DataFrame(reasons).assign(film=[report.clean(reason["film"]) for reason in reasons])
-        FILM_ISSUES.write(pd.concat([before, told]).drop_duplicates(["film", "reason"]), gate)
-    for reason in reasons:
-        verdict = "refused" if reason["refused"] else "doubted"
-        report.warn(f"{verdict}: {reason['reason']}", f"{reason['film']}: {reason['detail']}")
-    refused = {reason["film"] for reason in reasons if reason["refused"]}
+def apply_headers(rows: list[dict], headers: dict[str, Tags], issues_file: Path, trust: bool, report: Report) -> list[dict]:
+    """The rows with their pixel spacing, without the films that their headers refuse.
+
+    The contradictions are added to `issues_file` (FILM_ISSUES) and to the report.
+    """
+    issues = [issue for row in rows if row["path"] in headers for issue in contradictions(row, headers[row["path"]], trust)]
+    if issues:
+        before = FILM_ISSUES.read(issues_file) if issues_file.is_file() else None
+        added = pd.DataFrame(issues).assign(film=[report.redact(issue["film"]) for issue in issues])
+        FILM_ISSUES.write(pd.concat([before, added]).drop_duplicates(["film", "reason"]), issues_file)
+    for issue in issues:
+        verdict = "refused" if issue["refused"] else "doubted"
+        report.warn(f"{verdict}: {issue['reason']}", f"{issue['film']}: {issue['detail']}")
+    refused = {issue["film"] for issue in issues if issue["refused"]}
     spacing = {path: {"spacing_mm": tags.spacing_mm} for path, tags in headers.items()}
     return [{**spacing.get(row["path"], {}), **row} for row in rows if row["film_id"] not in refused]
 
 
-def doubts(row: dict, tags: Tags, trust: bool) -> list[dict]:
-    """Rows of the gate table: where a film's header contradicts its part or its view.
+def contradictions(row: dict, tags: Tags, trust: bool) -> list[dict]:
+    """Rows of FILM_ISSUES: where a film's header contradicts its part or its view.
 
-    A contradicted limb or view refuses the film, unless the picture shows that the header is wrong or the user vouches.
+    A contradicted limb or view refuses the film, unless the picture shows that the header is wrong or the user vouches for it.
     """
     limb, seen = anatomy.limb(row["part"]), row.get("part_seen")
-    sure = trust or (seen is not None and anatomy.limb(seen) == limb)
-    found = []
+    limb_is_certain = trust or (seen is not None and anatomy.limb(seen) == limb)
+    issues = []
     if tags.limb and tags.limb != limb:
-        found.append(("wrong_limb", not sure, f"the DICOM header says {tags.limb}, the film was taken for a {limb}"))
+        text = f"the DICOM header says {tags.limb}, the film was taken for a {limb}"
+        issues.append(("wrong_limb", not limb_is_certain, text))
     elif tags.laterality in SIDES and tags.laterality != row["part"][0]:
         text = f"the DICOM header says {SIDES[tags.laterality]}, the film was taken for {row['part']}"
-        found.append(("side_differs", False, text))
+        issues.append(("side_differs", False, text))
     if tags.view not in SCORED_VIEWS:
-        sure = trust or row.get("view_seen") in SCORED_VIEWS[1:]
+        view_is_certain = trust or row.get("view_seen") in SCORED_VIEWS[1:]
         text = f"the DICOM header says {tags.view}"
-        found.append(("view_differs", False, text) if sure else ("wrong_view", True, text))
-    named = {"film": row["film_id"], "patient_id": row["patient_id"]}
-    return [{**named, "reason": reason, "refused": int(no), "detail": text} for reason, no, text in found]
+        issues.append(("view_differs", False, text) if view_is_certain else ("wrong_view", True, text))
+    film = {"film": row["film_id"], "patient_id": row["patient_id"]}
+    return [{**film, "reason": reason, "refused": int(refuses), "detail": text} for reason, refuses, text in issues]

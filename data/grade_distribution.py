@@ -1,4 +1,4 @@
-"""Grades and totals of a set beside the published ones, and what is so unlike them that it must be another scale."""
+"""Grades and totals of a set compared with the published ones, and signs of another scale."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from data.issues import Report
-from ra import anatomy, clinical
+from ra import anatomy, atomic, clinical
 from ra.anatomy import SITES, joint2site, other_side
 from ra.tables import RATINGEN
 
-# Of the 188 final patients of RA2-DREAM (Sun et al., JAMA Netw Open 2022;5(8):e2227423): how often each grade was given.
+# How often each grade was given to the 188 final patients of RA2-DREAM (Sun et al., JAMA Netw Open 2022;5(8):e2227423).
 GRADE_COUNTS = {
     ("hand", "erosion"): (5450, 406, 108, 13, 10, 29),
     ("foot", "erosion"): (1823, 203, 148, 38, 23, 10, 2, 8, 0, 0, 1),
@@ -32,19 +32,19 @@ RATES = {
     "mna J": ("wrist_J__mna", ("LH", "RH")),
 }
 COLUMNS = {site.column: i for i, site in enumerate(SITES)}
-HIGH_TOTAL = 150  # a median above it is no cohort's; 149 is where the heaviest weight of RA2-DREAM begins
-EXPECTED = 8  # grades of a kind that a set of its size should show, for their lack to mean something
+HIGH_TOTAL = 150  # no cohort has a median above it; RA2-DREAM's highest patient weight begins at 149
+EXPECTED = 8  # a grade is conspicuous by its absence if a set of this size should have at least so many
 
 
 def grades_of(sites: pd.DataFrame) -> np.ndarray:
-    """(patients, 86) grades of the training patients who have any, NaN where not scored; columns as anatomy.SITES."""
+    """(patients, 86) grades of the training patients with any score, NaN where not scored; columns as anatomy.SITES."""
     rows = sites[(sites.split == "train") & (sites.site != anatomy.TOTAL)].dropna(subset="target")
     wide = rows.assign(column=rows.part + "_" + rows.site).set_index(["patient_id", "column"]).target.unstack()  # noqa: PD010
     return wide.reindex(columns=list(COLUMNS)).to_numpy(float)
 
 
 def summary(grades: np.ndarray) -> dict[str, float]:
-    """The published figures for an array (patients, 86) of grades; those of whole patients are NaN where cells are missing."""
+    """The figures of PUBLISHED for grades (patients, 86). Figures per patient use only patients without a missing cell."""
     totals = grades.sum(1)
     totals = totals[np.isfinite(totals)]
     both = [(i, COLUMNS[f"{other_side(s.part)}_{s.site}"]) for i, s in enumerate(SITES) if s.part[0] == "L"]
@@ -66,30 +66,31 @@ def summary(grades: np.ndarray) -> dict[str, float]:
 def counts(grades: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
     """How often each grade was given, (maximum + 1,) per limb and finding."""
     out = {}
-    for (limb, finding), top in anatomy.MAX_GRADE.items():
+    for (limb, finding), max_grade in anatomy.MAX_GRADE.items():
         cells = grades[:, [i for i, s in enumerate(SITES) if anatomy.limb(s.part) == limb and s.finding == finding]]
-        out[limb, finding] = np.bincount(cells[np.isfinite(cells)].astype(int), minlength=top + 1)
+        out[limb, finding] = np.bincount(cells[np.isfinite(cells)].astype(int), minlength=max_grade + 1)
     return out
 
 
 def compare(folder: Path, sites: pd.DataFrame | None, report: Report) -> None:
-    """Write distribution.csv (figure, this set, RA2-DREAM) into a set's folder, note the chief figures, warn of other scales."""
+    """Write distribution.csv (figure, this set, RA2-DREAM) into a set's folder; note the main figures, warn of other scales."""
     rows: list[tuple[str, float, float]] = []
     if sites is not None:
         grades = grades_of(sites)
-        given = counts(grades) if len(grades) else {}
+        grade_counts = counts(grades) if len(grades) else {}
         figures = summary(grades) if len(grades) else {}
         rows += [(name, value, PUBLISHED.get(name, np.nan)) for name, value in figures.items()]
-        rows += [row for place in given if given[place].sum() for row in _shares(place, given[place])]
+        for group, group_counts in grade_counts.items():
+            rows += _shares(group, group_counts) if group_counts.sum() else []
         rows += _totals(sites)
-        report.notes += [_line(figures)] if np.isfinite(figures.get("total mean", np.nan)) else []
-        for fault in [*_odd_grades(given), *_odd_totals(sites)]:
+        report.notes += [_summary_line(figures)] if np.isfinite(figures.get("total mean", np.nan)) else []
+        for fault in [*_unusual_grades(grade_counts), *_unusual_totals(sites)]:
             report.warn("unusual grades", fault)
     if (folder / "ratingen.parquet").is_file():
         rows += _ratingen(RATINGEN.read(folder / "ratingen.parquet"))
     if rows:
         table = pd.DataFrame(rows, columns=["figure", "this set", "RA2-DREAM"]).round(4)
-        table.to_csv(folder / "distribution.csv", index=False)
+        atomic.write_table(folder / "distribution.csv", table)
 
 
 def _mean(values: np.ndarray) -> float:
@@ -97,32 +98,38 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _rate(cells: np.ndarray) -> float:
-    """Share of the scored cells that are not 0."""
+    """Fraction of the scored cells that are not 0."""
     return _mean(cells[np.isfinite(cells)] > 0)
 
 
 def _correlation(grades: np.ndarray, pairs: list[tuple[int, int]]) -> float:
     first, second = (grades[:, [pair[k] for pair in pairs]].ravel() for k in (0, 1))
-    known = np.isfinite(first) & np.isfinite(second)
-    varied = known.any() and np.ptp(first[known]) > 0 and np.ptp(second[known]) > 0
-    return float(np.corrcoef(first[known], second[known])[0, 1]) if varied else np.nan
+    both = np.isfinite(first) & np.isfinite(second)
+    varies = both.any() and np.ptp(first[both]) > 0 and np.ptp(second[both]) > 0
+    return float(np.corrcoef(first[both], second[both])[0, 1]) if varies else np.nan
 
 
-def _shares(place: tuple[str, str], given: np.ndarray) -> list[tuple[str, float, float]]:
-    published = np.pad(np.array(GRADE_COUNTS[place], float), (0, len(given) - len(GRADE_COUNTS[place])))
-    shares = zip(given / given.sum(), published / published.sum(), strict=True)
-    return [(f"share of grade {grade}, {' '.join(place)}", ours, theirs) for grade, (ours, theirs) in enumerate(shares)]
+def _published_counts(group: tuple[str, str], n_grades: int) -> np.ndarray:
+    """GRADE_COUNTS of a limb and finding, (n_grades,), zeros for grades that were never given."""
+    counted = np.array(GRADE_COUNTS[group], float)
+    return np.pad(counted, (0, n_grades - len(counted)))
 
 
-def _own_totals(sites: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The training patients' totals as the set gives them, by what they sum."""
+def _shares(group: tuple[str, str], group_counts: np.ndarray) -> list[tuple[str, float, float]]:
+    published = _published_counts(group, len(group_counts))
+    shares = zip(group_counts / group_counts.sum(), published / published.sum(), strict=True)
+    return [(f"share of grade {grade}, {' '.join(group)}", ours, theirs) for grade, (ours, theirs) in enumerate(shares)]
+
+
+def _given_totals(sites: pd.DataFrame) -> dict[str, np.ndarray]:
+    """The training patients' totals as given in the set, by part and finding."""
     rows = sites[(sites.split == "train") & (sites.site == anatomy.TOTAL)].dropna(subset="target")
     return {f"{part} {finding}": group.target.to_numpy() for (part, finding), group in rows.groupby(["part", "finding"])}
 
 
 def _totals(sites: pd.DataFrame) -> list[tuple[str, float, float]]:
     rows = []
-    for name, totals in _own_totals(sites).items():
+    for name, totals in _given_totals(sites).items():
         figures = {"number": len(totals), "mean": totals.mean(), "max": totals.max()}
         figures |= {f"{q} %": np.percentile(totals, q) for q in (25, 50, 75)}
         rows += [(f"{name} as given: {figure}", float(value), np.nan) for figure, value in figures.items()]
@@ -136,33 +143,32 @@ def _ratingen(table: pd.DataFrame) -> list[tuple[str, float, float]]:
     return shares if len(percents) else []
 
 
-def _odd_grades(given: dict[tuple[str, str], np.ndarray]) -> list[str]:
-    """Grades that a set of this size should have and has not: another scale, or damage that was only marked."""
+def _unusual_grades(grade_counts: dict[tuple[str, str], np.ndarray]) -> list[str]:
+    """Grades that a set of this size should have but lacks: another scale, or damage only marked as present."""
     faults = []
-    for place, found in given.items():
-        top = len(found) - 1
-        published = np.pad(np.array(GRADE_COUNTS[place], float), (0, top + 1 - len(GRADE_COUNTS[place])))
-        name, above_0 = " ".join(place), found[1:].sum()
-        tail = published / published[1:].sum() * above_0  # as many as there would be of each grade above 0
-        if found[2:].sum() == 0 and tail[2:].sum() >= EXPECTED:
-            faults.append(f"{name} is only 0 or 1 in {found.sum()} cells; grades go to {top}")
-        elif place == ("foot", "erosion") and found[6:].sum() == 0 and tail[6:].sum() >= EXPECTED:
+    for group, group_counts in grade_counts.items():
+        published = _published_counts(group, len(group_counts))
+        name, n_cells, above_0 = " ".join(group), group_counts.sum(), group_counts[1:].sum()
+        expected = published / published[1:].sum() * above_0  # of each grade above 0
+        if group_counts[2:].sum() == 0 and expected[2:].sum() >= EXPECTED:
+            faults.append(f"{name} is only 0 or 1 in {n_cells} cells; grades go to {len(group_counts) - 1}")
+        elif group == ("foot", "erosion") and group_counts[6:].sum() == 0 and expected[6:].sum() >= EXPECTED:
             faults.append(f"{name} never exceeds 5; feet are scored 0 to 10, both sides of a joint summed")
-        elif not above_0 and published[1:].sum() / published.sum() * found.sum() >= EXPECTED:
-            faults.append(f"{name} is 0 in all of {found.sum()} cells; where a joint was not scored the cell must be empty")
+        elif not above_0 and published[1:].sum() / published.sum() * n_cells >= EXPECTED:
+            faults.append(f"{name} is 0 in all of {n_cells} cells; where a joint was not scored the cell must be empty")
     return faults
 
 
-def _odd_totals(sites: pd.DataFrame) -> list[str]:
-    totals = _own_totals(sites).get(f"{anatomy.ALL_PARTS} {anatomy.TOTAL}", np.array([]))
+def _unusual_totals(sites: pd.DataFrame) -> list[str]:
+    totals = _given_totals(sites).get(f"{anatomy.ALL_PARTS} {anatomy.TOTAL}", np.array([]))
     median = np.median(totals) if len(totals) >= EXPECTED else 0
     if median > HIGH_TOTAL:
         return [f"half of the {len(totals)} totals are above {median:g}; the published median is {PUBLISHED['total 50 %']}"]
     return []
 
 
-def _line(figures: dict[str, float]) -> str:
-    """The chief figures in one line, the published ones in brackets."""
+def _summary_line(figures: dict[str, float]) -> str:
+    """The main figures in one line, the published ones in brackets."""
     quartiles, theirs = ("/".join(f"{f[f'total {q} %']:g}" for q in (25, 50, 75)) for f in (figures, PUBLISHED))
     return (
         f"totals: mean {figures['total mean']:.1f}, quartiles {quartiles}, max {figures['total max']:g}; "

@@ -1,4 +1,4 @@
-"""What a preparer found: counts, and faults that it could go on from."""
+"""The report of a preparation: counts, and faults that did not stop it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from ra.config import UserError
 from ra.quality_reasons import REASONS
 
-SHOWN = 3  # faults of one kind that the summary spells out; report.json holds them all
+SHOWN = 3  # faults of one kind that the summary lists; report.json has them all
 PATIENT = "<patient>"
 
 CURES = {
@@ -18,42 +18,42 @@ CURES = {
     "patient without films": "kept, and filled by stage 3; add the films or delete the row",
     "film without a row": "left out; add the patient's row, or rename the file to <Patient_ID>-<LH|RH|LF|RF>.jpg",
     "row without a film": "gets no score; correct the name, add the film or delete the row",
-    "one of two hands": "its total is of both, so it is neither learned from nor given; mend the film of the other hand",
+    "one of two hands": "its total is of both hands, so it is neither learned from nor predicted; correct the other hand's film",
     "film of a foot": "left out; these totals are of hands",
     "total above one hand's maximum": "not learned from; the film shows one hand, so give that hand's total or a film of both",
     "duplicate film": "the first by name is used; delete the other",
-    "total differs from its parts": "kept as given; correct the row if it is a slip",
+    "total differs from its parts": "kept as given; correct the row if it is a mistake",
     "grade in the template": "never read; empty the cell",
-    "person in train and test": "the test score will flatter; move one of the sets",
+    "person in train and test": "the test score will be optimistic; move one of the sets",
     "unknown patient in people.csv": "left out; correct the id",
     "unknown patient in ratingen.csv": "left out; correct the id",
     **{f"unknown patient in {name}.csv": "left out; correct the id" for name in ("gold", "reader2", "truth")},
     "unknown patient in activity.csv": "left out; correct the id",
-    "Ratingen grade differs from its percent": "the percent is used; correct the row if it is a slip",
-    "global health within 10": "kept as given; DAS28 wants it within 0..100, so multiply it if its scale ends at 10",
+    "Ratingen grade differs from its percent": "the percent is used; correct the row if it is a mistake",
+    "global health within 10": "kept as given; DAS28 expects 0..100, so multiply by 10 if the scale ends at 10",
     "box of an unknown film": "left out; correct file_name, unless the film was refused or is unreadable",
     "box of an unknown joint": "left out; name categories as in ra/anatomy.py",
     "box outside its film": "left out; boxes are x, y, width, height in the upright picture's own pixels",
     "duplicate box": "the first is used; delete the other",
     "size differs from the boxes' file": "boxes are read in the upright picture's pixels; check them",
     "film with too few boxes": "the others come from the detector; add them if you can",
-    "same film twice": "one film under two ids teaches twice and tells nothing new; delete one, or correct its id",
-    "same film in train and test": "the test score is worthless for it; take it out of one of them",
+    "same film twice": "one film under two ids is learned from twice; delete one, or correct its id",
+    "same film in train and test": "its test score is worthless; remove it from one of the two",
     "same film mirrored": "one of the two sides is a mirrored copy; find the true film",
-    "one person under two ids": "folds may part a person; give these ids one person",
+    "one person under two ids": "folds may separate a person's films; give these ids one person_id",
     "one id for two persons": "the headers name two persons; correct the id of one of them",
     "visits out of order": "correct the visits, or the films' patients",
-    "ids that look alike": "if they mean one person, write them alike",
-    "films of an unknown kind": "all are kept as declared; look at the contact sheet, and finetune the detector on a few of them",
-    "unusual grades": "compare distribution.csv; another scale has to be converted first",
+    "ids that look alike": "if they mean one person, spell them alike",
+    "films of an unknown kind": "all are kept as declared; look at contact.png, and finetune the detector on a few of them",
+    "unusual grades": "compare distribution.csv; convert another scale first",
     **{f"{verdict}: {word}": reason.cure for verdict in ("refused", "doubted") for word, reason in REASONS.items()},
 }
 
 
 class Report:
-    """Faults by kind (a key of CURES), counts by name, and further lines of the summary.
+    """Faults by kind (a key of CURES), counts by name, and further lines of the summary (notes).
 
-    identities: texts that tell who a patient is; they leave the report only as <patient>.
+    identities: texts that identify a patient; everything that leaves the report has <patient> instead.
     """
 
     def __init__(self) -> None:
@@ -63,32 +63,33 @@ class Report:
         self.identities: set[str] = set()
 
     def warn(self, kind: str, text: str) -> None:
-        """Note a fault that work goes on from; `text` names the file or id."""
+        """Add a fault that does not stop the preparation; `text` names the file or id."""
         assert kind in CURES, kind
         self.faults[kind].append(text)
 
-    def clean(self, text: str) -> str:
-        """The text without any patient's identity, whatever its case."""
+    def redact(self, text: str) -> str:
+        """The text with every patient's identity replaced, upper or lower case."""
         low = text.lower()
         for identity in sorted((i for i in self.identities if i and i.lower() in low), key=len, reverse=True):
             text = re.sub(re.escape(identity), PATIENT, text, flags=re.IGNORECASE)
         return text
 
     def as_dict(self) -> dict[str, Any]:
-        found = {kind: [self.clean(text) for text in texts] for kind, texts in self.faults.items() if texts}
-        return {"counts": self.counts, "faults": found, "notes": [self.clean(text) for text in self.notes]}
+        """Counts, faults by kind and notes, for report.json."""
+        faults = {kind: [self.redact(text) for text in texts] for kind, texts in self.faults.items() if texts}
+        return {"counts": self.counts, "faults": faults, "notes": [self.redact(text) for text in self.notes]}
 
     def __str__(self) -> str:
-        """The summary a person reads."""
+        """The summary for the terminal."""
         lines = [", ".join(f"{count} {name}" for name, count in self.counts.items()), *self.notes]
-        for kind, found in self.faults.items():
-            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-            lines.append(f"warning: {kind}: {'; '.join(found[:SHOWN])}{more} ({CURES[kind]})")
-        return self.clean("\n".join(lines))
+        for kind, texts in self.faults.items():
+            more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+            lines.append(f"warning: {kind}: {'; '.join(texts[:SHOWN])}{more} ({CURES[kind]})")
+        return self.redact("\n".join(lines))
 
     def refuse_faults(self) -> None:
-        """--strict: any fault is an error."""
+        """UserError if there is any fault (--strict)."""
         if self.faults:
             total = sum(map(len, self.faults.values()))
-            kind, found = next(iter(self.faults.items()))
-            raise UserError(self.clean(f"{total} warnings and --strict; the first is {kind}: {found[0]} ({CURES[kind]})"))
+            kind, texts = next(iter(self.faults.items()))
+            raise UserError(self.redact(f"{total} warnings and --strict; the first is {kind}: {texts[0]} ({CURES[kind]})"))

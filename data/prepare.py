@@ -2,43 +2,40 @@
 
   python -m data.prepare --source ra2dream --root DIR [--data SET] [--folds 5]
 
-Nothing is copied but test/template.csv; the films stay where they are. A second call with the same input is skipped, a killed one
-goes on where it stopped, and the set on disk is either whole or as it was before. Where names are the user's own, --column
-ROLE=NAME gives them: --column total=SHS_total. Unless the source vouches for its films, each is looked at: its side, view and
-turn, how many limbs it holds, whether it can be scored at all; --trust leaves that out.
+Only test/template.csv is copied; the films stay where they are. A second call with the same input is skipped, a killed one
+resumes, and the set on disk is either complete or as it was before. If a table has column names of its own,
+--column ROLE=NAME maps them: --column total=SHS_total. Unless the source vouches for its films, stage 1 screens each one: which
+limbs it shows, side, view and rotation, and whether it can be scored at all; --trust skips that.
 
-What was found is printed, and is whole in report.json; distribution.csv has the grades beside the published ones, contact.png
-twenty films with their boxes.
+The findings are printed, and are complete in report.json. distribution.csv compares the grades with the published ones;
+contact.png shows twenty films with their boxes.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
-import json
-import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from data import annotations, dicom_headers, file_cache, film_files, sanity_checks, screening, sources
+from data import dicom_headers, file_cache, film_files, prepared_set, sanity_checks, screening, sources
+from data.annotations import boxes
 from data.issues import Report
-from ra import atomic, cli, folds, manifest, paths
+from ra import cli, folds, manifest
 from ra.config import UserError
 from ra.tables import BOXES, FILMS, FOLDS
 
 if TYPE_CHECKING:
     from ra.imaging.dicom import Tags
 
-VERSION = 4  # raised when the same input would be prepared differently
-RUN, REPORT = "run.json", "report.json"
+VERSION = 5  # raised when the same input would be prepared differently
 
 
 def run() -> None:
@@ -46,39 +43,40 @@ def run() -> None:
     args = parse()
     if args.download:
         fetch(args.source, args.root)
-    columns = dict(_pair(item) for item in args.columns)
+    columns = dict(_role_and_name(item) for item in args.columns)
     options = {"columns": columns, "trust": args.trust, "strict": args.strict, "force": args.force}
-    prepare(args.source, args.root, args.data or named_after(args.root), args.folds, args.seed, **options)
+    prepare(args.source, args.root, args.data or set_name(args.root), args.folds, args.seed, **options)
 
 
 def parse() -> argparse.Namespace:
     """The flags."""
-    p = argparse.ArgumentParser(
-        prog="python -m data.prepare",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = cli.parser(__doc__, "force")
     p.add_argument("--source", required=True, choices=sorted(sources.MODULES), help="the layout of DIR")
     p.add_argument("--root", required=True, type=Path, metavar="DIR", help="the folder as downloaded or generated")
     p.add_argument("--data", metavar="SET", help="name of the prepared set: data/work/SET (default: DIR's name)")
-    p.add_argument("--folds", type=int, default=3, metavar="N", help="patient folds (default %(default)s)")
-    p.add_argument("--seed", type=int, default=0, help="of the folds (default %(default)s)")
-    p.add_argument("--column", dest="columns", action="append", default=[], metavar="ROLE=NAME", help="your name of a column")
-    p.add_argument("--trust", action="store_true", help="films are what their names say: do not look at the pictures")
-    p.add_argument("--download", action="store_true", help="first fetch the set into DIR from where it is published")
-    p.add_argument("--strict", action="store_true", help="take warnings for errors")
-    p.add_argument("--force", action="store_true", help="make again what is already finished")
+    p.add_argument("--folds", type=int, default=3, metavar="N", help="number of patient folds (default %(default)s)")
+    p.add_argument("--seed", type=int, default=0, help="random seed of the folds (default %(default)s)")
+    p.add_argument(
+        "--column",
+        dest="columns",
+        action="append",
+        default=[],
+        metavar="ROLE=NAME",
+        help="the table's name for an expected column",
+    )
+    p.add_argument("--trust", action="store_true", help="take films for what their names declare; do not screen the pictures")
+    p.add_argument("--download", action="store_true", help="first download the published set into DIR")
+    p.add_argument("--strict", action="store_true", help="treat warnings as errors")
     return p.parse_args()
 
 
-def named_after(root: Path) -> str:
-    """A set's name from its folder's."""
+def set_name(root: Path) -> str:
+    """The default name of a set: its folder's."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", root.resolve().name) or "set"
 
 
-def _pair(item: str) -> tuple[str, str]:
-    """Role and name of --column."""
+def _role_and_name(item: str) -> tuple[str, str]:
+    """Role and column name of --column."""
     role, equals, name = item.partition("=")
     if not (role and equals and name):
         raise UserError(f"--column {item}: write ROLE=NAME, such as total=SHS_total")
@@ -105,132 +103,77 @@ def prepare(
     strict: bool = False,
     force: bool = False,
 ) -> None:
-    """Make data/work/<data>, unless it is finished and was made of the same. UserError for input that cannot be trusted."""
+    """Make data/work/<data>, unless it is finished and its input is the same. UserError for input that cannot be trusted."""
     started = time.time()
-    root, target = Path(root), paths.work(data)
+    root = Path(root)
     if not root.is_dir():
         raise UserError(f"{root} is not a folder; give --root the folder that holds the set")
     if n_folds < 2:
         raise UserError(f"--folds {n_folds}: at least 2 are needed")
     layout = sources.module(source)
-    named = sources.columns(layout, columns or {})
-    inputs = digest(layout, root, [source, n_folds, seed, strict, trust, *sorted(named.items()), VERSION])
-    before = made_of(target)
-    if before == inputs and not force:
-        print(f"{data}: prepared, skipped", flush=True)
+    column_names = sources.columns(layout, columns or {})
+    settings = {"source": source, "folds": n_folds, "seed": seed, "strict": strict, "trust": trust, "columns": column_names}
+    inputs = {"settings": settings, "version": VERSION, **input_hashes(layout, root)}
+    if not prepared_set.needs_work(data, inputs, force):
         return
-    if before:
-        print(f"{data}: its inputs have changed, making it anew", flush=True)
 
     report = Report()
     tags = dicom_headers.read_all(str(path.absolute()) for path in layout.films(root))
     report.identities = dicom_headers.identities(tags)
-    with replacing(target) as folder:
+    with prepared_set.replacing(data) as folder:
         try:
-            raw = layout.read(root, report, **({"columns": named} if named else {}))
-            _write(raw, folder, file_cache.store(data), n_folds, seed, trust, tags, report)
-            sanity_checks.check(folder, file_cache.load(file_cache.store(data)), tags, report)
+            raw = layout.read(root, report, **({"columns": column_names} if column_names else {}))
+            cache = file_cache.cache_file(data)
+            films = _write_films(raw, folder, cache, trust, tags, report)
+            _write_tables(raw, films, folder, n_folds, seed, report)
+            sanity_checks.check(folder, file_cache.load(cache), tags, report)
         except UserError as error:
-            raise UserError(report.clean(str(error))) from None
+            raise UserError(report.redact(str(error))) from None
         print(f"{data}: {report}", flush=True)
         if strict:
             report.refuse_faults()
-        atomic.write_json(folder / REPORT, {"set": data, "source": source, "root": str(root), **report.as_dict()})
-        finish(folder, data, inputs, seed, started, report)
+        seconds = round(time.time() - started, 1)
+        origin = {"source": source, "root": str(root)}
+        prepared_set.finish(folder, data, origin, inputs, report, seed=seed, seconds=seconds)
 
 
-@contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A folder to make a set in, which becomes `target` when the block ends without an error.
-
-    Runs made from an older set stay: their own manifests tell that they are outdated. Killed at any point, the set is the old
-    one, the new one, or, for the moment between two renames, away until the next call puts it back.
-    """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    _finish_replacing(target)
-    for stale in target.parent.glob(f".{target.name}.[0-9]*.tmp"):  # of a killed call
-        shutil.rmtree(stale)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        if target.exists():
-            target.replace(_old(target))
-        temporary.replace(target)
-        _finish_replacing(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+def input_hashes(layout: ModuleType, root: Path) -> dict[str, str]:
+    """The root, the hash of all text files that are read, and the hash of each film's name, size and time of change."""
+    texts = (f"{path.relative_to(root)} {manifest.file_hash(path)}" for path in layout.texts(root))
+    films = (f"{path.relative_to(root)} {manifest.stamp(path)}" for path in layout.films(root))
+    return {"root": str(root.absolute()), "texts": _hash_lines(texts), "films": _hash_lines(films)}
 
 
-def _old(target: Path) -> Path:
-    """Where a set waits while it is replaced."""
-    return target.with_name(f".{target.name}.old")
+def _hash_lines(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _finish_replacing(target: Path) -> None:
-    """Give the runs of a replaced set to the one in its place, or the place back to it, and clear it away."""
-    old = _old(target)
-    if old.exists() and not target.exists():
-        old.replace(target)
-    if old.exists():
-        for run_folder in (path for path in old.iterdir() if path.is_dir() and not (target / path.name).exists()):
-            run_folder.replace(target / run_folder.name)
-        shutil.rmtree(old)
+def _write_films(raw: sources.Raw, folder: Path, cache: Path, trust: bool, tags: dict[str, Tags], report: Report) -> pd.DataFrame:
+    """Write and return the films table: films screened and decoded, without those that picture or header refuse."""
+    issues_file = folder / "film_issues.parquet"
+    trust = trust or raw.vouched
+    rows = raw.films if trust else screening.resolve_limbs(raw.films, issues_file, report)
+    if any(row["part"] is None for row in rows):
+        raise UserError("--trust: only the pictures show which hand or foot these films are of; leave --trust out")
+    rows = dicom_headers.apply_headers(rows, tags, issues_file, trust, report)
+    films = film_files.decode_all(rows, cache, report)
+    if films.empty:
+        first = next((texts[0] for texts in report.faults.values() if texts), "")
+        raise UserError(f"none of {len(raw.films)} films can be used; the first fault: {first}")
+    return FILMS.write(films, folder / "films.parquet")
 
 
-def finish(folder: Path, data: str, inputs: str, seed: int, started: float, report: Report) -> None:
-    """run.json: what the set was made of, the hash of everything that is in it, and the report's counts."""
-    made = {path.name: manifest.file_hash(path) for path in sorted(folder.iterdir())}
-    record = {"run": data, "inputs": inputs, "outputs": made, "seed": seed, "seconds": round(time.time() - started, 1)}
-    atomic.write_json(folder / RUN, record | {"versions": manifest.versions(), "counts": report.counts})
-
-
-def digest(layout: ModuleType, root: Path, settings: list) -> str:
-    """Hash of the settings, of every text that is read, and of each film's name, size and time of change."""
-    total = hashlib.sha256(json.dumps([str(root.absolute()), *settings]).encode())
-    for path in layout.texts(root):
-        total.update(f"{path.relative_to(root)} {manifest.file_hash(path)}\n".encode())
-    for path in layout.films(root):
-        stat = path.stat()
-        total.update(f"{path.relative_to(root)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return total.hexdigest()[:16]
-
-
-def made_of(target: Path) -> str | None:
-    """The digest that a finished set was made of; puts a set in place whose replacing was killed."""
-    _finish_replacing(target)
-    record = target / RUN
-    return json.loads(record.read_text())["inputs"] if record.is_file() else None
-
-
-def _write(
-    raw: sources.Raw, folder: Path, kept: Path, n_folds: int, seed: int, trust: bool, tags: dict[str, Tags], report: Report
-) -> None:
-    """Write every table into the folder."""
-    table = _films(raw, folder, kept, trust, tags, report)
+def _write_tables(raw: sources.Raw, films: pd.DataFrame, folder: Path, n_folds: int, seed: int, report: Report) -> None:
+    """Write folds, the source's tables, the joint boxes of the training films, and the files to be copied."""
     FOLDS.write(folds.make(raw.patients, n_folds, seed), folder / "folds.csv")
-    for name, (schema, made) in raw.tables.items():
-        rows = made(table) if callable(made) else made
-        schema.write(rows[rows.film_id.isin(table.film_id)] if "film_id" in rows else rows, folder / name)
+    for name, (schema, table) in raw.tables.items():
+        rows = table(films) if callable(table) else table
+        schema.write(rows[rows.film_id.isin(films.film_id)] if "film_id" in rows else rows, folder / name)
     if raw.boxes:
-        truth = BOXES.write(annotations.read(raw.boxes, table[table.split == "train"], report), folder / "boxes.parquet")
+        truth = BOXES.write(boxes.read(raw.boxes, films[films.split == "train"], report), folder / "boxes.parquet")
         report.counts["boxes"] = len(truth)
     for name, path in raw.copies.items():
         shutil.copyfile(path, folder / name)
-
-
-def _films(raw: sources.Raw, folder: Path, kept: Path, trust: bool, tags: dict[str, Tags], report: Report) -> pd.DataFrame:
-    """The films table, written: looked at, decoded, refused by the gate where picture or header say so."""
-    gate = folder / "film_issues.parquet"
-    trust = trust or raw.vouched
-    rows = raw.films if trust else screening.settle(raw.films, gate, report)
-    if any(row["part"] is None for row in rows):
-        raise UserError("--trust: nothing but the pictures tells which hand or foot these films show; leave --trust out")
-    rows = dicom_headers.settle(rows, tags, gate, trust, report)
-    table = film_files.decode_all(rows, kept, report)
-    if table.empty:
-        first = next((texts[0] for texts in report.faults.values() if texts), "")
-        raise UserError(f"none of {len(raw.films)} films can be used; the first fault: {first}")
-    return FILMS.write(table, folder / "films.parquet")
 
 
 if __name__ == "__main__":

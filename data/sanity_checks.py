@@ -1,6 +1,6 @@
-"""One check for every prepared set: counts, films that are the same, people who may be, grades beside the published ones.
+"""The check of every prepared set: counts, duplicate films, people under two ids, grades compared with the published ones.
 
-What it finds are warnings of the report; contact.png shows twenty films with their boxes.
+Its findings are warnings in the report; contact.png shows twenty films with their boxes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from data import contact_sheet, file_cache, grade_distribution
-from data.file_cache import Fact
+from data.file_cache import FileFacts
 from data.issues import Report
 from ra import anatomy, paths
 from ra.imaging import film
@@ -25,19 +25,19 @@ from ra.tables import BOXES, FILM_ISSUES, FILMS, SITES
 if TYPE_CHECKING:
     from ra.imaging.dicom import Tags
 
-# A film that was scaled by 0.3 to 1.4, saved at quality 40 or lit otherwise differs from itself by 22 of 256 bits at most, and
-# its fine structure correlates by 0.96 at least; that of 300 generated films with one another by 0.84 at most.
+# A film scaled by 0.3 to 1.4, saved at JPEG quality 40 or brightened differs from the original by at most 22 of 256 bits, and
+# the correlation of their fine structure is at least 0.96; between 300 generated films it is at most 0.84.
 NEAR_BITS = 24
-THUMB_PX, COARSE_PX, ALIKE = 64, 2.5, 0.93
+THUMB_PX, COARSE_PX, SAME_CORRELATION = 64, 2.5, 0.93
 FRAME = ["left_px", "top_px", "width_px", "height_px"]
 BLOCK = 2048  # hashes compared at a time
-MOST_PAIRS = 20_000  # near hashes looked at; more are blank pictures
+MAX_PAIRS = 20_000  # near pairs compared in detail; more means many blank pictures
 
 
-def check(folder: Path, known: dict[str, Fact], headers: dict[str, Tags], report: Report) -> None:
-    """Check the set whose tables are in the folder; adds distribution.csv and contact.png to them.
+def check(folder: Path, facts: dict[str, FileFacts], headers: dict[str, Tags], report: Report) -> None:
+    """Check the set whose tables are in the folder, and add distribution.csv and contact.png.
 
-    known: facts of its files by path, where there are any; headers: their DICOM tags.
+    facts: of its files by path, as far as cached; headers: their DICOM tags.
     """
     films = FILMS.read(folder / "films.parquet")
     sites, boxes = (
@@ -46,14 +46,14 @@ def check(folder: Path, known: dict[str, Fact], headers: dict[str, Tags], report
     )
     films["file"] = [str(paths.ROOT / path) for path in films.path]
     count(films, sites, folder / "film_issues.parquet", report)
-    same_films(films, known, report)
+    same_films(films, facts, report)
     same_people(films, headers, report)
     grade_distribution.compare(folder, sites, report)
-    contact_sheet.write(films, boxes, sites, report.clean, folder / "contact.png")
+    contact_sheet.write(films, boxes, sites, report.redact, folder / "contact.png")
 
 
-def count(films: pd.DataFrame, sites: pd.DataFrame | None, gate: Path, report: Report) -> None:
-    """Films, persons, visits, scored sites per limb and finding, refused films."""
+def count(films: pd.DataFrame, sites: pd.DataFrame | None, issues_file: Path, report: Report) -> None:
+    """Count films, persons, visits, scored sites per limb and finding, and refused films."""
     report.counts |= {f"{split} films": int(n) for split, n in films.groupby("split").film_id.count().items()}
     people = films if sites is None else pd.concat([films[["person_id", "visit"]], sites[["person_id", "visit"]]])
     report.counts |= {"persons": people.person_id.nunique(), "visits": len(people[["person_id", "visit"]].drop_duplicates())}
@@ -61,67 +61,71 @@ def count(films: pd.DataFrame, sites: pd.DataFrame | None, gate: Path, report: R
         scored = sites[sites.site != anatomy.TOTAL].dropna(subset="target")
         for (limb, finding), rows in scored.groupby([scored.part.map(anatomy.limb), "finding"]):
             report.counts[f"{limb} {finding} sites scored"] = len(rows)
-    if gate.is_file():
-        reasons = FILM_ISSUES.read(gate)
-        report.counts["films refused"] = int(reasons[reasons.refused == 1].film.nunique())
+    if issues_file.is_file():
+        issues = FILM_ISSUES.read(issues_file)
+        report.counts["films refused"] = int(issues[issues.refused == 1].film.nunique())
 
 
-def same_films(films: pd.DataFrame, known: dict[str, Fact], report: Report) -> None:
-    """Files with one content or one picture, as they are or mirrored, under two film ids."""
+def same_films(films: pd.DataFrame, facts: dict[str, FileFacts], report: Report) -> None:
+    """Report files of equal content or with the same picture, also mirrored, under two film ids."""
     for _, copies in films.groupby(["file", *FRAME], sort=False):
         for first, second in itertools.pairwise(range(len(copies))):
-            _tell_same(copies.iloc[[first]], copies.iloc[[second]], "one film of one file", report)
+            _warn_same(copies.iloc[[first]], copies.iloc[[second]], "one film of one file", report)
     by_file = dict(list(films.groupby("file", sort=False)))
-    of_content = films.drop_duplicates("file").groupby("sha1", sort=False).file.agg(list)
-    for files in of_content:
+    files_by_content = films.drop_duplicates("file").groupby("sha1", sort=False).file.agg(list)
+    for files in files_by_content:
         for first, second in itertools.pairwise(files):
-            _tell_same(by_file[first], by_file[second], "the same file", report)
-    files = [files[0] for files in of_content if files[0] in known]
-    if len(files) < len(of_content):
-        report.notes.append(f"{len(of_content) - len(files)} films are compared by their files alone; prepare their set again")
-    hashes = file_cache.bits(known[file].picture for file in files)
+            _warn_same(by_file[first], by_file[second], "the same file", report)
+    files = [files[0] for files in files_by_content if files[0] in facts]
+    if len(files) < len(files_by_content):
+        missing = len(files_by_content) - len(files)
+        report.notes.append(f"{missing} films are compared by their files alone; prepare their set again")
+    hashes = file_cache.bits(facts[file].picture for file in files)
     for mirrored in (False, True):
         for i, j in same_pictures(files, hashes, mirrored, report):
             if mirrored:
                 pair = f"{_names(by_file[files[i]])} and {_names(by_file[files[j]])}"
                 report.warn("same film mirrored", f"{pair}: one picture, mirrored")
             else:
-                _tell_same(by_file[files[i]], by_file[files[j]], "one picture in two files", report)
+                _warn_same(by_file[files[i]], by_file[files[j]], "one picture in two files", report)
 
 
 def same_pictures(files: list[str], hashes: np.ndarray, mirrored: bool, report: Report) -> Iterator[tuple[int, int]]:
-    """Indices of files that show one picture: near by their hashes, and alike when they are laid on one another."""
+    """Index pairs of files that show the same picture: near by their hashes, and correlated in their fine structure."""
     thumbs: dict[int, np.ndarray | None] = {}
     for number, (i, j) in enumerate(near(hashes, mirrored)):
-        if number == MOST_PAIRS:
-            report.notes.append(f"more than {MOST_PAIRS} films have hardly any structure; the rest was not compared")
+        if number == MAX_PAIRS:
+            report.notes.append(f"more than {MAX_PAIRS} pairs of films show almost no structure; the rest were not compared")
             return
         for k in (i, j):
             if k not in thumbs:
                 thumbs[k] = thumb(files[k])
-        one, other = thumbs[i], thumbs[j]
-        if one is not None and other is not None and float((one * (other[:, ::-1] if mirrored else other)).mean()) >= ALIKE:
+        first, second = thumbs[i], thumbs[j]
+        if first is None or second is None:
+            continue
+        correlation = float((first * (second[:, ::-1] if mirrored else second)).mean())
+        if correlation >= SAME_CORRELATION:
             yield i, j
 
 
 def near(hashes: np.ndarray, mirrored: bool = False) -> Iterator[tuple[int, int]]:
-    """Pairs i < j of hashes (n, 16, 16) that differ by NEAR_BITS at most, the second mirrored if so asked."""
+    """Pairs i < j of hashes (n, 16, 16) that differ by at most NEAR_BITS; mirrored: j is mirrored first."""
     n = len(hashes)
     if n < 2:
         return
     signs = hashes.reshape(n, -1).astype(np.float32) * 2 - 1
     others = hashes[:, :, ::-1].reshape(n, -1).astype(np.float32) * 2 - 1 if mirrored else signs
-    least = signs.shape[1] - 2 * NEAR_BITS  # the product of two hashes is 256 less twice the bits that differ
-    for start, begin in itertools.product(range(0, n, BLOCK), range(0, n, BLOCK)):
-        if begin >= start:
-            found = np.argwhere(signs[start : start + BLOCK] @ others[begin : begin + BLOCK].T >= least)
-            yield from ((int(i) + start, int(j) + begin) for i, j in found if i + start < j + begin)
+    min_product = signs.shape[1] - 2 * NEAR_BITS  # the product of two hashes is 256 minus twice the bits that differ
+    for row, column in itertools.product(range(0, n, BLOCK), range(0, n, BLOCK)):
+        if column >= row:
+            pairs = np.argwhere(signs[row : row + BLOCK] @ others[column : column + BLOCK].T >= min_product)
+            yield from ((int(i) + row, int(j) + column) for i, j in pairs if i + row < j + column)
 
 
 def thumb(path: str) -> np.ndarray | None:
-    """The fine structure of a picture, THUMB_PX x THUMB_PX of mean 0 and deviation 1; None when it has none or is not readable.
+    """The fine structure of a picture, (THUMB_PX, THUMB_PX) of mean 0 and deviation 1; None for a blank or unreadable picture.
 
-    What is coarser than COARSE_PX is taken away: the outlines of two hands are much alike.
+    Structure coarser than COARSE_PX is removed: the outlines of any two hands are similar.
     """
     try:
         grey = film.read(path)
@@ -137,7 +141,8 @@ def _names(films: pd.DataFrame) -> str:
     return " + ".join(films.film_id)
 
 
-def _tell_same(first: pd.DataFrame, second: pd.DataFrame, how: str, report: Report) -> None:
+def _warn_same(first: pd.DataFrame, second: pd.DataFrame, how: str, report: Report) -> None:
+    """Warn of two groups of films that share a file or a picture."""
     pair = f"{_names(first)} and {_names(second)}"
     crosses = set(first.split) != set(second.split)
     report.warn("same film in train and test" if crosses else "same film twice", f"{pair}: {how}")
@@ -147,26 +152,26 @@ def _tell_same(first: pd.DataFrame, second: pd.DataFrame, how: str, report: Repo
 
 
 def same_people(films: pd.DataFrame, headers: dict[str, Tags], report: Report) -> None:
-    """One header's person under two ids, two under one, visits against their dates, ids that differ by punctuation alone."""
-    seen = [headers[file].person if file in headers else None for file in films.file]
-    told = films.assign(header=seen).dropna(subset="header")
-    for _, persons in told.groupby("header").person_id.unique().items():
+    """Report a header's person under two ids, two persons under one id, visits that contradict dates, and nearly equal ids."""
+    header_person = [headers[file].person if file in headers else None for file in films.file]
+    with_header = films.assign(header=header_person).dropna(subset="header")
+    for _, persons in with_header.groupby("header").person_id.unique().items():
         if len(persons) > 1:
             report.warn("one person under two ids", f"{' and '.join(sorted(persons))}: their DICOM headers name one person")
-    for person, found in told.groupby("person_id").header.nunique().items():
-        if found > 1:
-            report.warn("one id for two persons", f"{person}: its DICOM headers name {found} persons")
+    for person, count in with_header.groupby("person_id").header.nunique().items():
+        if count > 1:
+            report.warn("one id for two persons", f"{person}: its DICOM headers name {count} persons")
     dates = pd.Series([headers[file].date if file in headers else None for file in films.file], films.index, dtype=object)
     first_day = films.assign(date=dates).dropna(subset="date").groupby(["person_id", "visit"]).date.min()
     for person, days in first_day.groupby("person_id"):
         if not days.is_monotonic_increasing:
-            report.warn("visits out of order", f"{person}: the dates in the DICOM headers run against the visits' numbers")
-    for ids in alike(films.person_id.unique()):
+            report.warn("visits out of order", f"{person}: the dates in the DICOM headers contradict the order of the visits")
+    for ids in similar_ids(films.person_id.unique()):
         report.warn("ids that look alike", " and ".join(ids))
 
 
-def alike(ids: Iterable[str]) -> list[list[str]]:
-    """Ids that are one when case, punctuation and leading zeros are left aside: A-01, a_1."""
+def similar_ids(ids: Iterable[str]) -> list[list[str]]:
+    """Groups of ids that are equal but for case, punctuation and leading zeros: A-01, a_1."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for id_ in sorted(ids):
         words = re.findall(r"[a-z]+|[0-9]+", id_.lower())

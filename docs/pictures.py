@@ -77,8 +77,8 @@ def annotate_page(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for seed, part in ((21, "RH"), (5, "LH"), (4, "LF")):
             grey = draw_film(part, (seed, 0), max_px=1300).grey
-            cv2.imwrite(f"{folder}/P{seed:03d}-{part}.png", 255 - grey if film.looks_inverted(grey) else grey)
-        films, detector = session.Corrections(Path(folder), Path(folder) / "joints.coco.json"), model.shipped()
+            cv2.imwrite(f"{folder}/P{seed:03d}-{part}.png", 255 - grey if polarity.looks_inverted(grey) else grey)
+        films, detector = session.Session(Path(folder), Path(folder) / "joints.coco.json"), model.shipped()
         proposals.read_waiting(films, detector)
         first = films.entries[0]
         films.correct(0, first.marked.limbs, True)

@@ -9,6 +9,7 @@ from evaluation.bootstrap import ratio, resample
 from evaluation.statistic import Statistic
 from ra import paths, tables
 from ra.anatomy import LIMBS, limb
+from ra.boxes import error_frac
 
 NEAR = 0.02  # of the film's long side
 
@@ -35,8 +36,8 @@ def _errors(data: str, boxes: pd.DataFrame, films: pd.DataFrame) -> pd.Series | 
         return None
     key = ["film_id", "joint"]
     truth = tables.BOXES.read(paths.truth_boxes(data))
-    both = boxes[[*key, "x_px", "y_px"]].merge(truth[key], on=key)  # the order in which box_error_frac answers
-    error = tables.box_error_frac(both, truth, films[films.film_id.isin(both.film_id)])
+    both = boxes[[*key, "x_px", "y_px"]].merge(truth[key], on=key)  # the order of error_frac
+    error = error_frac(both, truth, films[films.film_id.isin(both.film_id)])
     known = pd.Series(error.to_numpy(), index=pd.MultiIndex.from_frame(both[key]))
     return known.reindex(pd.MultiIndex.from_frame(boxes[key]))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pandas as pd
 
 from ra.anatomy import (
@@ -236,13 +235,6 @@ def challenge(columns: list[str]) -> Schema:
     """Schema of a table of grades in the challenge's columns: one row per patient, NaN where not scored."""
     maximum = {c: site.max_grade for c, site in BY_COLUMN.items()} | {c: MAX_TOTAL[finding] for finding, c in OVERALL.items()}
     return Schema("grades", {ID: _TEXT, **{c: Column("float", required=False, low=0, high=maximum[c]) for c in columns}}, (ID,))
-
-
-def box_error_frac(boxes: pd.DataFrame, truth: pd.DataFrame, films: pd.DataFrame) -> pd.Series:
-    """Distance of each joint's centre from the truth's, as a fraction of its film's long side."""
-    both = boxes.merge(truth, on=["film_id", "joint"], suffixes=("", "_true"))
-    both = both.merge(films[["film_id", "width_px", "height_px"]], on="film_id")
-    return np.hypot(both.x_px - both.x_px_true, both.y_px - both.y_px_true) / both[["width_px", "height_px"]].max(axis=1)
 
 
 def check_coverage(scores: pd.DataFrame, expected: pd.DataFrame, where: str) -> None:

@@ -1,6 +1,6 @@
-"""Stage 1: a film in, one box per joint out. The only folder that imports ultralytics (AGPL-3.0).
+"""Stage 1: from a film to one box per joint. The only package that imports ultralytics (AGPL-3.0).
 
-Read before ultralytics is: it shall call nobody, and keep its settings in our folder, not the user's.
+This module must be loaded before ultralytics: it switches off ultralytics' network calls and keeps its settings under data/work.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What an experiment of stage 1 may say."""
+"""Config schema of stage 1."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from ra import paths
 from ra.config import UserError
 
 SHIPPED = Path(__file__).parent / "weights" / "joints.safetensors"
+CONFIGS = paths.ROOT / "configs" / "joints" / "detect"
 
 
 @dataclass(frozen=True)
-class Detector:
-    """One YAML in configs/<profile>/. The null model `template` puts every joint at its usual place on the film."""
+class DetectorConfig:
+    """One experiment, such as configs/joints/detect/yolo.yaml.
+
+    The null model `template` puts every joint at its typical position on the film.
+    """
 
     kind: Literal["yolo", "template"]
     model: str = "yolo11n.yaml"  # any ultralytics detection architecture; n, s, m ... in its name scale it
     imgsz: int = 320  # long side of the network's input, px
     start: str = "shipped"  # starting weights: shipped, scratch, or a .safetensors of another set (relative to the checkout)
-    epochs: int = 2  # of finetuning per fold where the starting weights already read the set's films; 0: no finetuning at all
-    epochs_foreign: int = 10  # where they do not: films of another kind
-    steps_foreign: int = 120  # and at least so many steps of the optimizer, however few the films
-    familiar: float = 0.97  # share of joints within 2 % of the long side from which a set is not foreign
+    epochs: int = 2  # of finetuning per fold if the starting weights already locate the set's joints; 0: no finetuning at all
+    epochs_out_of_domain: int = 10  # of finetuning per fold if they do not: films of another kind
+    steps_out_of_domain: int = 120  # least number of optimizer steps in that case, however few the films
+    min_fraction_located: float = 0.97  # joints within 2 % of the long side; a set with fewer is out of domain
     max_films: int = 0  # films per epoch at most, 0 all: finetuning saturates early
     batch: int = 16
     lr: float = 5e-4  # peak learning rate of AdamW
@@ -31,10 +35,13 @@ class Detector:
     seed: int = 0
 
     def weights(self) -> Path:
-        """The file that reads films before anything is trained; from scratch, that is the one that ships."""
+        """File of the starting weights; if training starts from scratch, the shipped one, which reads films until then."""
         if self.start in {"shipped", "scratch"}:
             return SHIPPED
-        path = paths.ROOT / self.start  # an absolute path stays itself
+        path = paths.ROOT / self.start  # an absolute path stays as it is
         if not path.is_file():
             raise UserError(f"start: {self.start} is no file; write shipped, scratch or the path of a .safetensors of stage 1")
         return path
+
+
+KINDS = {"yolo": DetectorConfig, "template": DetectorConfig}

@@ -1,29 +1,39 @@
-"""A detector for other films, from one that exists: a little training on films that it reads, more on films of another kind."""
+"""Finetune a detector: briefly on films that it already reads well, longer on films of another kind (out of domain)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ra import folds, track
-from ra.tables import box_error_frac
-from stage1_detect import dataset, model, shape_model, shape_shrinkage, trainer
-from stage1_detect.config import Detector as Settings
-from stage1_detect.film_boxes import jobs_of, read_all, rows
-from stage1_detect.inference import Detector
+from ra.boxes import error_frac
+from stage1_detect import dataset, model, shape_model, trainer
+from stage1_detect.config import DetectorConfig
+from stage1_detect.inference import jobs_of, read_all
+from stage1_detect.model import Detector
+from stage1_detect.reading import Reading, box_rows
 
-TRIED = 24  # films on which the starting detector is tried
+MEASURED = 24  # films on which the starting detector is measured
 
 
 def fold_detectors(
-    training: pd.DataFrame, boxes: pd.DataFrame, settings: Settings, folder: Path, fold: str, device_flag: str, log: track.Log
+    training: pd.DataFrame,
+    boxes: pd.DataFrame,
+    settings: DetectorConfig,
+    folder: Path,
+    fold: str,
+    device_flag: str,
+    log: track.Log | None,
 ) -> dict[int, Detector]:
-    """The chosen folds' detectors, trained where they are not on disk yet. A fold's detector sees the other folds alone.
+    """Detectors of the folds that --fold names, each trained on the other folds only; those on disk are loaded.
 
-    Films without boxes are only read. Where the other folds have no boxed film, the starting detector reads the fold.
+    training: films with a column fold; films without boxes are not trained on. Where the other folds have no boxed film, the
+    starting detector is the fold's.
     """
     device = model.device_of(device_flag)
     boxes = boxes[boxes.source == "truth"]
@@ -33,55 +43,69 @@ def fold_detectors(
         target = folder / f"fold_{k}" / "best.safetensors"
         others = training[(training.fold != k) & training.film_id.isin(pictures)]
         if others.empty:
-            print(f"fold_{k}: no film of the other folds has boxes; {settings.start} weights read it as they are", flush=True)
-            detectors[k] = model.detector(settings.weights(), device)
+            print(f"fold_{k}: no film of the other folds has boxes; using the {settings.start} weights", flush=True)
+            detectors[k] = model.load(settings.weights(), device)
             continue
         if not target.is_file():
-            fit(others, boxes, settings, pictures, target, device, lambda fold=k, **row: log.row(fold=fold, **row))
-        detectors[k] = model.detector(target, device)
+            fit(others, boxes, settings, pictures, target, device, partial(log.row, fold=k) if log else None)
+        detectors[k] = model.load(target, device)
     return detectors
 
 
 def fit(
-    films: pd.DataFrame, boxes: pd.DataFrame, settings: Settings, pictures: dict[str, str], target: Path, device: str, log
+    films: pd.DataFrame,
+    boxes: pd.DataFrame,
+    settings: DetectorConfig,
+    pictures: dict[str, str],
+    target: Path,
+    device: str,
+    log: Callable[..., None] | None,
 ) -> None:
-    """Train one detector on films, all of which have boxes; where the starting one misreads them, longer and with shapes
-    learned from them."""
-    start = model.detector(settings.weights(), device)
-    share = familiarity(films, boxes, start, settings.seed)
+    """Train one detector on films, all of which have boxes.
+
+    If the starting detector locates too few of their joints, training is longer and the shapes are learned from the films too.
+    """
+    start = model.load(settings.weights(), device)
+    located = fraction_located(films, boxes, start, settings.seed)
     chosen = [pictures[film_id] for film_id in films.film_id]
     if 0 < settings.max_films < len(chosen):
         chosen = list(np.random.default_rng(settings.seed).choice(chosen, settings.max_films, replace=False))
-    epochs, shapes, shown = settings.epochs, start[2], 1
-    if share < settings.familiar:
-        found = f"{settings.start} weights find {share:.0%} of these films' joints"
-        print(f"{target.parent.name}: {found}; training longer", flush=True)
-        epochs, shapes = max(settings.epochs, settings.epochs_foreign), learned(films, boxes, start[2])
-        shown = math.ceil(settings.steps_foreign * settings.batch / (epochs * len(chosen)))  # times an epoch: steps count
-    yaml_file = dataset.write_yaml(target.parent / "lists", chosen * shown, chosen[:8])
-    network = None if settings.start == "scratch" else start[0]
+    epochs, shapes, repeats = settings.epochs, start.shapes, 1
+    if located < settings.min_fraction_located:
+        name = target.parent.name
+        print(f"{name}: the {settings.start} weights locate {located:.0%} of these films' joints; training longer", flush=True)
+        epochs, shapes = max(settings.epochs, settings.epochs_out_of_domain), learned_shapes(films, boxes, start.shapes)
+        # Of few films each is shown several times per epoch, because what counts is the number of steps.
+        repeats = math.ceil(settings.steps_out_of_domain * settings.batch / (epochs * len(chosen)))
+    yaml_file = dataset.write_yaml(target.parent / "lists", chosen * repeats, chosen[:8])
+    network = None if settings.start == "scratch" else start.network
     trainer.train(settings, yaml_file, network, target, device, log, epochs=epochs, shapes=shapes)
 
 
-def learned(films: pd.DataFrame, boxes: pd.DataFrame, shapes: dict[str, shape_model.Shape]) -> dict[str, shape_model.Shape]:
-    """Shapes of the limbs that have completely boxed films, each held towards the given one as its films are few."""
+def learned_shapes(
+    films: pd.DataFrame, boxes: pd.DataFrame, shapes: dict[str, shape_model.Shape]
+) -> dict[str, shape_model.Shape]:
+    """Shapes by limb, learned from the completely boxed films and shrunk towards the given ones; these where there are none."""
     out = {}
     for limb, shape in shapes.items():
-        kind = films[films.part.str[1] == limb[0].upper()]
-        marked = boxes[boxes.film_id.isin(kind.film_id)]
+        of_limb = films[films.part.str[1] == limb[0].upper()]
+        marked = boxes[boxes.film_id.isin(of_limb.film_id)]
         complete = int((marked.groupby("film_id").joint.nunique() == len(shape.joints)).sum())
-        own = shape_model.from_boxes(kind, marked) if complete > 1 else {}  # one film tells nothing of how limbs vary
-        out[limb] = shape_shrinkage.towards(shape, own[limb], complete) if own else shape
+        learned = shape_model.from_boxes(of_limb, marked) if complete > 1 else {}  # one film does not show how limbs vary
+        out[limb] = shape_model.shrink_towards(shape, learned[limb], complete) if learned else shape
     return out
 
 
-def familiarity(films: pd.DataFrame, boxes: pd.DataFrame, detector: Detector, seed: int) -> float:
-    """Share of joints that a detector puts within 2 % of the long side, on a few of the films."""
-    some = films.sample(min(TRIED, len(films)), random_state=seed)
-    readings = read_all(detector, jobs_of(some), "trying the starting detector")
-    both = zip(some.itertuples(), readings, strict=True)
-    found = [row for film, reading in both if hasattr(reading, "points") for row in rows(reading, film.film_id, -1)]
-    wanted = boxes[boxes.film_id.isin(some.film_id)]
-    if not found or wanted.empty:
+def fraction_located(films: pd.DataFrame, boxes: pd.DataFrame, detector: Detector, seed: int) -> float:
+    """Fraction of joints that a detector places within 2 % of the film's long side, on a sample of the films."""
+    sample = films.sample(min(MEASURED, len(films)), random_state=seed)
+    rows = []
+    for row, reading in zip(
+        sample.itertuples(), read_all(detector, jobs_of(sample), "measuring the starting detector"), strict=True
+    ):
+        if isinstance(reading, Reading):
+            rows += box_rows(reading, row.film_id, -1)
+    wanted = boxes[boxes.film_id.isin(sample.film_id)]
+    if not rows or wanted.empty:
         return 0.0
-    return float((box_error_frac(pd.DataFrame(found), wanted, some) < 0.02).sum() / len(wanted))
+    return float((error_frac(pd.DataFrame(rows), wanted, sample) < 0.02).sum() / len(wanted))

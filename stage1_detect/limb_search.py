@@ -1,7 +1,7 @@
-"""The limbs of a picture: found at any size and turn, one after the other, and each looked at again from the usual distance.
+"""Find the limbs of a picture, of any size and turn, one after the other.
 
-A first look tells roughly where a limb lies. The second sees it as a routine film shows it, upright, mirrored to left and of the
-usual size, so that its quality says how much it is like a hand or a foot whatever its size, tilt and greys on the film.
+A first pass over the whole picture locates a limb roughly. It is then refined: the network sees the limb again as on a routine
+film (upright, mirrored to left, of typical size), so that its quality does not depend on size, tilt and greys on the picture.
 """
 
 from __future__ import annotations
@@ -14,26 +14,22 @@ import numpy as np
 
 from ra.anatomy import limb as limb_of
 from ra.imaging.film import Frame
-from stage1_detect import inference, shape_model
-from stage1_detect.inference import Detector, Reading
-from stage1_detect.model import predict
+from stage1_detect import inference, orientation, shape_model
+from stage1_detect.model import Detector, predict
+from stage1_detect.reading import Reading, from_fit
 
-CANVAS = {"hand": (238, 320), "foot": (220, 320)}  # width, height in px of a routine film at the network's size (RA2-DREAM)
 LEAST_GREYS = 4  # a picture with fewer shows nothing
-OFF_FILM = 114  # grey beyond the picture, as the network was trained
-ROUTINE = 0.82  # quality of a routine film; from there nothing else is tried
-HINT, TRIED = 0.12, 3  # least quality at first sight that is worth a second; how many get one
-FURTHER, MOST = 0.5, 6  # least quality of a limb beside the first; how many are looked for
-STRAY, STRAYS = 0.3, 4  # score of a detection beside the limbs found; how many make it worth to look for another limb
-# (magnification, quarter turns) of the first looks. A limb that is small on its film wants a larger picture.
+ROUTINE = 0.82  # quality of a routine film, from which nothing else is tried
+LEAST_FIRST_QUALITY, REFINED = 0.12, 3  # least quality of a first pass that is worth refining; how many are refined
+LEAST_FURTHER_QUALITY, MOST_LIMBS = 0.5, 6  # least quality of a limb after the first; how many are searched for
+UNEXPLAINED_SCORE, UNEXPLAINED = 0.3, 4  # score of a detection outside all found limbs; how many justify another search
+# (magnification, quarter turns) of the first pass. A limb that is small on its film needs a larger picture.
 TTA_VIEWS = ((1.0, 0), (1.8, 0), (1.0, 1), (1.0, 3), (1.0, 2), (1.8, 1), (1.8, 3), (1.8, 2))
-# How far a limb goes on beyond its joints, left, up, right, down of an upright left one, in their RMS distance from their middle.
-BEYOND = {"hand": (0.25, 0.9, 0.45, 0.5), "foot": (0.5, 1.2, 0.5, 3.5)}
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What one look saw: the reading in the picture's pixels, and where (n, 2) anything like a joint was."""
+class FirstPass:
+    """Result of one view: the reading in the picture's pixels, and the places (n, 2) of all detections."""
 
     reading: Reading | None
     places: np.ndarray
@@ -41,39 +37,44 @@ class Sight:
 
 @dataclass(frozen=True)
 class Limb:
-    """A limb of a picture: where it lies, and its reading in the pixels of that frame. rival: best quality as the other side."""
+    """A limb of a picture: its frame, and its reading in the frame's pixels.
+
+    other_side_quality: best quality when read as the other side, NaN if that was not tried.
+    """
 
     frame: Frame
     reading: Reading
-    rival: float
+    other_side_quality: float
 
 
 def find(detector: Detector, grey: np.ndarray, part: str | None = None) -> list[Limb]:
-    """The limbs of a picture (H, W), the best seen first; what is declared is tried first. Empty when there is none to see.
+    """The limbs of a picture (H, W), the best first; empty if there is none. A declared part is tried first.
 
-    The first is whatever is most like a limb: the gate says whether it is one.
+    The first one is whatever resembles a limb most: quality_gate decides whether it is one.
     """
     if np.ptp(grey[::8, ::8]) < LEAST_GREYS:
         return []
-    grey = rest = stretched(grey)
-    found: list[tuple[Reading, float]] = []
-    while len(found) < MOST:
-        reading, rival, places = search(detector, rest, None if found else part)
-        if reading is None or (found and reading.quality < FURTHER):
+    grey = remaining = stretched(grey)
+    readings: list[Reading] = []
+    other_sides: list[float] = []
+    while len(readings) < MOST_LIMBS:
+        reading, other_side_quality, places = search(detector, remaining, None if readings else part)
+        if reading is None or (readings and reading.quality < LEAST_FURTHER_QUALITY):
             break
-        found.append((reading, rival))
-        if reading.quality < FURTHER or not _strays(places, [r for r, _ in found], grey.shape):
+        readings.append(reading)
+        other_sides.append(other_side_quality)
+        if reading.quality < LEAST_FURTHER_QUALITY or unexplained_detections(places, readings, grey.shape) < UNEXPLAINED:
             break
-        rest = _without(rest, reading)
-    readings = [reading for reading, _ in found]
+        remaining = _painted_over(remaining, reading)
+    frames = orientation.frames_of_readings(grey, readings)
     return [
-        Limb(frame, replace(reading, points=frame.from_file(reading.points)), rival)
-        for (reading, rival), frame in zip(found, _frames(grey, readings), strict=True)
+        Limb(frame, replace(reading, points=frame.from_file(reading.points)), other_side_quality)
+        for frame, reading, other_side_quality in zip(frames, readings, other_sides, strict=True)
     ]
 
 
 def stretched(grey: np.ndarray) -> np.ndarray:
-    """The picture with its greys spread to 0..255 when they fill less than half of that: dark films are read as others are."""
+    """The picture with its greys stretched to 0..255 if they fill less than half of that, so that dark films can be read."""
     low, high = np.percentile(grey[::8, ::8], (0.5, 99.5))
     if high - low >= 128 or high - low < LEAST_GREYS:
         return grey
@@ -81,154 +82,83 @@ def stretched(grey: np.ndarray) -> np.ndarray:
 
 
 def search(detector: Detector, grey: np.ndarray, part: str | None) -> tuple[Reading | None, float, np.ndarray]:
-    """The best reading of a picture, the best as the other side (NaN when nobody asked), and the places of all detections."""
-    best: dict[str, Reading] = {}
+    """The best reading of a picture, its quality as the other side (NaN if not tried), and the places of all detections."""
+    best: dict[str, Reading] = {}  # by part
     places = [np.empty((0, 2))]
+    ranked: list[Reading] = []
     for magnification, turns in TTA_VIEWS:
-        for sight in _first_sights(detector, grey, magnification, turns, part):
-            places.append(sight.places)
-            if sight.reading and sight.reading.quality > getattr(best.get(sight.reading.part), "quality", HINT):
-                best[sight.reading.part] = sight.reading
+        for first in _first_passes(detector, grey, magnification, turns, part):
+            places.append(first.places)
+            if first.reading and first.reading.quality > getattr(best.get(first.reading.part), "quality", LEAST_FIRST_QUALITY):
+                best[first.reading.part] = first.reading
             if part in best and best[part].quality >= ROUTINE:
                 return best[part], np.nan, np.concatenate(places)
         ranked = sorted(best.values(), key=lambda r: -r.quality)
         if ranked and ranked[0].quality >= inference.GOOD:
             break
     if ranked and ranked[0].quality < ROUTINE:
-        ranked = [closer(detector, grey, reading) for reading in ranked[:TRIED]]
+        ranked = [refine(detector, grey, reading) for reading in ranked[:REFINED]]
     if not ranked:
         return None, np.nan, np.concatenate(places)
     winner = max(ranked, key=lambda r: r.quality)
-    rivals = [r.quality for r in ranked if r.part[0] != winner.part[0] and r.part[1] == winner.part[1]]
-    return winner, max(rivals, default=0.0), np.concatenate(places)
+    other_side = [r.quality for r in ranked if r.part[0] != winner.part[0] and r.part[1] == winner.part[1]]
+    return winner, max(other_side, default=0.0), np.concatenate(places)
 
 
-def _first_sights(detector: Detector, grey: np.ndarray, magnification: float, turns: int, part: str | None) -> Iterator[Sight]:
-    """A look per side and limb at the whole picture, the declared side and limb first."""
-    model, imgsz, shapes = detector
+def _first_passes(
+    detector: Detector, grey: np.ndarray, magnification: float, turns: int, part: str | None
+) -> Iterator[FirstPass]:
+    """One view of the whole picture read as each side and limb, the declared ones first."""
     for side in ("R", "L") if part and part[0] == "R" else ("L", "R"):
-        image, factor = inference.view(grey, turns, side == "R", round(magnification * imgsz))
-        raw = predict(model, image[None])[0]
+        mirror = side == "R"
+        image, factor = inference.view(grey, turns, mirror, round(magnification * detector.imgsz))
+        raw = predict(detector.network, image[None])[0]
         for limb in ("foot", "hand") if part and part[1] == "F" else ("hand", "foot"):
             places, sides, scores = inference.candidates(raw, limb)
-            back = lambda xy: inference.undo_view(xy / factor, grey.shape, turns, side == "R")  # noqa: B023, E731
-            seen = back(places[scores.max(1) > STRAY]) if len(places) else np.empty((0, 2))
-            fitted = shape_model.settle(shapes[limb], places, sides, scores)
-            reading = fitted and inference.reading(side + limb[0].upper(), fitted, back(fitted.points), 1 / factor)
-            yield Sight(reading, seen)
+            detected = np.empty((0, 2))
+            if len(places):
+                strong = places[scores.max(1) > UNEXPLAINED_SCORE]
+                detected = inference.undo_view(strong / factor, grey.shape, turns, mirror)
+            fit = shape_model.assign_joints(detector.shapes[limb], places, sides, scores)
+            if fit is None:
+                yield FirstPass(None, detected)
+                continue
+            points = inference.undo_view(fit.points / factor, grey.shape, turns, mirror)
+            yield FirstPass(from_fit(side + limb[0].upper(), fit, points, 1 / factor), detected)
 
 
-def closer(detector: Detector, grey: np.ndarray, reading: Reading, rounds: int = 3) -> Reading:
-    """The best of the reading and of further ones, of the limb turned upright, mirrored to left and brought to its usual size."""
-    model, _, shapes = detector
+def refine(detector: Detector, grey: np.ndarray, reading: Reading, rounds: int = 3) -> Reading:
+    """Read the limb again on its upright canvas, up to `rounds` times, and return the best reading, the given one included."""
     limb = limb_of(reading.part)
     best = last = reading
     for _ in range(rounds):
-        matrix, offset = upright(last, grey.shape)
-        image = _warp(grey, matrix, offset, CANVAS[limb])
-        fitted = shape_model.settle(shapes[limb], *inference.candidates(predict(model, image[None])[0], limb))
-        if fitted is None:
+        matrix, offset = orientation.upright(last, grey.shape)
+        image = orientation.warp(grey, matrix, offset, orientation.CANVAS[limb])
+        raw = predict(detector.network, image[None])[0]
+        fit = shape_model.assign_joints(detector.shapes[limb], *inference.candidates(raw, limb))
+        if fit is None:
             break
-        points = (fitted.points - offset) @ np.linalg.inv(matrix).T
-        last, before = inference.reading(best.part, fitted, points, 1 / np.sqrt(abs(np.linalg.det(matrix)))), best
+        points = (fit.points - offset) @ np.linalg.inv(matrix).T
+        before = best
+        last = from_fit(best.part, fit, points, 1 / np.sqrt(abs(np.linalg.det(matrix))))
         best = max(best, last, key=lambda r: r.quality)
         if best.quality >= ROUTINE or last.quality < 0.5 * before.quality:
             break
     return best
 
 
-def upright(reading: Reading, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """(A, t): x @ A.T + t takes a point of the picture (H, W) to where the limb lies on the canvas of a routine left film."""
-    limb = limb_of(reading.part)
-    usual = np.array([shape_model.USUAL[joint] for joint in reading.joints]) * CANVAS[limb]
-    mirror, shift = np.eye(2), np.zeros(2)
-    if reading.part[0] == "R":
-        mirror, shift = np.diag([-1.0, 1.0]), np.array([shape[1] - 1.0, 0.0])
-    matrix, offset = shape_model.similarity(reading.points @ mirror.T + shift, usual, np.ones(len(usual)))
-    return matrix @ mirror, matrix @ shift + offset
-
-
-def canvas(grey: np.ndarray, reading: Reading, zoom: float, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The limb as on a routine left film, `zoom` times the network's size, `size` (w, h) before that; its joints (J, 2) there."""
-    matrix, offset = upright(reading, grey.shape)
-    image = _warp(grey, zoom * matrix, zoom * offset, (round(zoom * size[0]), round(zoom * size[1])))
-    return image, zoom * (reading.points @ matrix.T + offset)
-
-
-def _warp(grey: np.ndarray, matrix: np.ndarray, offset: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The canvas, its sides filled up to multiples of 32. Shrinking averages areas first."""
-    scale = float(np.sqrt(abs(np.linalg.det(matrix))))
-    if scale < 0.5:
-        small = cv2.resize(grey, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
-        matrix = matrix * np.array([grey.shape[1] / small.shape[1], grey.shape[0] / small.shape[0]])
-        grey = small
-    width, height = (-(-side // 32) * 32 for side in size)
-    return cv2.warpAffine(grey, np.column_stack([matrix, offset]), (width, height), flags=cv2.INTER_LINEAR, borderValue=OFF_FILM)
-
-
-def quarter_turns(reading: Reading, shape: tuple[int, int]) -> int:
-    """np.rot90 turns that set the limb upright; tilts below 45 degrees stay."""
-    matrix, _ = upright(reading, shape)
-    up = np.linalg.inv(matrix) @ [0.0, -1.0]
-    return int(np.round(np.arctan2(up[0], -up[1]) / (np.pi / 2))) % 4
-
-
-def outline(reading: Reading, shape: tuple[int, int]) -> np.ndarray:
-    """Corners (4, 2) of the rectangle, along the limb, that holds it with its finger tips, toes and heel."""
-    matrix, offset = upright(reading, shape)
-    points = reading.points @ matrix.T + offset
-    radius = np.sqrt(((points - points.mean(0)) ** 2).sum(1).mean())
-    left, up, right, down = np.array(BEYOND[limb_of(reading.part)]) * radius
-    (x0, y0), (x1, y1) = points.min(0), points.max(0)
-    x0, y0, x1, y1 = x0 - left, y0 - up, x1 + right, y1 + down
-    return (np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]) - offset) @ np.linalg.inv(matrix).T
-
-
-def _strays(places: np.ndarray, readings: list[Reading], shape: tuple[int, int]) -> bool:
-    """Whether enough detections lie beside the limbs to look for another."""
-    beside = np.ones(len(places), bool)
+def unexplained_detections(places: np.ndarray, readings: list[Reading], shape: tuple[int, int]) -> int:
+    """How many of the detections' places (n, 2) lie outside the outlines of all limbs found on a picture of `shape` (H, W)."""
+    outside = np.ones(len(places), bool)
     for reading in readings:
-        corners = outline(reading, shape).astype(np.float32)
-        beside &= np.array([cv2.pointPolygonTest(corners, (float(x), float(y)), False) < 0 for x, y in places], bool)
-    return int(beside.sum()) >= STRAYS
+        corners = orientation.outline(reading, shape).astype(np.float32)
+        outside &= np.array([cv2.pointPolygonTest(corners, (float(x), float(y)), False) < 0 for x, y in places], bool)
+    return int(outside.sum())
 
 
-def _without(grey: np.ndarray, reading: Reading) -> np.ndarray:
-    """The picture with a limb painted over by the darkest of its surroundings."""
-    rest = grey.copy()
-    cv2.fillPoly(rest, [np.round(outline(reading, grey.shape)).astype(np.int32)], int(np.percentile(grey[::8, ::8], 5)))
-    return rest
-
-
-def _frames(grey: np.ndarray, readings: list[Reading]) -> list[Frame]:
-    """Each limb's share of the picture, set upright: the whole when it is alone, else up to the emptiest line between two."""
-    windows = [[0, 0, grey.shape[1], grey.shape[0]] for _ in readings]  # left, top, right, bottom
-    for i in range(len(readings)):
-        for j in range(i + 1, len(readings)):
-            axis, cut, first = _cut(grey, readings[i].points, readings[j].points)
-            one, other = (i, j) if first else (j, i)
-            windows[one][2 + axis] = min(windows[one][2 + axis], cut)
-            windows[other][axis] = max(windows[other][axis], cut)
-    frames = []
-    for (left, top, right, bottom), reading in zip(windows, readings, strict=True):
-        turns = quarter_turns(reading, grey.shape)
-        width, height = max(right - left, 1), max(bottom - top, 1)
-        frames.append(Frame(left, top, *((height, width) if turns % 2 else (width, height)), turns))
-    return frames
-
-
-def _cut(grey: np.ndarray, one: np.ndarray, other: np.ndarray) -> tuple[int, int, bool]:
-    """Axis (0 x, 1 y), place of the darkest line between two limbs' joints (n, 2), and whether the first lies before it."""
-    gaps = np.maximum(one.min(0) - other.max(0), other.min(0) - one.max(0))
-    axis = int(np.argmax(gaps))
-    first = bool(one.mean(0)[axis] < other.mean(0)[axis])
-    before, after = (one, other) if first else (other, one)
-    low, high = sorted((before.max(0)[axis], after.min(0)[axis]))
-    low, high = int(max(low, 0)), int(min(high, grey.shape[1 - axis] - 1))
-    across = 1 - axis
-    both = np.concatenate([one, other])
-    start, stop = int(max(both.min(0)[across], 0)), int(both.max(0)[across]) + 1
-    band = grey[start:stop, low : high + 1] if axis == 0 else grey[low : high + 1, start:stop].T
-    profile = band.mean(0) if band.size else np.zeros(1)
-    middle = np.abs(np.arange(len(profile)) - len(profile) / 2) / max(len(profile), 1)
-    return axis, low + int(np.argmin(profile + 4 * middle)), first  # of equally dark lines the middle one
+def _painted_over(grey: np.ndarray, reading: Reading) -> np.ndarray:
+    """The picture with a limb painted over in a dark grey of the picture."""
+    out = grey.copy()
+    corners = np.round(orientation.outline(reading, grey.shape)).astype(np.int32)
+    cv2.fillPoly(out, [corners], int(np.percentile(grey[::8, ::8], 5)))
+    return out

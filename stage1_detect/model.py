@@ -1,8 +1,9 @@
-"""The network: an ultralytics architecture with our 28 joints as classes, kept as safetensors."""
+"""The network: an ultralytics architecture with the 28 joints as classes, stored as safetensors."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import SETTINGS
 
+from ra import atomic
 from ra.anatomy import ALL_JOINTS
 from ra.config import UserError
 from stage1_detect import shape_model
@@ -20,40 +22,40 @@ TRACKERS = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "wandb", "te
 SETTINGS.update({key: False for key in TRACKERS if key in SETTINGS})
 
 
-class Unmarked:
-    """The classification loss without what the boxes' file does not tell: a joint without a box is no background there.
+class MaskedLoss:
+    """Classification loss of the classes in `mask` (B, 28): 0 for a joint that has no box on a film but may lie on it.
 
-    known: (B, 28) float, 0 for the classes of joints that may lie on a film unmarked.
+    Without the mask an unlabelled joint would be trained as background.
     """
 
-    def __init__(self) -> None:
-        self.known: torch.Tensor | None = None
+    def __init__(self, mask: torch.Tensor) -> None:
+        self.mask = mask
 
     def __call__(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         loss = torch.nn.functional.binary_cross_entropy_with_logits(scores, targets, reduction="none")
-        return loss if self.known is None else loss * self.known[:, None].to(loss)
+        return loss * self.mask[:, None].to(loss)
 
 
 class JointModel(DetectionModel):
-    """ultralytics' network whose passes run in bfloat16 on processors that multiply it natively; losses stay in float32."""
+    """ultralytics' network; its passes run in bfloat16 on processors that multiply it natively, its losses in float32."""
 
     half_on_cpu = False
-    marked: dict[str, list[float]] | None = None  # picture -> 1 per class, 0 where the class may be there unmarked
+    label_masks: dict[str, list[float]] | None = None  # picture's name -> mask over classes, see MaskedLoss
 
     def loss(self, batch, preds=None):
-        """As DetectionModel.loss, without the classes that are not `marked`."""
-        if not self.marked:
+        """DetectionModel.loss without the classes that are masked on a picture."""
+        if not self.label_masks:
             return super().loss(batch, preds)
         if getattr(self, "criterion", None) is None:
             self.criterion = self.init_criterion()
-        bce = Unmarked()
-        bce.known = torch.tensor([self.marked[Path(name).name] for name in batch["im_file"]], device=batch["img"].device)
+        masks = [self.label_masks[Path(name).name] for name in batch["im_file"]]
+        bce = MaskedLoss(torch.tensor(masks, device=batch["img"].device))
         for head in ("one2many", "one2one"):  # networks with two heads have a loss for each
             getattr(self.criterion, head, self.criterion).bce = bce
         return super().loss(batch, preds)
 
     def predict(self, x, *args, **kwargs):
-        """As DetectionModel.predict, with float32 results."""
+        """DetectionModel.predict with float32 results."""
         if not (self.half_on_cpu and x.device.type == "cpu"):
             return super().predict(x, *args, **kwargs)
         with torch.autocast("cpu", torch.bfloat16):
@@ -61,7 +63,8 @@ class JointModel(DetectionModel):
         return _to_float(out)
 
 
-def _to_float(value):
+def _to_float(value: Any) -> Any:
+    """The value with every floating-point tensor in it as float32."""
     if isinstance(value, torch.Tensor):
         return value.float() if value.is_floating_point() else value
     if isinstance(value, dict):
@@ -81,28 +84,30 @@ def build(architecture: str) -> JointModel:
     return model
 
 
+class Detector(NamedTuple):
+    """A network ready to predict, the input size it was trained at, and the shapes by limb that name its detections."""
+
+    network: JointModel
+    imgsz: int
+    shapes: dict[str, shape_model.Shape]
+
+
 def save(
     model: torch.nn.Module, path: Path, architecture: str, imgsz: int, shapes: dict[str, shape_model.Shape] | None = None
 ) -> None:
-    """Weights as half-precision safetensors, with what is needed to build the network again and the shapes that go with it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write half-precision weights as safetensors, with what `load` needs: architecture, input size, joints and shapes."""
     tensors = {
         k: v.detach().cpu().half().contiguous() if v.is_floating_point() else v.cpu() for k, v in model.state_dict().items()
     }
-    temporary = path.with_suffix(".tmp")
     metadata = {"architecture": architecture, "imgsz": str(imgsz), "joints": " ".join(ALL_JOINTS)}
-    save_file(tensors, temporary, metadata=metadata | ({"shapes": shape_model.dumps(shapes)} if shapes else {}))
-    temporary.replace(path)
+    if shapes:
+        metadata["shapes"] = shape_model.dumps(shapes)
+    with atomic.replacing(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
 
 
-def load(path: Path, device: str = "cpu") -> tuple[JointModel, int]:
-    """The network of a safetensors file, ready to predict, and the input size it was trained at."""
-    return detector(path, device)[:2]
-
-
-def detector(path: Path, device: str = "cpu") -> tuple[JointModel, int, dict[str, shape_model.Shape]]:
-    """Network, input size and shapes of a safetensors file; the shapes that ship where it has none of a limb."""
+def load(path: Path, device: str = "cpu") -> Detector:
+    """Detector of a safetensors file; a limb of which the file has no shape gets the shipped one."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -116,22 +121,24 @@ def detector(path: Path, device: str = "cpu") -> tuple[JointModel, int, dict[str
     model = build(metadata["architecture"])
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     shapes = shape_model.load() | shape_model.loads(metadata.get("shapes", "{}"))
-    return model.eval().to(device), int(metadata["imgsz"]), shapes
+    return Detector(model.eval().to(device), int(metadata["imgsz"]), shapes)
 
 
-def shipped(device: str = "cpu") -> tuple[JointModel, int, dict[str, shape_model.Shape]]:
-    """The detector that comes with the project: network, input size, shapes."""
-    return detector(SHIPPED, device)
+def shipped(device: str = "cpu") -> Detector:
+    """The detector that ships with the project."""
+    return load(SHIPPED, device)
 
 
 def device_of(flag: str) -> str:
-    """torch's device for the --device flag."""
-    return ("cuda" if torch.cuda.is_available() else "cpu") if flag == "auto" else flag
+    """torch's name of the device for the --device flag."""
+    if flag != "auto":
+        return flag
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @torch.inference_mode()
 def predict(model: JointModel, images: np.ndarray) -> np.ndarray:
-    """Raw predictions of grey images (B, H, W) uint8, sides multiples of 32: (B, N, 4 + 28), xywh in px and scores 0..1."""
+    """Raw predictions (B, N, 4 + 28) for grey images (B, H, W) uint8 whose sides are multiples of 32: xywh in px, scores 0..1."""
     device = next(model.parameters()).device
     x = torch.from_numpy(np.ascontiguousarray(images)).to(device).float().div_(255)[:, None].expand(-1, 3, -1, -1)
     out = model(x)

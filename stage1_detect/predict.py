@@ -1,10 +1,10 @@
-"""Boxes for the films of another prepared set, by the detectors that were trained on this one.
+"""Boxes for the films of another prepared set, by a trained run's detectors.
 
     python -m stage1_detect.predict --trained SET --data OTHER [--run yolo]
 
 Every film of OTHER is read by the detectors of all folds of data/work/SET/stage1/<run>, with the settings that they were trained
-with; a joint's box is the median of theirs. Writes boxes_{oof,test}.parquet (by the films' split; no detector has seen either)
-and quality_{oof,test}.csv into data/work/OTHER/stage1/<run>/.
+with; a joint's box is the median of theirs. Writes boxes_{oof,test}.parquet and quality_{oof,test}.csv into
+data/work/OTHER/stage1/<run>/, split as OTHER's films are (no detector has seen either split).
 """
 
 from __future__ import annotations
@@ -13,65 +13,68 @@ from pathlib import Path
 
 import pandas as pd
 
-from ra import cli, config, manifest, paths
+from ra import atomic, cli, config, manifest, paths
 from ra.config import UserError
 from ra.imaging.film import JOINT_VIEW
 from ra.tables import BOXES, FILMS
-from stage1_detect.config import Detector
+from stage1_detect.config import DetectorConfig
 
 SPLITS = {"oof": "train", "test": "test"}
 
 
 def run() -> None:
-    """The verb."""
-    parser = config.parser(__doc__)
-    parser.add_argument("--trained", required=True, metavar="SET", help="prepared set whose detectors read")
-    parser.add_argument("--run", default="yolo", metavar="NAME", help="their run of stage 1 (default %(default)s)")
+    """Apply the trained run and write its boxes."""
+    parser = cli.parser(__doc__, "data", "trained", "device", "force")
+    parser.add_argument("--run", default="yolo", metavar="NAME", help="trained run of stage 1 to apply (default %(default)s)")
     args = parser.parse_args()
     if args.data == args.trained:
         raise UserError("--data and --trained are the same set; its boxes were written by stage1_detect.train")
     trained = paths.run_dir(args.trained, 1, args.run)
-    manifest.file_hash(trained)  # a UserError when the run is not finished
-    settings = config.load(Detector, trained / "config.yaml")
+    manifest.file_hash(trained)  # a UserError if the run is not finished
+    settings = config.load(DetectorConfig, trained / "config.yaml")
     this = manifest.Run(paths.run_dir(args.data, 1, args.run), settings, [paths.films(args.data), trained], args.force)
     if not this.begin():
         return
     films = FILMS.read(paths.films(args.data))
-    films = films[films.view != JOINT_VIEW].reset_index(drop=True)  # a joint's crop holds no joint to be found
-    tell_known(films, args.trained)
-    boxes, quality = read(films, settings, trained, args.device)
+    films = films[films.view != JOINT_VIEW].reset_index(drop=True)  # a crop of one joint shows no limb
+    warn_of_training_films(films, args.trained)
+    boxes, quality = film_tables(films, settings, trained, args.device)
     outputs = []
-    for split, of in SPLITS.items():
-        own = films.film_id[films.split == of]
-        BOXES.write(boxes[boxes.film_id.isin(own)], paths.boxes(args.data, args.run, split))
-        quality[quality.film_id.isin(own)].to_csv(this.folder / f"quality_{split}.csv", index=False)
-        outputs.append(paths.boxes(args.data, args.run, split))
+    for split, name in SPLITS.items():
+        film_ids = films.film_id[films.split == name]
+        path = paths.boxes(args.data, args.run, split)
+        BOXES.write(boxes[boxes.film_id.isin(film_ids)], path)
+        atomic.write_table(this.folder / f"quality_{split}.csv", quality[quality.film_id.isin(film_ids)])
+        outputs.append(path)
     metrics = {"films": float(len(films)), "share_from_template": float((boxes.source == "template").mean())}
     this.finish(outputs, metrics, settings.seed, trained=args.trained)
-    print(f"{args.run}: {len(films)} films, {metrics['share_from_template']:.2%} of the joints put where they usually lie")
+    print(f"{args.run}: {len(films)} films, {metrics['share_from_template']:.2%} of the joints placed by the template")
 
 
-def read(films: pd.DataFrame, settings: Detector, trained: Path, device: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Boxes and quality of films by a finished run's detectors, or by its null model."""
-    from stage1_detect import train
+def film_tables(films: pd.DataFrame, settings: DetectorConfig, trained: Path, device: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Boxes and quality of films by the detectors of a finished run, or by its null model."""
+    from stage1_detect import model
+    from stage1_detect.inference import film_table, pooled_table, template_table
 
     if settings.kind == "template":
-        tables = train.null_boxes(films.assign(split="test", fold=-1))
-        return tables["test"]
-    from stage1_detect import model
+        return template_table(films.assign(fold=-1))
+    weights = sorted(trained.glob("fold_*/best.safetensors"))
+    if not weights:  # the set had no boxes, so nothing was trained
+        weights = [settings.weights()]
+    detectors = [model.load(path, model.device_of(device)) for path in weights]
+    return pooled_table([film_table(films, detector, k) for k, detector in enumerate(detectors)])
 
-    weights = sorted(trained.glob("fold_*/best.safetensors")) or [settings.weights()]  # a set without boxes trained none
-    detectors = [model.detector(path, model.device_of(device)) for path in weights]
-    return train.reduce_models([train.read_table(films, detector, k) for k, detector in enumerate(detectors)])
 
-
-def tell_known(films: pd.DataFrame, trained: str) -> None:
-    """Say when films that the detectors learned from are among those to be read: figures of them would flatter."""
-    learned = FILMS.read(paths.films(trained))
-    known = films.sha1.isin(learned.sha1[learned.split == "train"])
-    if known.any():
-        first = films.film_id[known].iloc[0]
-        print(f"{known.sum()} of {len(films)} films are among those that {trained} learned from, such as {first}; they flatter")
+def warn_of_training_films(films: pd.DataFrame, trained: str) -> None:
+    """Warn if films to be read were in the training data of the detectors."""
+    training = FILMS.read(paths.films(trained))
+    repeated = films.sha1.isin(training.sha1[training.split == "train"])
+    if repeated.any():
+        first = films.film_id[repeated].iloc[0]
+        print(
+            f"warning: {repeated.sum()} of {len(films)} films were in the training data of {trained} (e.g. {first}); "
+            "results on them are optimistic"
+        )
 
 
 if __name__ == "__main__":

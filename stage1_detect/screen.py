@@ -2,13 +2,12 @@
 
     python -m stage1_detect.screen --jobs JOBS.csv --out SCREENING.parquet
 
-JOBS has path and part, what is declared (LH RH LF RF) or nothing. What was seen is kept in a file beside SCREENING as it is seen, a
-line per picture: a killed call goes on where it stopped, and a later one looks at what is new.
+JOBS has the columns path and part: the declared part (LH RH LF RF), or empty. Results are appended to a cache next to SCREENING
+as soon as they are there, one line per picture: a killed call resumes, and a later call opens only new or changed pictures.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Iterator
@@ -25,31 +24,26 @@ from ra.imaging import film
 from ra.tables import SCREENING
 
 if TYPE_CHECKING:
+    from stage1_detect.model import Detector
     from stage1_detect.quality_gate import Verdict
 
-VERSION = 3  # raised when the same picture would be seen differently
+VERSION = 3  # raise it if the same picture gets another result
 
 
 def run() -> None:
-    """The verb."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--jobs", type=Path, required=True, metavar="CSV", help="path, part: the files and what they are declared"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="PARQUET", help="the table of looks to write")
-    parser.add_argument("--facts", type=Path, default=None, metavar="JSONL", help="what was seen before (default: beside --out)")
-    parser.add_argument("--weights", type=Path, default=None, help="safetensors of stage 1 (default: those that ship)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default %(default)s)")
+    """Screen the files and write the table."""
+    parser = cli.parser(__doc__, "weights", "device")
+    parser.add_argument("--jobs", type=Path, required=True, metavar="CSV", help="path, part: the files and their declared parts")
+    parser.add_argument("--out", type=Path, required=True, metavar="PARQUET", help="table of screening results to write")
+    parser.add_argument("--cache", type=Path, metavar="JSONL", help="cache of earlier results (default: next to --out)")
     args = parser.parse_args()
     jobs = read_jobs(args.jobs)
-    facts = args.facts or args.out.with_suffix(".jsonl")
-    SCREENING.write(pd.DataFrame(look_all(jobs, facts, args.weights, args.device), columns=list(SCREENING.columns)), args.out)
+    rows = screen_all(jobs, args.cache or args.out.with_suffix(".jsonl"), args.weights, args.device)
+    SCREENING.write(pd.DataFrame(rows, columns=list(SCREENING.columns)), args.out)
 
 
 def read_jobs(path: Path) -> dict[str, str | None]:
-    """File -> the part it is declared, None when nothing or several things are."""
+    """File -> its declared part, None if none or several are declared."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
@@ -63,37 +57,37 @@ def read_jobs(path: Path) -> dict[str, str | None]:
     return {path: (parts.pop() or None) if len(parts) == 1 else None for path, parts in declared.items()}
 
 
-def look_all(jobs: dict[str, str | None], facts: Path, weights: Path | None = None, device: str = "auto") -> list[dict]:
-    """Rows of SCREENING for every file, in the order of the jobs; only those that are not among the facts are opened."""
+def screen_all(jobs: dict[str, str | None], cache: Path, weights: Path | None = None, device: str = "auto") -> list[dict]:
+    """Rows of SCREENING for every file, in the order of the jobs; only files without a valid cache line are opened."""
     from stage1_detect import model, shape_model
 
-    made_by = hashlib.sha1((weights or model.SHIPPED).read_bytes() + shape_model.FILE.read_bytes()).hexdigest()[:12]
-    stamps = {path: [VERSION, made_by, part, *manifest.stamp(path)] for path, part in jobs.items()}
-    known = {path: rows for path, stamp, rows in _lines(facts) if stamps.get(path) == stamp}
-    rest = [path for path in jobs if path not in known]
-    if rest:
-        detector = model.detector(weights or model.SHIPPED, model.device_of(device))
-        facts.parent.mkdir(parents=True, exist_ok=True)
-        with facts.open("a", encoding="utf-8") as stream:
-            if facts.stat().st_size:
-                stream.write("\n")  # ends the torn line of a killed call; an empty line says nothing
-            for path, rows in _seen(detector, [(path, jobs[path]) for path in rest]):
-                known[path] = rows
+    detector_id = hashlib.sha1((weights or model.SHIPPED).read_bytes() + shape_model.FILE.read_bytes()).hexdigest()[:12]
+    stamps = {path: [VERSION, detector_id, part, *manifest.stamp(path)] for path, part in jobs.items()}
+    results = {path: rows for path, stamp, rows in _cached(cache) if stamps.get(path) == stamp}
+    new = [(path, part) for path, part in jobs.items() if path not in results]
+    if new:
+        detector = model.load(weights or model.SHIPPED, model.device_of(device))
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with cache.open("a", encoding="utf-8") as stream:
+            if cache.stat().st_size:
+                stream.write("\n")  # ends the truncated line of a killed call; empty lines are ignored
+            for path, rows in _results(detector, new):
+                results[path] = rows
                 stream.write(json.dumps({"path": path, "stamp": stamps[path], "rows": rows}) + "\n")
                 stream.flush()
-    return [{"path": path, **row} for path in jobs for row in known[path]]
+    return [{"path": path, **row} for path in jobs for row in results[path]]
 
 
-def _seen(detector, jobs: list[tuple[str, str | None]]) -> Iterator[tuple[str, list[dict]]]:
-    """Path and rows of each job, as they are looked at."""
-    from stage1_detect.film_boxes import in_parallel
+def _results(detector: Detector, jobs: list[tuple[str, str | None]]) -> Iterator[tuple[str, list[dict]]]:
+    """Path and rows of each job, as soon as they are there."""
+    from stage1_detect.inference import in_parallel
 
-    rows = in_parallel(detector, jobs, lambda own, job: look(own, *job), "looking at films")
+    rows = in_parallel(detector, jobs, lambda detector, job: screen_film(detector, *job), "screening films")
     yield from zip((path for path, _ in jobs), rows, strict=True)
 
 
-def look(detector, path: str, part: str | None) -> list[dict]:
-    """Rows of SCREENING (without the path) for one file. A side that is not sure is the declared one, where one is declared."""
+def screen_film(detector: Detector, path: str, part: str | None) -> list[dict]:
+    """Rows of SCREENING (without the path) for one file. An unsure side is replaced by the declared one, if there is one."""
     rows = []
     for verdict in verdicts(detector, path, part):
         assert set(verdict.reasons) <= set(quality_reasons.REASONS), verdict.reasons
@@ -106,14 +100,14 @@ def look(detector, path: str, part: str | None) -> list[dict]:
                 **vars(verdict.frame),
                 "quality": round(min(verdict.quality, 1.0), 4),
                 "reasons": " ".join(verdict.reasons) or None,
-                "detail": "; ".join(f"{word}: {text}" for word, text in verdict.reasons.items()) or None,
+                "detail": "; ".join(f"{reason}: {evidence}" for reason, evidence in verdict.reasons.items()) or None,
             }
         )
     return rows
 
 
-def verdicts(detector, path: str, part: str | None) -> list[Verdict]:
-    """What is seen in a file: a verdict per limb, or the one that says why there is none."""
+def verdicts(detector: Detector, path: str, part: str | None) -> list[Verdict]:
+    """A verdict on every limb of a file, or the one that explains why there is none."""
     from stage1_detect import limb_search
     from stage1_detect.quality_gate import Verdict, judge
 
@@ -121,19 +115,20 @@ def verdicts(detector, path: str, part: str | None) -> list[Verdict]:
         grey = film.read(path)
     except film.FilmError as error:
         return [Verdict(None, None, film.Frame(0, 0, 0, 0), reasons={"unreadable": str(error)})]
-    found = judge(grey, limb_search.find(detector, grey, part))
-    if film.declares_greys(path) and film.looks_inverted(grey):  # other parts of the body often look so: a limb tells
-        limb_seen = found[0].part or judge(255 - grey, limb_search.find(detector, 255 - grey, part))[0].part
-        dark = {"greys_differ": "the bones look dark"} if limb_seen else {}
-        found = [replace(one, reasons=one.reasons | dark) for one in found]
-    return found
+    judged = judge(grey, limb_search.find(detector, grey, part))
+    if film.declares_greys(path) and polarity.looks_inverted(grey):
+        # Other parts of the body often look inverted; it counts only if a limb is seen in either polarity.
+        shows_limb = judged[0].part or judge(255 - grey, limb_search.find(detector, 255 - grey, part))[0].part
+        if shows_limb:
+            judged = [replace(v, reasons=v.reasons | {"greys_differ": "the bones look dark"}) for v in judged]
+    return judged
 
 
-def _lines(facts: Path) -> Iterator[tuple[str, list, list[dict]]]:
-    """Path, stamp and rows of every whole line; the last one of a killed call may be torn."""
-    if not facts.is_file():
+def _cached(cache: Path) -> Iterator[tuple[str, list, list[dict]]]:
+    """Path, stamp and rows of every complete line of the cache; a killed call may have left a truncated one."""
+    if not cache.is_file():
         return
-    with facts.open(encoding="utf-8", errors="replace") as stream:
+    with cache.open(encoding="utf-8", errors="replace") as stream:
         for text in stream:
             try:
                 line = json.loads(text)

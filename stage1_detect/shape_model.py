@@ -1,8 +1,8 @@
-"""The anatomical template: how joints lie to each other, and how names are settled jointly.
+"""Anatomical shape model: how the joints of a limb lie to each other, and which detection is which joint.
 
-A point distribution model (Cootes et al., CVIU 1995;61:38) of the canonical left hand and foot: mean shape, principal
-modes, and the rest's spread, learned from the generator's poses. Detections are candidates; the template decides which
-candidate is which joint, and where a joint that nobody saw must be.
+A point distribution model (Cootes et al., CVIU 1995;61:38) of the canonical left hand and foot: mean shape, principal modes and
+residual spread, learned from the generator's poses. The network's detections are candidates; the shape model decides which
+candidate is which joint and where a joint without a detection must be.
 """
 
 from __future__ import annotations
@@ -16,21 +16,32 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
+from ra import atomic
 from ra.anatomy import ALL_JOINTS, JOINTS
 
 CLASS = {joint: i for i, joint in enumerate(ALL_JOINTS)}  # the detector's class numbers
 FILE = Path(__file__).parent / "weights" / "template.json"
-# Joints that look alike: a detection of one may be another of the same row. Others stand alone.
+# Joints that look alike: a detection of one may be another joint of the same row. Joints in no row are never exchanged.
 ROWS = {
     "hand": (("thumb_ip", "pip_2", "pip_3", "pip_4", "pip_5"), ("mcp_1", "mcp_2", "mcp_3", "mcp_4", "mcp_5")),
     "foot": (("mtp_1", "mtp_2", "mtp_3", "mtp_4", "mtp_5"),),
 }
+ROW_SHARE = 0.1  # of a detection's best score in a row, granted to the row's other joints: the name may be wrong, the kind is not
 
-LEAST_RADIUS_PX = 4.0  # RMS distance of the joints from their middle; less is a point, not a limb
+LEAST_RADIUS_PX = 4.0  # RMS distance of the joints from their centre; a smaller limb is a point
+KEPT_VARIANCE = 0.985  # share of the variance that the modes hold
+PRIOR_FILMS = 4  # films that the shipped shape counts as when few films reshape it
 
-# Where joints lie on RA2-DREAM's films of the left side, as fractions of width and height (mean over 736 hands and 736 feet,
-# sd .03 to .07; the wrist's sites spread around its published centre as on our template): the null model.
-USUAL = {
+# Costs of the assignment of detections to joints. A detection of score s at d spreads from a joint's expected position costs
+# d^2 / 2 - log s: the negative log-likelihood of a normal position error and of the network's score.
+MAX_DISTANCE = 4.0  # spreads; a detection further away is never that joint
+LEAST_SCORE = 1e-4  # below which log s stays the same
+COST_WITHOUT_DETECTION = 9.5  # of leaving a joint to the shape model: a weak (s = .05) detection is preferred up to 3.6 spreads
+COST_FORBIDDEN = 60.0
+
+# Typical positions of the joints on RA2-DREAM's films of the left side, as fractions of width and height (mean over 736 hands and
+# 736 feet, sd .03 to .07; the wrist's sites are spread around its published centre as in our shape model): the null model.
+TYPICAL_POSITION = {
     "thumb_ip": (0.851, 0.501), "pip_2": (0.630, 0.286), "pip_3": (0.458, 0.262), "pip_4": (0.310, 0.313),
     "pip_5": (0.170, 0.411),
     "mcp_1": (0.779, 0.623), "mcp_2": (0.605, 0.462), "mcp_3": (0.467, 0.460), "mcp_4": (0.356, 0.494), "mcp_5": (0.255, 0.541),
@@ -45,7 +56,10 @@ USUAL = {
 
 @dataclass(frozen=True)
 class Shape:
-    """mean (J, 2) with unit RMS radius around 0; modes (K, J, 2) orthonormal; variance (K,); rest (J,) spread; box (J,) sides."""
+    """Shape of a limb: mean (J, 2) with unit RMS radius around 0; modes (K, J, 2) orthonormal, with their variance (K,).
+
+    rest (J,): residual spread that the modes leave; box (J,): sides of the joints' boxes.
+    """
 
     limb: str
     mean: np.ndarray
@@ -59,40 +73,44 @@ class Shape:
         return JOINTS[self.limb]
 
 
-def learn(points: np.ndarray, boxes: np.ndarray, limb: str, kept: float = 0.985) -> Shape:
-    """A shape from examples: points (N, J, 2) of canonical limbs, boxes (N, J) sides in the same unit."""
+def learn(points: np.ndarray, boxes: np.ndarray, limb: str) -> Shape:
+    """Learn a shape from examples: points (N, J, 2) of canonical limbs, boxes (N, J) sides in the same unit."""
     centred = points - points.mean(1, keepdims=True)
     size = np.sqrt((centred**2).sum(2).mean(1))
     aligned = centred / size[:, None, None]
     mean = aligned.mean(0)
     for _ in range(5):
-        aligned = np.stack([_turned(a, mean) for a in aligned])
+        aligned = np.stack([_rotated_onto(a, mean) for a in aligned])
         mean = aligned.mean(0)
         mean /= np.sqrt((mean**2).sum(1).mean())
     flat = (aligned - mean).reshape(len(aligned), -1)
     _, singular, modes = np.linalg.svd(flat, full_matrices=False)
     variance = singular**2 / len(flat)
-    n = int(np.searchsorted(variance.cumsum() / variance.sum(), kept)) + 1
+    n = int(np.searchsorted(variance.cumsum() / variance.sum(), KEPT_VARIANCE)) + 1
     rest = flat - (flat @ modes[:n].T) @ modes[:n]
     spread = np.sqrt((rest.reshape(len(rest), -1, 2) ** 2).mean((0, 2)))
     box = np.median(boxes / size[:, None], axis=0)
     return Shape(limb, mean, modes[:n].reshape(n, -1, 2), variance[:n], spread, box)
 
 
-def _turned(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+def _rotated_onto(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Points rotated to lie as close as possible to the target (orthogonal Procrustes without reflection)."""
     u, _, vt = np.linalg.svd(points.T @ target)
     return points @ u @ np.diag([1, np.sign(np.linalg.det(u @ vt))]) @ vt
 
 
-def from_boxes(films: pd.DataFrame, boxes: pd.DataFrame, least: int = 1) -> dict[str, Shape]:
-    """Shapes of the limbs that have at least `least` completely boxed films (tables Films and Boxes), mirrored to left."""
+def from_boxes(films: pd.DataFrame, boxes: pd.DataFrame) -> dict[str, Shape]:
+    """Shapes of the limbs that have completely boxed films (tables Films and Boxes), mirrored to left."""
     table = boxes.merge(films[["film_id", "part", "laterality"]], on="film_id")
     table["x_px"] = table.x_px.where(table.laterality == "L", -table.x_px)
     shapes = {}
     for limb, joints in JOINTS.items():
-        part = table[(table.part.str[1] == limb[0].upper()) & table.joint.isin(joints)]
-        wide = part.pivot_table(index="film_id", columns="joint", values=["x_px", "y_px", "w_px"])
-        if not {("x_px", joint) for joint in joints} <= set(wide.columns) or len(wide := wide.dropna()) < least:
+        of_limb = table[(table.part.str[1] == limb[0].upper()) & table.joint.isin(joints)]
+        wide = of_limb.pivot_table(index="film_id", columns="joint", values=["x_px", "y_px", "w_px"])
+        if not {("x_px", joint) for joint in joints} <= set(wide.columns):
+            continue
+        wide = wide.dropna()
+        if wide.empty:
             continue
         points = np.stack([wide["x_px"][list(joints)], wide["y_px"][list(joints)]], axis=-1)
         shapes[limb] = learn(points, wide["w_px"][list(joints)].to_numpy(), limb)
@@ -100,9 +118,8 @@ def from_boxes(films: pd.DataFrame, boxes: pd.DataFrame, least: int = 1) -> dict
 
 
 def save(shapes: dict[str, Shape], path: Path = FILE) -> None:
-    """Shapes as a JSON file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(dumps(shapes) + "\n")
+    """Write shapes as a JSON file."""
+    atomic.write_text(path, dumps(shapes) + "\n")
 
 
 def dumps(shapes: dict[str, Shape]) -> str:
@@ -121,12 +138,12 @@ def load(path: Path = FILE) -> dict[str, Shape]:
 
 
 def loads(text: str) -> dict[str, Shape]:
-    """The way back from `dumps`."""
+    """Shapes from the JSON of `dumps`."""
     return {limb: Shape(limb, **{k: np.array(v) for k, v in s.items()}) for limb, s in json.loads(text).items()}
 
 
 def similarity(source: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(A, t) with target ~ source @ A.T + t, A a scaled rotation: weighted least squares (Umeyama 1991)."""
+    """Weighted least-squares similarity (Umeyama 1991): (A, t) with target ~ source @ A.T + t, A a scaled rotation."""
     w = weight / weight.sum()
     a, b = w @ source, w @ target
     z = (source - a)[:, 0] + 1j * (source - a)[:, 1]
@@ -137,34 +154,36 @@ def similarity(source: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tu
 
 
 def fit(shape: Shape, points: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """All joints (J, 2) of the template fitted to points (J, 2) with weights (J,); how far each may be off (J,); px per unit.
+    """Fit the shape to points (J, 2) with weights (J,): fitted joints (J, 2), their uncertainty (J,) and the scale, px per unit.
 
-    Alternates the similarity and the modes' weights, each mode held back by its variance. Weights of 0 leave a joint out.
+    Alternates the similarity and the modes' coefficients, each mode held back by its variance. A joint of weight 0 is not used.
     """
     used = weight > 0
-    form = shape.mean
+    fitted = shape.mean
     for _ in range(4):
-        matrix, offset = similarity(form[used], points[used], weight[used])
+        matrix, offset = similarity(fitted[used], points[used], weight[used])
         inverse = np.linalg.inv(matrix)
         local = (points[used] - offset) @ inverse.T - shape.mean[used]
         basis = shape.modes[:, used].reshape(len(shape.modes), -1)
         w = np.repeat(weight[used], 2) / (0.03**2)
         lhs = (basis * w) @ basis.T + np.diag(1 / (shape.variance + 1e-9))
         coefficients = np.linalg.solve(lhs, (basis * w) @ local.ravel())
-        form = shape.mean + np.tensordot(coefficients, shape.modes, 1)
-    matrix, offset = similarity(form[used], points[used], weight[used])
+        fitted = shape.mean + np.tensordot(coefficients, shape.modes, 1)
+    matrix, offset = similarity(fitted[used], points[used], weight[used])
     scale = float(np.sqrt(abs(np.linalg.det(matrix))))
-    open_modes = np.einsum("kjx,kl,ljx->j", shape.modes, np.linalg.inv(lhs), shape.modes) / 2  # what the seen joints leave open
-    return form @ matrix.T + offset, np.sqrt(np.maximum(shape.rest, 0.035) ** 2 + open_modes) * scale, scale
+    open_modes = (
+        np.einsum("kjx,kl,ljx->j", shape.modes, np.linalg.inv(lhs), shape.modes) / 2
+    )  # what the used joints leave undetermined
+    return fitted @ matrix.T + offset, np.sqrt(np.maximum(shape.rest, 0.035) ** 2 + open_modes) * scale, scale
 
 
-def first_guess(shape: Shape, points: np.ndarray, score: np.ndarray, trials: int = 300) -> np.ndarray:
-    """Weights (J,) of the joints that agree on one placement of the mean shape: RANSAC over pairs of best detections."""
+def consensus_weights(shape: Shape, points: np.ndarray, score: np.ndarray, trials: int = 300) -> np.ndarray:
+    """Weights (J,) of the joints that agree on one placement of the mean shape, else 0: RANSAC over pairs of best detections."""
     rng = np.random.default_rng(0)
-    seen = np.flatnonzero(score > 0)
-    if len(seen) < 3:
+    detected = np.flatnonzero(score > 0)
+    if len(detected) < 3:
         return score
-    i, j = rng.choice(seen, (2, trials), p=score[seen] / score[seen].sum())
+    i, j = rng.choice(detected, (2, trials), p=score[detected] / score[detected].sum())
     z_mean, z_points = shape.mean @ [1, 1j], points @ [1, 1j]
     with np.errstate(divide="ignore", invalid="ignore"):
         c = (z_points[i] - z_points[j]) / (z_mean[i] - z_mean[j])
@@ -175,69 +194,113 @@ def first_guess(shape: Shape, points: np.ndarray, score: np.ndarray, trials: int
     error = np.abs(z_points - (c * (z_mean - z_mean[i]) + z_points[i])) / np.abs(c)
     support = score * np.exp(-((error / 0.28) ** 2))
     best = support[support.sum(1).argmax()]
-    return np.where(best > 0.5 * score, best, 0.0)  # a neighbour's name is not half agreement
+    return np.where(best > 0.5 * score, best, 0.0)  # half support is what a joint named as its neighbour gets
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """points (J, 2), box (J,) sides and conf (J,), NaN where the template alone placed the joint; agree (J,) and quality 0..1."""
+class ShapeFit:
+    """Joints of one limb: points (J, 2), box (J,) sides and conf (J,), NaN where the shape model alone placed the joint.
+
+    joint_quality (J,) 0..1: the detection's score for its joint, less if it lies away from the fitted shape; quality: their mean.
+    """
 
     points: np.ndarray
     box: np.ndarray
     conf: np.ndarray
     quality: float
-    agree: np.ndarray
+    joint_quality: np.ndarray
 
 
-def settle(shape: Shape, places: np.ndarray, sides: np.ndarray, scores: np.ndarray, rounds: int = 5) -> Fitted | None:
-    """Names for candidates: places (M, 2), sides (M,), scores (M, J). None when too little was seen to place the template."""
+def assign_joints(shape: Shape, places: np.ndarray, sides: np.ndarray, scores: np.ndarray, rounds: int = 5) -> ShapeFit | None:
+    """Assign candidates (places (M, 2), sides (M,), scores (M, J)) to the joints of a limb; None if they do not place the shape.
+
+    Alternates an optimal assignment (costs: see above) with a fit of the shape to the assigned detections.
+    """
     try:
-        return _settle(shape, places, sides, scores, rounds)
+        return _assign(shape, places, sides, scores, rounds)
     except np.linalg.LinAlgError:  # every candidate at one place
         return None
 
 
-def _settle(shape: Shape, places: np.ndarray, sides: np.ndarray, scores: np.ndarray, rounds: int) -> Fitted | None:
+def _assign(shape: Shape, places: np.ndarray, sides: np.ndarray, scores: np.ndarray, rounds: int) -> ShapeFit | None:
     n = len(shape.joints)
     if len(places) < 3:
         return None
-    top = scores.argmax(0)
-    score = scores.max(0)
-    weight = first_guess(shape, places[top], np.where(score > 0.05, score, 0.0))
+    best, score = scores.argmax(0), scores.max(0)
+    weight = consensus_weights(shape, places[best], np.where(score > 0.05, score, 0.0))
     if (weight > 0).sum() < 3:
         return None
-    guess, spread, scale = fit(shape, places[top], weight)
-    points, conf, chosen = places[top], np.zeros(n), np.zeros(n, int)
-    likely = np.log(np.maximum(_within_rows(shape, scores), 1e-4))
+    expected, spread, scale = fit(shape, places[best], weight)
+    log_scores = np.log(np.maximum(_shared_within_rows(shape, scores), LEAST_SCORE))
     for step in range(rounds):
-        reach = spread * (2.0 if step == 0 else 1.5)
-        distance = np.hypot(*(places[:, None] - guess[None]).transpose(2, 0, 1)) / reach
-        cost = np.where(distance < 4, 0.5 * distance**2 - likely, 60.0)
-        cost = np.vstack([cost, np.full((n, n), 60.0)])
-        cost[len(places) + np.arange(n), np.arange(n)] = 9.0 + 0.5  # nobody: the template places the joint
-        row, column = linear_sum_assignment(cost)
-        chosen = np.empty(n, int)
-        chosen[column] = row
-        found = chosen < len(places)
-        if found.sum() < 3:
+        tolerance = spread * (2.0 if step == 0 else 1.5)
+        distance = np.hypot(*(places[:, None] - expected[None]).transpose(2, 0, 1)) / tolerance
+        candidate = _assignment(np.where(distance < MAX_DISTANCE, 0.5 * distance**2 - log_scores, COST_FORBIDDEN))
+        detected = candidate < len(places)
+        if detected.sum() < 3:
             return None
-        points = np.where(found[:, None], places[np.minimum(chosen, len(places) - 1)], guess)
-        conf = np.where(found, scores[np.minimum(chosen, len(places) - 1)].max(1), 0.0)
-        guess, spread, scale = fit(shape, points, conf)
+        candidate = np.minimum(candidate, len(places) - 1)
+        points = np.where(detected[:, None], places[candidate], expected)
+        conf = np.where(detected, scores[candidate].max(1), 0.0)
+        expected, spread, scale = fit(shape, points, conf)
     if scale < LEAST_RADIUS_PX:
         return None
-    gap = np.hypot(*(points - guess).T) / spread
-    box = np.where(found, sides[np.minimum(chosen, len(places) - 1)], shape.box * scale)
-    own = np.where(found, scores[np.minimum(chosen, len(places) - 1), np.arange(n)], 0.0)
-    agree = own * np.exp(-0.5 * (gap / 3) ** 2)
-    return Fitted(points, box, np.where(found, conf, np.nan), float(agree.mean()), agree)
+    gap = np.hypot(*(points - expected).T) / spread
+    box = np.where(detected, sides[candidate], shape.box * scale)
+    joint_score = np.where(detected, scores[candidate, np.arange(n)], 0.0)
+    joint_quality = joint_score * np.exp(-0.5 * (gap / 3) ** 2)
+    return ShapeFit(points, box, np.where(detected, conf, np.nan), float(joint_quality.mean()), joint_quality)
 
 
-def _within_rows(shape: Shape, scores: np.ndarray) -> np.ndarray:
-    """Scores (M, J) in which a joint of a row gets a tenth of its neighbours' score: the name may be wrong, the kind not."""
+def _assignment(cost: np.ndarray) -> np.ndarray:
+    """Candidate (J,) of every joint for costs (M, J); M or more where the joint is left to the shape model."""
+    n = cost.shape[1]
+    without = np.full((n, n), COST_FORBIDDEN)
+    np.fill_diagonal(without, COST_WITHOUT_DETECTION)
+    row, column = linear_sum_assignment(np.vstack([cost, without]))
+    candidate = np.empty(n, int)
+    candidate[column] = row
+    return candidate
+
+
+def _shared_within_rows(shape: Shape, scores: np.ndarray) -> np.ndarray:
+    """Scores (M, J) in which every joint of a row has at least ROW_SHARE of the row's best score."""
     out = scores.copy()
     index = {joint: i for i, joint in enumerate(shape.joints)}
     for row in ROWS[shape.limb]:
         members = [index[joint] for joint in row]
-        out[:, members] = np.maximum(out[:, members], 0.1 * scores[:, members].max(1, keepdims=True))
+        out[:, members] = np.maximum(out[:, members], ROW_SHARE * scores[:, members].max(1, keepdims=True))
     return out
+
+
+def shrink_towards(shipped: Shape, learned: Shape, films: int) -> Shape:
+    """Shape learned from few films, shrunk towards the shipped one, which counts as PRIOR_FILMS films.
+
+    Mean, covariance and box sides are those of both groups of films pooled: variation that few films cannot show (a bent finger)
+    stays possible, and what they do show (other proportions) is learned.
+    """
+    matrix, _ = similarity(learned.mean, shipped.mean, np.ones(len(learned.mean)))
+    rotation = matrix / np.sqrt(np.linalg.det(matrix))
+    learned_mean = learned.mean @ rotation.T
+    weight = films / (films + PRIOR_FILMS)
+    mean = weight * learned_mean + (1 - weight) * shipped.mean
+    difference = (learned_mean - shipped.mean).ravel()
+    covariance = weight * _covariance(learned, rotation) + (1 - weight) * _covariance(shipped, np.eye(2))
+    covariance += weight * (1 - weight) * np.outer(difference, difference)
+    size = np.sqrt((mean**2).sum(1).mean())
+    box = np.exp(weight * np.log(learned.box) + (1 - weight) * np.log(shipped.box)) / size
+    return _from_covariance(shipped.limb, mean / size, covariance / size**2, box)
+
+
+def _covariance(shape: Shape, rotation: np.ndarray) -> np.ndarray:
+    """Covariance (2J, 2J) of the rotated shape's points around their mean."""
+    modes = (shape.modes @ rotation.T).reshape(len(shape.modes), -1)
+    return (modes.T * shape.variance) @ modes + np.diag(np.repeat(shape.rest**2, 2))
+
+
+def _from_covariance(limb: str, mean: np.ndarray, covariance: np.ndarray, box: np.ndarray) -> Shape:
+    variance, vectors = np.linalg.eigh(covariance)
+    variance, vectors = variance[::-1], vectors[:, ::-1]
+    n = int(np.searchsorted(variance.cumsum() / variance.sum(), KEPT_VARIANCE)) + 1
+    rest = (vectors[:, n:] ** 2 * np.maximum(variance[n:], 0)).sum(1).reshape(-1, 2)
+    return Shape(limb, mean, vectors[:, :n].T.reshape(n, -1, 2), variance[:n], np.sqrt(rest.mean(1)), box)

@@ -1,9 +1,10 @@
-"""One training loop for the shipped weights and for every fold: ultralytics' own, started from our weights."""
+"""The training loop of the shipped weights and of every fold: ultralytics', started from given weights."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,17 +13,17 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from ra import track
 from ra.anatomy import ALL_JOINTS, JOINTS
 from stage1_detect import model as model_module
-from stage1_detect.config import Detector
+from stage1_detect.config import DetectorConfig
 from stage1_detect.shape_model import Shape
 
 
-def _trainer(start: torch.nn.Module | None, half: bool, marked: dict[str, list[float]]) -> type[DetectionTrainer]:
-    """A trainer whose network starts from given weights and that validates nothing: the epochs are few and fixed."""
+def _trainer(start: torch.nn.Module | None, half: bool, masks: dict[str, list[float]]) -> type[DetectionTrainer]:
+    """A trainer class whose network starts from given weights. It never validates: the epochs are few and their number fixed."""
 
     class Trainer(DetectionTrainer):
         def get_model(self, cfg=None, weights=None, verbose=True):  # noqa: ARG002 - ultralytics' signature
             model = model_module.build(cfg)
-            model.half_on_cpu, model.marked = half, marked
+            model.half_on_cpu, model.label_masks = half, masks
             if start is not None:
                 model.load_state_dict(start.state_dict())
             return model
@@ -40,19 +41,20 @@ def _trainer(start: torch.nn.Module | None, half: bool, marked: dict[str, list[f
 
 
 def train(
-    config: Detector,
+    config: DetectorConfig,
     data_yaml: Path,
     start: torch.nn.Module | None,
     target: Path,
     device: str,
-    log=None,
+    log: Callable[..., None] | None = None,
     *,
     epochs: int = 0,
     shapes: dict[str, Shape] | None = None,
 ) -> float:
-    """Train on the pictures of data_yaml and write `target` (safetensors, with its shapes); returns the last epoch's loss.
+    """Train on the pictures of data_yaml and write `target` (safetensors, with the shapes); returns the last epoch's loss.
 
-    epochs: instead of config.epochs. A joint of a film's limb that has no box on it costs nothing there, found or not.
+    log: receives epoch and loss of every epoch. epochs: replaces config.epochs. A joint without a box on a film of its limb adds
+    nothing to the loss there, detected or not.
     """
     epochs = epochs or config.epochs
     scratch = target.parent / "ultralytics"
@@ -68,7 +70,7 @@ def train(
         "val": False, "plots": False, "save": False, "verbose": False,
         "project": str(scratch), "name": "run", "exist_ok": True, "patience": 0,
     }  # fmt: skip
-    trainer = _trainer(start, _bf16_pays(device), marked(data_yaml))(overrides=overrides)
+    trainer = _trainer(start, _bf16_pays(device), label_masks(data_yaml))(overrides=overrides)
     losses: list[float] = []
     bar = iter(track.progress(range(epochs * -(-n_pictures(data_yaml) // config.batch)), f"training {target.parent.name}"))
 
@@ -91,20 +93,20 @@ def n_pictures(data_yaml: Path) -> int:
     return len((data_yaml.parent / "train.txt").read_text().splitlines())
 
 
-def marked(data_yaml: Path) -> dict[str, list[float]]:
-    """Picture's name -> 1 per class, 0 for the joints of the film's limb that have no box; empty when all films are complete."""
+def label_masks(data_yaml: Path) -> dict[str, list[float]]:
+    """Picture's name -> mask over classes (see MaskedLoss); empty if every film has a box on every joint of its limb."""
     limbs = [{ALL_JOINTS.index(joint) for joint in joints} for joints in JOINTS.values()]
     out = {}
     for picture in {Path(line) for line in (data_yaml.parent / "train.txt").read_text().splitlines()}:
         labels = (picture.parent.parent / "labels" / f"{picture.stem}.txt").read_text().splitlines()
         boxed = {int(line.split()[0]) for line in labels if line}
-        unmarked = {joint for limb in limbs if limb & boxed for joint in limb - boxed}
-        out[picture.name] = [float(joint not in unmarked) for joint in range(len(ALL_JOINTS))]
-    return out if any(0 in known for known in out.values()) else {}
+        unlabelled = {joint for limb in limbs if limb & boxed for joint in limb - boxed}
+        out[picture.name] = [float(joint not in unlabelled) for joint in range(len(ALL_JOINTS))]
+    return out if any(0 in mask for mask in out.values()) else {}
 
 
 def _bf16_pays(device: str) -> bool:
-    """bfloat16 doubles the speed where the processor multiplies it natively, and crawls where it does not."""
+    """Whether the processor multiplies bfloat16 natively: there it doubles the speed, elsewhere it is very slow."""
     if device != "cpu":
         return False
     return torch.backends.mkldnn.is_available() and bool(getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)())

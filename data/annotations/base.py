@@ -1,4 +1,4 @@
-"""What every format of joint boxes says: pictures by name, and a mark on each joint."""
+"""The common form of all annotation formats: pictures by name, with a mark on each joint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from ra.config import UserError
 
-RENAMED = re.compile(r"_(bmp|jpe?g|png|tiff?)\.rf\.\w+\.\w+$", re.IGNORECASE)  # by Roboflow: a_bmp.rf.<hash>.jpg was a.bmp
+RENAMED = re.compile(r"_(bmp|jpe?g|png|tiff?)\.rf\.\w+\.\w+$", re.IGNORECASE)  # Roboflow renames a.bmp to a_bmp.rf.<hash>.jpg
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Mark:
 
 @dataclass(frozen=True)
 class Picture:
-    """The marks of one file of films. name: the file's, or its stem; where: the boxes' file, for faults.
+    """The marks on one film file. name: the file's name or its stem; where: the boxes' file, for error messages.
 
-    size_px: (width, height) that the boxes' file claims, if it does. fractions: marks are shares of the picture's width and
-    height, else pixels of the upright picture. outside: (part, joint) that a person found to lie beyond the film.
+    size_px: (width, height) as stated in the boxes' file, None where it states none. fractions: marks are fractions of the
+    picture's width and height, else pixels of the upright picture. outside: (part, joint) marked as lying beyond the film.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Picture:
 
 
 def load_json(path: Path) -> Any:
-    """The file's content; UserError when it is no JSON."""
+    """The file's content; UserError when it is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -49,7 +49,7 @@ def load_json(path: Path) -> Any:
 
 
 def numbers(values: Any, count: int) -> list[float]:
-    """The first `count` values as floats; all NaN when they are not that many numbers."""
+    """The first `count` values as floats; all NaN when there are fewer numbers."""
     try:
         out = [float(v) for v in values][:count]
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""What others call the joints: the region names of RAM-H1200 (arXiv 2605.05616), and the joints' own names."""
+"""Other names of the joints: the region names of RAM-H1200 (arXiv 2605.05616)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from ra.anatomy import ALL_JOINTS
 
 FINGERS = {finger: number for number, finger in enumerate("TIMRS", 1)}  # thumb, index, middle, ring, small
 
-# What the three narrowings of the middle carpus stand for is our reading of the region names: scapho-trapezio-trapezoid,
-# scapho-capitate, scapho-radial.
+# The three narrowings of the middle carpus are interpreted from the region names: scapho-trapezio-trapezoid, scapho-capitate,
+# scapho-radial.
 EROSION = {
     "IP": "thumb_ip",
     **{f"MCP-{finger}": f"mcp_{number}" for finger, number in FINGERS.items()},
@@ -24,7 +24,7 @@ NAMES = {region.lower(): joint for names in REGIONS.values() for region, joint i
 
 
 def joint_of(name: str) -> str | None:
-    """The joint of its own name or a region's, with or without prefix (BE_MCP-T, MCP-T, mcp_1); None when it is no joint's."""
+    """The joint that a name means: its own name, or a region with or without prefix (mcp_1, MCP-T, BE_MCP-T); else None."""
     if name in ALL_JOINTS:
         return name
     bare = name.strip().lower()

@@ -12,13 +12,13 @@ from ra.config import UserError
 
 
 def pictures(files: list[Path]) -> Iterator[Picture]:
-    """Each file as the picture of its stem. UserError when it is no labelme file."""
+    """One picture per file, named by the file's stem. UserError when a file is not labelme's."""
     for path in files:
-        found = load_json(path)
-        if not isinstance(found, dict) or not isinstance(found.get("shapes"), list):
+        content = load_json(path)
+        if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
             raise UserError(f"{path} lacks the list 'shapes'; it must be labelme's file of the film of that name")
-        marks = tuple(_mark(shape, path) for shape in found["shapes"])
-        yield Picture(path.stem, path.name, marks, (found.get("imageWidth"), found.get("imageHeight")))
+        marks = tuple(_mark(shape, path) for shape in content["shapes"])
+        yield Picture(path.stem, path.name, marks, (content.get("imageWidth"), content.get("imageHeight")))
 
 
 def _mark(shape: Any, path: Path) -> Mark:
@@ -28,11 +28,11 @@ def _mark(shape: Any, path: Path) -> Mark:
     points = shape["points"] if isinstance(shape["points"], list) else []
     xy = [numbers(point, 2) for point in points]
     if not xy or not all(math.isfinite(v) for point in xy for v in point):
-        return Mark(str(shape["label"]), math.nan, math.nan, -1, -1)  # outside every film, and told
+        return Mark(str(shape["label"]), math.nan, math.nan, -1, -1)  # outside every film, so it is reported
     (x0, y0), kind = xy[0], shape.get("shape_type")
     if kind == "point" or len(xy) == 1:
         return Mark(str(shape["label"]), x0, y0, math.nan, math.nan)
-    if kind == "circle":  # its centre and a point of its rim
+    if kind == "circle":  # given by its centre and a point on its rim
         side = 2 * math.hypot(xy[1][0] - x0, xy[1][1] - y0)
         return Mark(str(shape["label"]), x0, y0, side, side)
     low, high = [min(v) for v in zip(*xy, strict=True)], [max(v) for v in zip(*xy, strict=True)]

@@ -1,4 +1,4 @@
-"""YOLO: one text file per film, `class x y w h` per joint as shares of the upright picture, and a file that names the classes."""
+"""YOLO: a text file per film, `class x y w h` per joint as fractions of the upright picture, and a file of class names."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from data.annotations.base import Mark, Picture
 from ra.anatomy import ALL_JOINTS
 from ra.config import UserError
 
-NAMES = ("data.yaml", "classes.txt", "obj.names")  # any of them, beside the films, the labels or the split
+NAMES = ("data.yaml", "classes.txt", "obj.names")  # beside the films, beside the labels, or in the folder above
 
 
 def find(folder: Path) -> list[Path]:
-    """Label files of the films in `folder` and, first, the file that names the classes; nothing where there are none."""
+    """The file that names the classes, then the label files of the films in `folder`; empty if there are no labels."""
     places = (folder / "labels", folder.parent / "labels" / folder.name)
     labels = [p for place in places if place.is_dir() for p in sorted(place.glob("*.txt")) if p.name not in NAMES]
     if not labels:
@@ -26,12 +26,12 @@ def find(folder: Path) -> list[Path]:
 
 
 def pictures(files: list[Path]) -> Iterator[Picture]:
-    """Each label file as a picture of that stem. Without names the classes are anatomy.ALL_JOINTS, as our detector's are."""
-    named = {number: joint for path in files if path.name in NAMES for number, joint in _names(path).items()}
-    names = named or dict(enumerate(ALL_JOINTS))
+    """One picture per label file, named by its stem. Without a file of names the classes are anatomy.ALL_JOINTS."""
+    class_names = {number: joint for path in files if path.name in NAMES for number, joint in _names(path).items()}
+    class_names = class_names or dict(enumerate(ALL_JOINTS))
     for path in files:
         if path.name not in NAMES:
-            yield Picture(path.stem, path.name, tuple(_marks(path, names)), fractions=True)
+            yield Picture(path.stem, path.name, tuple(_marks(path, class_names)), fractions=True)
 
 
 def _names(path: Path) -> dict[int, str]:
@@ -40,15 +40,15 @@ def _names(path: Path) -> dict[int, str]:
         return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))
     try:
         loaded: Any = yaml.safe_load(text)
-        found = loaded["names"]
-        pairs = found.items() if isinstance(found, dict) else enumerate(found)
+        names = loaded["names"]
+        pairs = names.items() if isinstance(names, dict) else enumerate(names)
         return {int(number): str(name) for number, name in pairs}
     except (yaml.YAMLError, RecursionError, TypeError, KeyError, ValueError):
         raise UserError(f"{path} does not name the classes; it needs `names:` with one joint per class") from None
 
 
-def _marks(path: Path, names: dict[int, str]) -> Iterator[Mark]:
-    """class x y w h, a confidence behind it or not; or class and the corners of a polygon."""
+def _marks(path: Path, class_names: dict[int, str]) -> Iterator[Mark]:
+    """A mark per line: class x y w h, perhaps with a confidence after them; or class and the corners of a polygon."""
     for number, line in enumerate(_text(path).splitlines(), 1):
         if not line.strip():
             continue
@@ -64,8 +64,8 @@ def _marks(path: Path, names: dict[int, str]) -> Iterator[Mark]:
             xs, ys = rest[0::2], rest[1::2]
             rest = [(min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2, max(xs) - min(xs), max(ys) - min(ys)]
         if max(abs(v) for v in rest[:4]) > 2:
-            raise UserError(f"{path} line {number} is in pixels; YOLO's numbers are shares of the picture, from 0 to 1")
-        yield Mark(names.get(kind, f"class {kind}"), *rest[:4])
+            raise UserError(f"{path} line {number} is in pixels; YOLO's numbers are fractions of the picture, from 0 to 1")
+        yield Mark(class_names.get(kind, f"class {kind}"), *rest[:4])
 
 
 def _text(path: Path) -> str:

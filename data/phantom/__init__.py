@@ -1,1 +1,1 @@
-"""The synthetic cohort: films as projections of a parametric skeleton, patients as a latent severity, readers as noise."""
+"""The synthetic cohort: films are projections of a parametric skeleton, patients a latent severity, readers noise."""

@@ -1,19 +1,16 @@
-"""A cohort on disk: films, two readers, truth, boxes, two visits, in the RA2-DREAM layout.
+"""A cohort on disk in the RA2-DREAM layout: films, two readers, truth, boxes, second visits.
 
     <root>/train/{training.csv, truth.csv, reader2.csv, people.csv, activity.csv, joints.coco.json, <id>-<part>.jpg}
     <root>/test/{template.csv, people.csv, activity.csv, <id>-<part>.jpg}
     <root>/gold/{gold.csv, truth.csv, reader2.csv, joints.coco.json}
     <root>/{train,gold}/{ratingen.csv, ratingen_reader2.csv, ratingen_truth.csv}    percent of every Ratingen joint; reader 1
-    <root>/summary.csv    the cohort's statistics beside the published ones
+    <root>/summary.csv    the cohort's statistics compared with the published ones
 
-Nothing but the final scoring reads gold/, and nothing trains on the truth or the second reader in train/.
+Only the final scoring reads gold/, and no training uses the truth or the second reader in train/.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -31,32 +28,34 @@ from data.phantom import severity as sv
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
 from data.phantom.skeleton import draw_body
-from ra import track
-from ra.anatomy import ALL_JOINTS, COLUMNS_B, ID, OVERALL, PARTS, SITES
+from ra import atomic, coco, track
+from ra.anatomy import COLUMNS_B, ID, OVERALL, PARTS, SITES
 from ra.clinical import percent2grade
 
-DAYS = 365.25  # of a year
+DAYS_PER_YEAR = 365.25
+# EXIF orientation, and how the picture is stored under it
+ORIENTATIONS = ((6, Image.Transpose.ROTATE_90), (8, Image.Transpose.ROTATE_270), (3, Image.Transpose.ROTATE_180))
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """What a cohort holds; a pure function of these values."""
+    """Settings of a cohort, which is a pure function of them."""
 
     kind: Literal["cohort"] = "cohort"
 
     seed: int = 2020
-    train: int = 100  # sets of films, as RA2's Patient_ID; second visits are sets of their own; 0: only patients to be scored
+    train: int = 100  # sets of films (one Patient_ID each); a second visit is a separate set; 0: only patients to be scored
     test: int = 50
-    shift: float = 1.0  # added to the patients' severity; 0 gives the published distribution, above it the enriched mode
-    second_visits: float = 0.12  # share of the sets that are somebody's second visit
-    reader_noise: float = 0.85  # grades; see severity.read
-    max_px: int = 0  # films at most this high, 0 for the published sizes
-    first_id: int = 1  # from which the patients' ids go up
-    boneage: int = 0  # growing hands for pretraining, written in the RSNA layout
+    shift: float = 1.0  # added to the patients' severity; 0: the published distribution, above 0: enriched with damage
+    second_visits: float = 0.12  # fraction of the sets that are a person's second visit
+    reader_noise: float = 0.85  # SD of a reader's error in grades; see severity.read
+    max_px: int = 0  # maximum height of a film, 0 for the published sizes
+    first_id: int = 1  # lowest number of a patient's id
+    boneage: int = 0  # number of growing hands for pretraining, written in the RSNA layout
 
 
 def patients(cohort: Cohort) -> list[sv.Patient]:
-    """Every patient of the cohort, severities, truth and readings drawn."""
+    """Every patient of the cohort with severities, truth and the readers' scores."""
     rng = np.random.default_rng(cohort.seed)
     out: list[sv.Patient] = []
     numbers = iter(rng.permutation(999)[: cohort.train + cohort.test + 1] + cohort.first_id)
@@ -89,37 +88,37 @@ def _second_visit(first: sv.Patient, patient_id: str, cohort: Cohort, rng: np.ra
     years = float(rng.uniform(1, 5))
     return sv.Patient(
         patient_id, first.person_id, 2, first.split, first.female, first.age + years, first.seed, severities,
-        np.ceil(severities).astype(int), readers, round(years * DAYS),
+        np.ceil(severities).astype(int), readers, round(years * DAYS_PER_YEAR),
     )  # fmt: skip
 
 
-def write_film(folder: Path, max_px: int, job: tuple[sv.Patient, str]) -> tuple[str, int, int, list[list[float]]]:
-    """Draw and write one film; (file name, width, height, COCO boxes in the upright picture's pixels)."""
+def write_film(folder: Path, max_px: int, job: tuple[sv.Patient, str]) -> coco.Image:
+    """Draw and write one film; returns it as an image of a COCO file, with the boxes of its joints."""
     patient, part = job
-    person = np.random.default_rng((patient.seed, 7))
+    person_rng = np.random.default_rng((patient.seed, 7))
     burden = float(np.clip(patient.severity.sum() / 120, 0, 1))
-    body = draw_body(person, patient.female, patient.age, burden)
+    body = draw_body(person_rng, patient.female, patient.age, burden)
     erosion, narrowing = sv.damage_maps(patient.severity, part)
-    drift = max(0.0, float(person.normal(18, 6)) * (np.mean([narrowing.get(f"mcp_{k}", 0) for k in (2, 3, 4,
-    5)]) - 0.6)) if part[1] == "H" else (
-        6.0 * burden + narrowing.get("mtp_1", 0) * 3)  # fmt: skip
+    if part[1] == "H":
+        mcp_narrowing = np.mean([narrowing.get(f"mcp_{k}", 0) for k in (2, 3, 4, 5)])
+        drift = max(0.0, float(person_rng.normal(18, 6)) * (mcp_narrowing - 0.6))
+    else:
+        drift = 6.0 * burden + narrowing.get("mtp_1", 0) * 3
     seed = (patient.seed, patient.visit, PARTS.index(part))
     film = draw_film(part, seed, body, Damage(erosion, narrowing, min(drift, 32.0)), max_px=max_px or None)
     name = f"{patient.patient_id}-{part}.jpg"
     save_jpeg(film.grey, folder / name, np.random.default_rng((*seed, 9)))
-    return name, film.grey.shape[1], film.grey.shape[0], film.coco_boxes()
+    return film.coco_image(name)
 
 
 def save_jpeg(grey: np.ndarray, path: Path, rng: np.random.Generator) -> None:
-    """Write as clinics' archives do: most files plain grey, some RGB, some stored turned with an EXIF orientation."""
+    """Write in the formats found in clinics' archives: mostly grey, some RGB, some rotated with an EXIF orientation."""
     image, options = Image.fromarray(grey), {"quality": int(rng.integers(82, 96))}
     if rng.random() < 0.1:
         image = image.convert("RGB")
     if rng.random() < 0.06:
-        orientation, turn = ((6, Image.Transpose.ROTATE_90), (8, Image.Transpose.ROTATE_270), (3, Image.Transpose.ROTATE_180))[
-            rng.integers(3)
-        ]
-        image = image.transpose(turn)
+        orientation, rotation = ORIENTATIONS[rng.integers(3)]
+        image = image.transpose(rotation)
         exif = Image.Exif()
         exif[0x0112] = orientation
         options["exif"] = exif
@@ -136,22 +135,8 @@ def score_table(people: list[sv.Patient], grades: list[np.ndarray]) -> pd.DataFr
     return table[list(COLUMNS_B)].sort_values(ID, ignore_index=True)
 
 
-def coco(films: list[tuple[str, int, int, list]]) -> dict:
-    """Joint boxes as COCO."""
-    images, annotations = [], []
-    for number, (name, width, height, boxes) in enumerate(films, 1):
-        images.append({"id": number, "file_name": name, "width": width, "height": height})
-        for category, box in enumerate(boxes, 1):
-            if box is not None:
-                annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": category,
-                                    "bbox": [round(v, 1) for v in box], "area": round(box[2] * box[3], 1),
-                                    "iscrowd": 0})  # fmt: skip
-    categories = [{"id": i, "name": joint} for i, joint in enumerate(ALL_JOINTS, 1)]
-    return {"images": images, "annotations": annotations, "categories": categories}
-
-
 def ratingen_table(people: list[sv.Patient], percents: list[dict[tuple[str, str], float]]) -> pd.DataFrame:
-    """Percent of joint surface eroded and Ratingen grade of every Ratingen joint; percents are by (part, joint), per patient."""
+    """Eroded percent of the joint surface and Ratingen grade of every Ratingen joint. percents: per patient, by (part, joint)."""
     rows = [
         {ID: p.patient_id, "part": part, "joint": joint, "percent": round(percent, 1), "grade": percent2grade(percent)}
         for p, row in zip(people, percents, strict=True)
@@ -161,7 +146,7 @@ def ratingen_table(people: list[sv.Patient], percents: list[dict[tuple[str, str]
 
 
 def people_table(people: list[sv.Patient]) -> pd.DataFrame:
-    """Who is who: several sets of films may be one person's."""
+    """Person, visit, age and sex of each set of films."""
     return pd.DataFrame(
         [
             {
@@ -177,12 +162,12 @@ def people_table(people: list[sv.Patient]) -> pd.DataFrame:
 
 
 def activity_table(people: list[sv.Patient]) -> pd.DataFrame:
-    """The simulated items of the DAS28 of each visit, empty where not measured."""
+    """The simulated components of the DAS28 of each visit, empty if not measured."""
     return pd.DataFrame([{ID: p.patient_id, "days": p.days, **disease_activity.items(p)} for p in people])
 
 
 def summary_table(people: list[sv.Patient]) -> pd.DataFrame:
-    """The cohort's statistics (reader 1, as in its CSV) and the plain mode's beside the published ones."""
+    """Statistics of the cohort (reader 1), of an unshifted cohort (plain mode), and the published ones."""
     rng = np.random.default_rng(1)
     plain = np.array([sv.grade_of(sv.latent(rng, sv.patient_level(rng))) for _ in range(600)])
     columns = {
@@ -194,47 +179,38 @@ def summary_table(people: list[sv.Patient]) -> pd.DataFrame:
 
 
 def write(root: Path, cohort: Cohort) -> None:
-    """The whole cohort under root; made beside it and moved into place, so that a killed run leaves nothing half-made."""
+    """Write the whole cohort to root, which is replaced only when the cohort is complete."""
     people = patients(cohort)
-    root = Path(root)
-    temporary = root.with_name(f".{root.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
+    with atomic.replacing_folder(root) as folder:
         for split in dict.fromkeys(p.split for p in people):
-            (temporary / split).mkdir(parents=True)
-            own = [p for p in people if p.split == split]
-            jobs = [(p, part) for p in own for part in PARTS]
-            draw = partial(write_film, temporary / split, cohort.max_px)
+            (folder / split).mkdir(parents=True)
+            split_people = [p for p in people if p.split == split]
+            jobs = [(p, part) for p in split_people for part in PARTS]
+            draw = partial(write_film, folder / split, cohort.max_px)
             with get_context("spawn").Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:  # a fork hangs OpenCV
                 films = list(track.progress(pool.imap(draw, jobs, chunksize=4), f"{split} films", len(jobs)))
-            _write_tables(temporary, split, own, films, cohort.reader_noise)
-        summary_table(people).round(3).to_csv(temporary / "summary.csv", index=False)
-        shutil.rmtree(root, ignore_errors=True)
-        temporary.replace(root)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            _write_tables(folder, split, split_people, films, cohort.reader_noise)
+        atomic.write_table(folder / "summary.csv", summary_table(people).round(3))
 
 
-def _write_tables(root: Path, split: str, own: list[sv.Patient], films: list, noise: float) -> None:
-    truth = root / ("train" if split == "train" else "gold")
-    truth.mkdir(exist_ok=True)
-    own_table = score_table(own, [p.readers[0] for p in own])
-    if split == "train":
-        own_table.to_csv(root / "train" / "training.csv", index=False)
-    else:
-        own_table.to_csv(truth / "gold.csv", index=False)
-        empty = own_table.astype(object)
-        empty.loc[:, empty.columns != ID] = np.nan
-        empty.to_csv(root / "test" / "template.csv", index=False)
-    score_table(own, [p.truth for p in own]).to_csv(truth / "truth.csv", index=False)
-    score_table(own, [p.readers[1] for p in own]).to_csv(truth / "reader2.csv", index=False)
-    ratingen = {
-        "ratingen.csv": [sv.read_ratingen(p, 0, noise) for p in own],
-        "ratingen_reader2.csv": [sv.read_ratingen(p, 1, noise) for p in own],
-        "ratingen_truth.csv": [sv.ratingen_percent(p.severity) for p in own],
+def _write_tables(root: Path, split: str, people: list[sv.Patient], films: list[coco.Image], noise: float) -> None:
+    """Write all tables of one split."""
+    scores_folder = root / ("train" if split == "train" else "gold")
+    scores = score_table(people, [p.readers[0] for p in people])
+    tables = {
+        root / split / "people.csv": people_table(people),
+        root / split / "activity.csv": activity_table(people),
+        scores_folder / ("training.csv" if split == "train" else "gold.csv"): scores,
+        scores_folder / "truth.csv": score_table(people, [p.truth for p in people]),
+        scores_folder / "reader2.csv": score_table(people, [p.readers[1] for p in people]),
+        scores_folder / "ratingen.csv": ratingen_table(people, [sv.read_ratingen(p, 0, noise) for p in people]),
+        scores_folder / "ratingen_reader2.csv": ratingen_table(people, [sv.read_ratingen(p, 1, noise) for p in people]),
+        scores_folder / "ratingen_truth.csv": ratingen_table(people, [sv.ratingen_percent(p.severity) for p in people]),
     }
-    for name, percents in ratingen.items():
-        ratingen_table(own, percents).to_csv(truth / name, index=False)
-    people_table(own).to_csv(root / split / "people.csv", index=False)
-    activity_table(own).to_csv(root / split / "activity.csv", index=False)
-    (truth / "joints.coco.json").write_text(json.dumps(coco(films)))
+    if split == "test":
+        template = scores.astype(object)
+        template.loc[:, template.columns != ID] = np.nan
+        tables[root / "test" / "template.csv"] = template
+    for path, table in tables.items():
+        atomic.write_table(path, table)
+    coco.write(films, scores_folder / "joints.coco.json", digits=1)

@@ -1,6 +1,6 @@
-"""Damage to a skeleton: erosions bite the margins of the named site, narrowing closes the space, severe disease drifts.
+"""Damage to a skeleton: erosions remove bone at a joint's margins, narrowing closes its space, severe disease displaces it.
 
-Severities are continuous on the grade's own scale: a site of grade g has a severity in (g - 0.7, g].
+Severities are continuous on the scale of the grades: a site of grade g has a severity in (g - 0.7, g].
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from data.phantom import shapes
 
 @dataclass
 class Bite:
-    """An erosion: irregular hole of radius_mm at centre_mm that removes `depth` (0..1) of the bone's thickness."""
+    """An erosion: an irregular hole of radius_mm at centre_mm that removes `depth` (0..1) of the bone's thickness."""
 
     centre_mm: np.ndarray
     radius_mm: float
@@ -31,28 +31,28 @@ class Damage:
     drift_deg: float = 0.0
 
 
-# Share of the joint space lost at severities 0..4: 1 doubtful, 2 less than half, 3 more than half, 4 fused.
+# Fraction of the joint space lost at severities 0..4: 1 doubtful, 2 less than half, 3 more than half, 4 fused.
 _LOSS = np.array([0.0, 0.2, 0.5, 0.84, 1.16])
 
 
 def gap_loss(narrowing: float) -> float:
-    """Share of the joint space lost; above 1 the bones grow into each other."""
+    """Fraction of the joint space lost; above 1 the bones fuse."""
     return float(np.interp(narrowing, np.arange(5), _LOSS))
 
 
 def lateral_shift(narrowing: float, rng: np.random.Generator) -> float:
-    """Sideways displacement in half-widths of the head: subluxation in part of grade 3, luxation in part of grade 4."""
+    """Sideways displacement in half-widths of the head: subluxation in some joints of grade 3, luxation in some of grade 4."""
     if narrowing <= 2.2:
         return 0.0
-    chance, reach = (0.3, (0.25, 0.6)) if narrowing <= 3 else (0.4, (0.8, 1.5))
-    return float(rng.choice([-1, 1]) * rng.uniform(*reach)) if rng.random() < chance else 0.0
+    chance, shift = (0.3, (0.25, 0.6)) if narrowing <= 3 else (0.4, (0.8, 1.5))
+    return float(rng.choice([-1, 1]) * rng.uniform(*shift)) if rng.random() < chance else 0.0
 
 
 def set_gap(proximal: np.ndarray, distal: np.ndarray, centre: np.ndarray, gap_mm: float) -> None:
-    """Bring the joint space between two bones (outlines, in place) to gap_mm around a wrist joint's centre.
+    """Change the joint space between two bones (outlines, in place) to gap_mm around a wrist joint's centre.
 
-    The space is measured along the limb in columns around the centre; each bone's facing end then moves by half of what
-    is missing, fading to nothing 8 mm into the bone.
+    The space is measured along the limb in columns around the centre. The facing end of each bone moves by half of the
+    difference; the movement decreases to 0 at 8 mm inside the bone.
     """
     columns = centre[0] + np.linspace(-5, 5, 11)
     low, high = max(proximal[:, 0].min(), distal[:, 0].min()), min(proximal[:, 0].max(), distal[:, 0].max())
@@ -72,7 +72,7 @@ def _edge(outline: np.ndarray, columns: np.ndarray, side: Callable) -> np.ndarra
 
 
 def _neighbours(joint: str, bones: list) -> list[tuple[object, str]]:
-    """The bones that a joint's erosion bites, each with the end that it bites (start, end or rim)."""
+    """The bones that a joint's erosion affects, each with the affected region (start, end, far or rim)."""
     if joint in shapes.WRIST_EROSION_BONES:
         kind = {"wrist_mc1": "start", "wrist_radius": "far", "wrist_ulna": "far"}.get(joint, "rim")
         return [(bone, kind) for bone in bones if bone.name in shapes.WRIST_EROSION_BONES[joint]]
@@ -89,19 +89,24 @@ def _neighbours(joint: str, bones: list) -> list[tuple[object, str]]:
 
 
 def bites_of(joint: str, centre: np.ndarray, bones: list, damage: Damage, rng: np.random.Generator) -> None:
-    """Append to the joint's bones the bites that a severity calls for. A foot's 0-10 is shared by its two bones."""
+    """Add the bites of a joint's severity to its bones. In the foot the two bones share a severity of 0..10."""
     severity = damage.erosion.get(joint, 0.0)
     if severity <= 0:
         return
     sides = _neighbours(joint, bones)
     foot = joint.startswith(("mtp", "hallux"))
     order = rng.permutation(len(sides)) if not joint.startswith("wrist") else np.arange(len(sides))
-    left = severity
+    remaining = severity
     for rank, index in enumerate(order):
         bone, where = sides[index]
         if foot:
-            share = min(left, 5.0) if rank else min(severity * rng.uniform(0.5, 0.9) if severity <= 5 else 5.0, 5.0)
-            left -= share
+            if rank:
+                share = min(remaining, 5.0)
+            elif severity <= 5:
+                share = severity * rng.uniform(0.5, 0.9)
+            else:
+                share = 5.0
+            remaining -= share
         else:
             share = severity * (1.0 if rank == 0 else rng.uniform(0.3, 0.9))
         if share > 0.05:
@@ -109,7 +114,7 @@ def bites_of(joint: str, centre: np.ndarray, bones: list, damage: Damage, rng: n
 
 
 def _bites(bone: object, where: str, centre: np.ndarray, severity: float, rng: np.random.Generator) -> list[tuple]:
-    """(centre_mm, radius_mm, depth) of the bites at one bone's end: corners first, then across the surface."""
+    """(centre_mm, radius_mm, depth) of the bites at one bone: first at a corner, then across the surface."""
     outline = bone.outline
     if where == "rim":
         reach = np.hypot(*(outline - outline.mean(0)).T).mean()
@@ -121,7 +126,7 @@ def _bites(bone: object, where: str, centre: np.ndarray, severity: float, rng: n
         candidates = outline[width < 1.6 * reach + 1.0]
     first = candidates[np.argmax(np.abs((candidates - centre) @ np.array([1.0, 0.2])) * rng.uniform(0.85, 1.15, len(candidates)))]
     points, out = [first], []
-    for _ in range(int(severity)):  # later bites beside the first ones, then opposite
+    for _ in range(int(severity)):  # more bites with the severity, anywhere on the margin
         points.append(candidates[rng.integers(len(candidates))])
     for i, point in enumerate(points):
         radius = reach * (0.23 + 0.115 * severity) * (1.0 if i == 0 else rng.uniform(0.6, 1.0))

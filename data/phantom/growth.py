@@ -1,7 +1,7 @@
-"""A growing hand: size, ossification centres that appear with age, epiphyses and plates that close.
+"""A growing hand: its size, ossification centres that appear with age, epiphyses, and growth plates that close.
 
-Ages of appearance and closure are usual means for girls and boys (Greulich & Pyle atlas; Gilsanz & Ratib), in years;
-bone age is the age at which a hand looks like that, so the picture is drawn from bone age and sex alone.
+Ages of appearance and closure are mean values for girls and boys in years (atlas of Greulich & Pyle; Gilsanz & Ratib). Bone age
+is the age at which a hand has this appearance, so the picture depends only on bone age and sex.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import numpy as np
 
 from data.phantom.skeleton import Skeleton
 
-# name: (girls, boys): the centre appears
+# name: (girls, boys), age at which the ossification centre appears
 APPEARS = {
     "capitate": (0.2, 0.25), "hamate": (0.3, 0.35), "triquetrum": (1.9, 2.4), "lunate": (2.8, 3.6), "trapezium": (3.8, 5.1),
     "trapezoid": (3.9, 5.3), "scaphoid": (4.2, 5.6), "pisiform": (8.3, 10.6), "sesamoid": (10.5, 12.8),
 }  # fmt: skip
-FULL_GROWN = 10.0  # years from a centre's appearance to its adult shape
+YEARS_TO_ADULT = 10.0  # from a centre's appearance to its adult shape
 EPIPHYSIS = {"pp": (1.0, 1.5), "mp": (1.4, 2.0), "dp": (1.6, 2.4), "mc": (1.3, 1.9), "radius": (0.8, 1.1), "ulna": (5.3, 6.3)}
 CLOSES = {
     "dp": (13.3, 15.4),
@@ -39,13 +39,13 @@ class Growth:
 
     @property
     def size(self) -> float:
-        """Hand length over the adult's: a smooth curve through 0.36 at birth, 0.71 at 8 years, 1 when grown."""
+        """Length of the hand relative to an adult's: 0.36 at birth, 0.73 at 8 years, 1 when grown."""
         adult = ADULT[0 if self.female else 1]
         return float(np.interp(self.bone_age, [0, 1, 3, 5, 8, 0.72 * adult, adult], [0.36, 0.45, 0.55, 0.62, 0.73, 0.86, 1.0]))
 
 
 def grow(skeleton: Skeleton, growth: Growth, rng: np.random.Generator) -> None:
-    """Turn an adult hand (already built at the child's size) into one of that bone age, in place."""
+    """Change an adult hand (already of the child's size) into one of the given bone age, in place."""
     sex = 0 if growth.female else 1
     age = growth.bone_age
     kept = []
@@ -64,8 +64,8 @@ def grow(skeleton: Skeleton, growth: Growth, rng: np.random.Generator) -> None:
 
 
 def _round_centre(bone: object, since: float) -> None:
-    """A young centre is small and round; it reaches its template's shape as it grows."""
-    share = float(np.clip((since / FULL_GROWN) ** 0.55, 0.16, 1))
+    """Shrink and round a young ossification centre; `since`: years since it appeared."""
+    share = float(np.clip((since / YEARS_TO_ADULT) ** 0.55, 0.16, 1))
     centre = bone.outline.mean(0)
     offset = bone.outline - centre
     radius = np.hypot(*offset.T)
@@ -74,7 +74,7 @@ def _round_centre(bone: object, since: float) -> None:
 
 
 def _epiphysis(bone: object, kind: str, age: float, sex: int, rng: np.random.Generator) -> None:
-    """The plate's openness and how much of the epiphysis has ossified, as a growth plate of the bone."""
+    """Add a growth plate to the bone: how open it is, and how much of the epiphysis has ossified."""
     appears, closes = EPIPHYSIS[kind][sex], CLOSES[kind][sex] * rng.normal(1, 0.015)
     ossified = float(np.clip((age - appears) / 5 + 0.25, 0, 1)) if age > appears else 0.0
     openness = float(np.clip((closes - age) / 1.6 + 0.15, 0, 0.93))

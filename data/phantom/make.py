@@ -1,67 +1,69 @@
 """Make the synthetic cohort and the growing hands of a profile.
 
-    python -m data.phantom.make --config data/phantom/configs/demo.yaml
+    python -m data.phantom.make --config configs/phantom/cohort.yaml --profile demo
 
-writes data/raw/phantom-<profile> in the RA2-DREAM layout and data/raw/boneage-<profile> in the RSNA layout, unless they
-are there already with the same settings.
+writes data/raw/phantom-<profile> in the RA2-DREAM layout and data/raw/boneage-<profile> in the RSNA layout, unless they exist
+with the same settings. Of another file, such as configs/phantom/fresh.yaml, the folders are phantom-fresh and boneage-fresh.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ra import atomic, cli, config, paths
+from ra import cli, config, manifest, paths
 
-SETTINGS = "phantom.json"  # written last: the sign that a folder is whole, and with which settings
-SOURCES = ("shapes", "skeleton", "damage", "projection", "style", "growth", "film", "severity", "activity", "cohort", "boneage")
+if TYPE_CHECKING:
+    from data.phantom.cohort import Cohort
 
-
-def _signature(settings: object, what: str) -> dict:
-    """Settings and the generator's own code: a changed generator makes the films anew."""
-    here = Path(__file__).parent
-    code = hashlib.sha256(b"".join((here / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()[:16]
-    return {"what": what, "settings": config.as_dict(settings), "generator": code}
-
-
-def _fresh(root: Path, signature: dict) -> bool:
-    saved = root / SETTINGS
-    return saved.is_file() and json.loads(saved.read_text()) == signature
+RECORD = "phantom.json"  # written last: the folder is complete, and was made with these settings
+DEFAULT = "cohort"  # the experiment whose folders are named by the profile
+# The modules that determine a film or a score: when one of them changes, the films are made again.
+GENERATOR = (
+    "shapes", "skeleton", "damage", "projection", "style", "growth", "film", "severity", "disease_activity", "cohort",
+    "growing_hands",
+)  # fmt: skip
 
 
 def run() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", default="data/phantom/configs/demo.yaml", metavar="YAML", help="default %(default)s")
-    parser.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE", help="override one value")
-    parser.add_argument("--force", action="store_true", help="make again what is there")
-    parser.add_argument("--only", choices=("cohort", "boneage"), help="make just one of the two")
-    args = parser.parse_args()
+    """The verb."""
+    p = cli.parser(__doc__, "config", "profile", "set", "force", config="configs/phantom/cohort.yaml")
+    p.add_argument("--only", choices=("cohort", "boneage"), help="make only one of the two")
+    args = p.parse_args()
 
+    from data.phantom.cohort import Cohort
+
+    for name, settings in config.experiments({"cohort": Cohort}, [args.config], args.profile, args.sets):
+        suffix = args.profile if name == DEFAULT else name
+        for content, folder in (("cohort", f"phantom-{suffix}"), ("boneage", f"boneage-{suffix}")):
+            if args.only in (None, content):
+                make(paths.raw(folder), content, settings, args.force)
+
+
+def make(root: Path, content: str, settings: Cohort, force: bool) -> None:
+    """Make one folder, unless it is finished and its settings and the generator are the same. content: cohort or boneage."""
     from data.phantom import cohort, growing_hands
 
-    settings = config.load(cohort.Cohort, args.config, args.sets)
-    profile = Path(args.config).stem
-    films, hands = paths.raw(f"phantom-{profile}"), paths.raw(f"boneage-{profile}")
-    for root, what in ((films, "cohort"), (hands, "boneage")):
-        signature = _signature(settings, what)
-        if args.only not in (None, what):
-            continue
-        if _fresh(root, signature) and not args.force:
-            print(f"{root.name}: finished, skipped")
-            continue
-        if what == "cohort":
-            cohort.write(root, settings)
-            print(pd.read_csv(root / "summary.csv").to_string(index=False))
-        else:
-            growing_hands.write(root, settings.boneage, settings.seed + 1, max_px=900)
-        atomic.write_json(root / SETTINGS, signature)
-        print(f"{root.name}: made")
+    inputs = {"content": content, "settings": config.as_dict(settings), "generator": generator_hash()}
+    if not force and manifest.is_current(root / RECORD, inputs):
+        print(f"{root.name}: finished, skipped", flush=True)
+        return
+    if content == "cohort":
+        cohort.write(root, settings)
+        print(pd.read_csv(root / "summary.csv").to_string(index=False))
+    else:
+        growing_hands.write(root, settings.boneage, settings.seed + 1, max_px=900)
+    manifest.write_record(root / RECORD, inputs)  # the films are not hashed: the folder was moved into place as a whole
+    print(f"{root.name}: made", flush=True)
+
+
+def generator_hash() -> str:
+    """Hash of the generator's own code."""
+    folder = Path(__file__).parent
+    return hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in GENERATOR)).hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From a skeleton in millimetres to a film: thickness maps, Beer-Lambert, scatter, blur, quantum noise, grey curve."""
+"""From a skeleton in millimetres to the signal of a detector: thickness maps, Beer-Lambert law, scatter, blur, quantum noise."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import numpy as np
 
 from data.phantom.skeleton import Bone, Skeleton
 
-# Linear attenuation in 1/mm at about 50 keV: soft tissue, and what bone adds where it replaces soft tissue.
+# Linear attenuation in 1/mm at about 50 keV: of soft tissue, and the excess of cortical bone and marrow over soft tissue.
 MU_SOFT, MU_CORTEX, MU_MARROW = 0.021, 0.040, 0.0125
 
 
 @dataclass(frozen=True)
 class Placement:
-    """mm -> pixels: p_px = matrix @ p_mm + offset. A right limb's matrix mirrors."""
+    """mm -> pixels: p_px = matrix @ p_mm + offset. The matrix of a right limb mirrors."""
 
     matrix: np.ndarray
     offset: np.ndarray
 
     @property
     def px_per_mm(self) -> float:
+        """Scale of the placement."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix))))
 
     def __call__(self, points_mm: np.ndarray) -> np.ndarray:
@@ -43,7 +44,7 @@ def _fill(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def project_bone(bone: Bone, place: Placement, attenuation: np.ndarray, texture: np.ndarray, rng: np.random.Generator) -> None:
-    """Add one bone's attenuation (what it adds over soft tissue) to the map, in place."""
+    """Add one bone's attenuation in excess of soft tissue to the map, in place."""
     scale, outline = place.px_per_mm, place(bone.outline)
     height, width = attenuation.shape
     x0, y0 = np.maximum(np.floor(outline.min(0)).astype(int) - 3, 0)
@@ -77,24 +78,24 @@ def project_bone(bone: Bone, place: Placement, attenuation: np.ndarray, texture:
 
 
 def _growth_plate(along: np.ndarray, length_mm: float, centre: float, open_share: float, epiphysis: float) -> np.ndarray:
-    """A dark band across a growing bone, and the epiphysis beyond it faded by how little of it has ossified."""
+    """Factor 0..1 on a growing bone: a dark band at the plate, and beyond it the epiphysis as far as it has ossified."""
     gap = 1 - open_share * np.exp(-(((along - centre) * length_mm / 0.9) ** 2))
     beyond = (along < centre) if centre < 0.5 else (along > centre)
     return np.where(beyond, gap * epiphysis, gap)
 
 
 def _bite_map(bone: Bone, place: Placement, origin: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Factor 0..1 left of the bone by its erosions: each an irregular cluster of discs with a faint dense rim."""
+    """Factor on the bone by its erosions: each an irregular cluster of discs with a faint dense rim."""
     scale = place.px_per_mm
     keep = np.ones(shape, np.float32)
     for bite in bone.bites:
         hole = np.zeros(shape, np.uint8)
         centre, radius = place(bite.centre_mm) - origin, bite.radius_mm * scale
         for _ in range(4):
-            where = centre + rng.normal(0, 0.3, 2) * radius
+            disc = centre + rng.normal(0, 0.3, 2) * radius
             cv2.circle(
                 hole,
-                tuple(np.round(where * 16).astype(int)),
+                tuple(np.round(disc * 16).astype(int)),
                 round(16 * radius * rng.uniform(0.55, 0.9)),
                 255,
                 -1,
@@ -108,7 +109,7 @@ def _bite_map(bone: Bone, place: Placement, origin: np.ndarray, shape: tuple[int
 
 
 def soft_tissue(skeleton: Skeleton, place: Placement, shape: tuple[int, int], flesh: float) -> np.ndarray:
-    """Thickness of the soft tissue in mm, (H, W) float32; drawn at a third of the resolution, then enlarged."""
+    """Thickness of the soft tissue in mm, (H, W) float32; drawn at a third of the resolution and enlarged."""
     step = 3
     small = (shape[0] // step + 1, shape[1] // step + 1)
     scale = place.px_per_mm / step
@@ -160,7 +161,10 @@ def attenuation_map(
 
 
 def expose(attenuation: np.ndarray, photons: float, scatter: float, blur_px: float, rng: np.random.Generator) -> np.ndarray:
-    """Attenuation as a detector sees it: Beer-Lambert, scatter share, focal and detector blur, quantum noise, log again."""
+    """Attenuation as measured by a detector: Beer-Lambert law, scatter, blur of focus and detector, quantum noise, logarithm.
+
+    photons: per pixel without attenuation. scatter: fraction of the primary beam.
+    """
     beam = np.exp(-attenuation)
     if scatter > 0:
         small = cv2.resize(beam, None, fx=1 / 16, fy=1 / 16, interpolation=cv2.INTER_AREA)

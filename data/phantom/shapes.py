@@ -1,7 +1,7 @@
 """Bone templates of an adult left hand and left foot, in millimetres.
 
 Axes as in the canonical picture: x to the right (thumb, great toe), y down; fingers and toes point up. The origin is the
-capitate's centre in the hand and the bases of metatarsals 2 and 3 in the foot. Lengths are usual adult averages.
+capitate's centre in the hand and the bases of metatarsals 2 and 3 in the foot. Lengths are averages of adults.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Ray:
-    """One finger or toe: where it starts, which way it points, and its bones from proximal to distal.
+    """One finger or toe: position, directions, and its bones from proximal to distal.
 
     base_mm: proximal end of the metacarpal or metatarsal. angles_deg: of that bone and of the phalanges, from straight
     up, positive towards +x. lengths_mm, and widths_mm as (base, waist, head) half-widths of each bone.
@@ -80,7 +80,7 @@ TARSALS = {
     "fibula": _points(-14, 84, -20, 86, -25, 98, -23, 150, -12, 150, -11, 100),
 }  # fmt: skip
 
-# Centres of the wrist's sites; a wrist joint narrows by the facing ends of its bones growing towards each other.
+# Centres of the wrist's sites. A wrist joint narrows when the facing ends of its bones move towards each other.
 WRIST_CENTRES = {
     "wrist_mc1": (26.4, -6.4), "wrist_mul": (16.6, -3.9), "wrist_nav": (9.2, 7), "wrist_lunate": (-6.8, 15),
     "wrist_radius": (5.4, 24.4), "wrist_ulna": (-20.6, 24.6),
@@ -105,7 +105,7 @@ GAP_MM = {"mc": 1.7, "pp": 1.4, "mp": 1.1, "mt": 1.9, "foot_pp": 1.5, "foot_mp":
 
 
 def smooth(points: np.ndarray, rounds: int = 3) -> np.ndarray:
-    """Chaikin's corner cutting of a closed polygon, its area kept: (N, 2) -> (N * 2**rounds, 2)."""
+    """Corner cutting (Chaikin) of a closed polygon with its area preserved: (N, 2) -> (N * 2**rounds, 2)."""
     area, cut = _area(points), 0.84
     for _ in range(rounds):
         following = np.roll(points, -1, axis=0)

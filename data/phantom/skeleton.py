@@ -1,4 +1,4 @@
-"""A posed, aged and damaged skeleton in millimetres: bones with outlines, joints with centres, skin."""
+"""A posed and damaged skeleton in millimetres: bones with outlines, joints with centres, skin."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Bone:
 
 @dataclass
 class Skeleton:
-    """Bones to project, joint centres (mm) to find, skin as tapered strokes [(point, radius), ...] and filled polygons."""
+    """Bones, joint centres (mm), and skin as tapered strokes [(point, radius), ...] and filled polygons."""
 
     limb: str
     bones: list[Bone]
@@ -39,7 +39,7 @@ class Skeleton:
 
 @dataclass(frozen=True)
 class Body:
-    """What a patient brings to every film: sizes and proportions (factors around 1), bone density, natural joint space."""
+    """Constant over a patient's films: sizes and proportions (factors around 1), bone density, natural joint space."""
 
     size: float
     slender: float  # bone width over length
@@ -53,7 +53,7 @@ class Body:
 
 @dataclass(frozen=True)
 class Pose:
-    """What changes from film to film: spread and bending of the fingers (degrees), foreshortening (factors)."""
+    """Different from film to film: spread and bending of the fingers (degrees), foreshortening (factors)."""
 
     spread: float
     bends_deg: np.ndarray  # (5, 4)
@@ -77,7 +77,7 @@ def draw_body(rng: np.random.Generator, female: bool, age: float, severity: floa
 
 
 def draw_pose(rng: np.random.Generator, limb: str, width: float = 1.0) -> Pose:
-    """A pose; `width` widens every range (1: routine films, 2: what the detector trains on)."""
+    """A pose; `width` widens every range (1: routine films, 2: training of the detector)."""
     hand = limb == "hand"
     fold = np.abs(rng.normal(0, 0.035 * width if hand else 0.08, (5, 4)))
     if hand and rng.random() < 0.08 * width:  # a bent finger
@@ -100,7 +100,7 @@ _BONES = {"hand": ("mc", "pp", "mp", "dp"), "foot": ("mt", "pp", "mp", "dp")}
 
 
 def _joint_name(limb: str, ray: int, distal_of: str) -> str | None:
-    """The scored joint at the distal end of a ray's bone, None where nothing is scored."""
+    """The scored joint at the distal end of a ray's bone, None if that joint is not scored."""
     if distal_of in ("mc", "mt"):
         return f"{'mcp' if limb == 'hand' else 'mtp'}_{ray}"
     if distal_of == "pp":
@@ -109,19 +109,19 @@ def _joint_name(limb: str, ray: int, distal_of: str) -> str | None:
 
 
 def build(limb: str, body: Body, pose: Pose, damage: Damage, rng: np.random.Generator) -> Skeleton:
-    """The skeleton of one left limb. Everything random is drawn from rng: equal seeds give equal skeletons."""
-    hurt = rng.spawn(1)[0]  # damage draws from a stream of its own, so that it changes nothing else
+    """The skeleton of a left limb. All random numbers come from rng: equal seeds give equal skeletons."""
+    damage_rng = rng.spawn(1)[0]  # a separate stream, so that damage changes nothing else
     rays = shapes.HAND_RAYS if limb == "hand" else shapes.FOOT_RAYS
     skeleton = Skeleton(limb, [], {}, [], [], body.size)
     for number, ray in rays.items():
-        _add_ray(skeleton, number, ray, body, pose, damage, rng, hurt)
+        _add_ray(skeleton, number, ray, body, pose, damage, rng, damage_rng)
     if limb == "hand":
         _add_wrist(skeleton, body, pose, damage, rng)
     else:
         _add_tarsus(skeleton, body)
     _add_sesamoids(skeleton, rng)
     for joint, centre in skeleton.joints.items():
-        bites_of(joint, centre, skeleton.bones, damage, hurt)
+        bites_of(joint, centre, skeleton.bones, damage, damage_rng)
     return skeleton
 
 
@@ -130,7 +130,11 @@ def _ray_angles(limb: str, number: int, ray: shapes.Ray, pose: Pose, damage: Dam
     if limb == "hand" and number == 1:
         return [first + pose.thumb_deg, finger + 1.3 * pose.thumb_deg, finger + 1.3 * pose.thumb_deg]
     fan = {2: 5.0, 3: 0.0, 4: -4.0, 5: -9.0}.get(number, 0.0) * (pose.spread - 1) if limb == "hand" else 0.0
-    drift = -damage.drift_deg if limb == "hand" else (-damage.drift_deg - pose.thumb_deg if number == 1 else 0.0)
+    drift = 0.0
+    if limb == "hand":
+        drift = -damage.drift_deg
+    elif number == 1:
+        drift = -damage.drift_deg - pose.thumb_deg
     return [first + 0.25 * fan, finger + fan + drift, finger + fan + drift, finger + fan + 0.8 * drift]
 
 
@@ -142,7 +146,7 @@ def _add_ray(
     pose: Pose,
     damage: Damage,
     rng: np.random.Generator,
-    hurt: np.random.Generator,
+    damage_rng: np.random.Generator,
 ) -> None:
     limb, size = skeleton.limb, body.size
     kinds = _BONES[limb] if len(ray.lengths_mm) == 4 else (_BONES[limb][0], "pp", "dp")
@@ -153,7 +157,7 @@ def _add_ray(
         heading = angles[min(i, len(angles) - 1)] + (pose.bends_deg[number - 1, i] if i else 0.3 * pose.bends_deg[number - 1, 0])
         direction = _direction(heading)
         length = ray.lengths_mm[i] * size * body.lengths[number - 1, i] * (pose.foreshortening[number - 1, i] if i else 1)
-        end_kind = "ball" if i == 0 else "tuft" if i == len(kinds) - 1 else "condyles"
+        end_kind = {0: "ball", len(kinds) - 1: "tuft"}.get(i, "condyles")
         widths = tuple(w * size * body.slender * rng.normal(1, 0.05) for w in ray.widths_mm[i])
         end = point + direction * length
         outline = shapes.long_bone(point, end, widths, end_kind, skew=tuple(rng.normal(1, 0.05, 2)))
@@ -169,7 +173,7 @@ def _add_ray(
         joint = _joint_name(limb, number, kind)
         narrowing = damage.narrowing.get(joint, 0.0)
         apex = end + direction * (0.2 * widths[2] if end_kind == "ball" else 0.0)
-        sideways = np.array([-direction[1], direction[0]]) * lateral_shift(narrowing, hurt) * widths[2]
+        sideways = np.array([-direction[1], direction[0]]) * lateral_shift(narrowing, damage_rng) * widths[2]
         open_gap = gap * (1 - gap_loss(narrowing)) - (2.5 * size if narrowing > 3.6 and np.any(sideways) else 0)
         if joint:
             skeleton.joints[joint] = apex + direction * gap / 2 + 0.5 * sideways

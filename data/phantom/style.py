@@ -1,4 +1,4 @@
-"""How a film was taken: placement of the limb, exposure, grey curve, collimation, markers, rings, file format."""
+"""Technique of a film: placement of the limb, exposure, grey curve, collimation, markers, rings."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from data.phantom.projection import Placement, expose
 from data.phantom.skeleton import Skeleton
 
 RENDER_MAX_PX = 1500  # larger films are rendered at this height and enlarged
-# Height (median, spread of the log) and aspect width / height of RA2-DREAM's films.
+# Height in RA2-DREAM (median, SD of the log, range) and aspect ratio width / height.
 SIZE = {"hand": (1491, 0.38, (439, 3765), 0.745), "foot": (1225, 0.38, (306, 3427), 0.69)}
-# Part of the film's height that the scored joints cover, and where their middle lies, as fractions of the film.
+# Fraction of the film's height covered by the scored joints, and the position (x, y) of their middle as fractions of the film.
 EXTENT = {"hand": (0.56, (0.50, 0.55)), "foot": (0.27, (0.47, 0.35))}
 MARKS = {"L": ("L", "Sin", "LEFT", "LT", "li"), "R": ("R", "Dx", "RIGHT", "RT", "re")}
 
 
 @dataclass(frozen=True)
 class Style:
-    """One film's look. Angles in degrees, clockwise; fractions of the film; greys 0..1."""
+    """Style of one film. Angles in degrees, clockwise; fractions of the film; grey levels 0..1."""
 
     height_px: int
     width_px: int
@@ -32,10 +32,10 @@ class Style:
     scatter: float
     blur_mm: float
     gamma: float
-    window: tuple[float, float]  # low and high percentile that map to black and white
+    window: tuple[float, float]  # lower and upper percentile, mapped to black and white
     local: float  # strength of local contrast enhancement, 0..1
     inverted: bool
-    border: float  # collimation border as a fraction, 0 none; negative: white
+    border: float  # width of the collimation border as a fraction; 0: none, negative: white
     marker: bool
     ring: bool
     cable: bool
@@ -43,7 +43,7 @@ class Style:
 
 
 def draw_style(rng: np.random.Generator, limb: str, width: float = 1.0, max_px: int | None = None) -> Style:
-    """A film's look; `width` widens the ranges (1: routine films of many centres, 2: what the detector trains on)."""
+    """A film's style; `width` widens the ranges (1: routine films of many centres, 2: training of the detector)."""
     median, spread, (low, high), aspect = SIZE[limb]
     height = float(np.clip(median * np.exp(rng.normal(0, spread)), low, high))
     if max_px:
@@ -75,7 +75,7 @@ def draw_style(rng: np.random.Generator, limb: str, width: float = 1.0, max_px: 
 
 
 def place(skeleton: Skeleton, part: str, style: Style, shape: tuple[int, int]) -> Placement:
-    """Where the limb lies on a film of `shape` (H, W): scaled, turned, mirrored for a right limb, shifted."""
+    """Placement of the limb on a film of `shape` (H, W): scaled, rotated, mirrored for a right limb, shifted."""
     height, width = shape
     centres = np.array(list(skeleton.joints.values()))
     extent, (mid_x, mid_y) = EXTENT[skeleton.limb]
@@ -97,7 +97,7 @@ def place(skeleton: Skeleton, part: str, style: Style, shape: tuple[int, int]) -
 
 
 def add_metal(attenuation: np.ndarray, skeleton: Skeleton, position: Placement, style: Style, rng: np.random.Generator) -> None:
-    """A finger ring across a proximal phalanx, a cable over the film, in place."""
+    """Add a finger ring across a proximal phalanx and a cable across the film, in place."""
     if style.ring:
         finger = int(rng.choice([3, 4, 4, 4, 2]))
         bone = next(b for b in skeleton.bones if b.name == f"pp_{finger}")
@@ -127,7 +127,7 @@ def add_metal(attenuation: np.ndarray, skeleton: Skeleton, position: Placement, 
 
 
 def develop(attenuation: np.ndarray, position: Placement, style: Style, rng: np.random.Generator) -> np.ndarray:
-    """uint8 greys of an exposed film: window, local contrast, gamma."""
+    """uint8 grey levels of an exposed film: window, local contrast, gamma."""
     signal = expose(attenuation, style.photons, style.scatter, style.blur_mm * position.px_per_mm, rng)
     if style.local > 0:
         small = cv2.resize(signal, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)
@@ -166,7 +166,7 @@ def _write(grey: np.ndarray, text: str, rng: np.random.Generator, size: float, s
     label = np.zeros((2 * h + 8, w + 8), np.uint8)
     cv2.putText(label, text, (4, h + 4), cv2.FONT_HERSHEY_SIMPLEX, size, 255, stroke, cv2.LINE_AA)
     if rng.random() < 0.25:
-        label = label[:, ::-1]  # seen from behind
+        label = label[:, ::-1]  # a label seen from behind
     if rng.random() < 0.3:
         turn = cv2.getRotationMatrix2D((label.shape[1] / 2, label.shape[0] / 2), rng.uniform(-60, 60), 1)
         label = cv2.warpAffine(label, turn, label.shape[::-1])

@@ -1,10 +1,10 @@
-"""One module per layout that films come in. To add one: write its module, add its name to MODULES.
+"""One module per layout of a data set on disk. To add one: write its module, add its name to MODULES.
 
-A module has `films(root)`: every film file, and `texts(root)`: every other file that it reads (both only listed, to see
-whether something changed), and `read(root, report, columns) -> Raw`. What else it may have:
+A module has `films(root)`: every film file, and `texts(root)`: every other file that it reads (both only list the files, to
+detect changes), and `read(root, report, columns) -> Raw`. It may also have:
 
-    COLUMNS: dict[str, str]    role -> its usual column name, where names are the user's; `read` then gets `columns`, role -> name
-    download(root) -> None     fetches the set where it is published (--download)
+    COLUMNS: dict[str, str]    role -> default column name, if users may rename columns; `read` then gets `columns`, role -> name
+    download(root) -> None     downloads the published set (--download)
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ MODULES = {
 
 @dataclass(frozen=True)
 class Raw:
-    """What a layout holds, before its films are decoded.
+    """The content of a data set before its films are decoded.
 
-    films: rows of data.film_files.row; `part` None where nothing declares it: the picture tells, and may hold two. vouched: the
-    films are what their names say, nobody need look at the pictures. patients: patient_id, person_id, total of the training
-    patients. tables: file name -> (schema, table) to be written; of one with a film_id only the rows of readable films; a
-    function makes the table from the films table. boxes: files of joint boxes (data.annotations), if any. copies: file name -> a
-    file to be copied byte for byte.
+    films: rows of data.film_files.row; `part` is None if not declared, then screening finds the limbs (a film may show two).
+    vouched: the films show what their names declare, so that they need no screening. patients: patient_id, person_id, total of
+    the training patients. tables: file name -> (schema, table, or a function that makes it from the films table); of a table with
+    film_id only the rows of readable films are written. boxes: files of joint boxes (data.annotations), if any. copies: file
+    name -> a file to be copied byte for byte.
     """
 
     films: list[dict]
@@ -55,10 +55,10 @@ def module(name: str) -> ModuleType:
 
 
 def columns(layout: ModuleType, given: dict[str, str]) -> dict[str, str]:
-    """Role -> column name of a layout whose names are the user's; UserError for a role it does not know."""
+    """Role -> column name: the layout's defaults with the given names over them; UserError for an unknown role."""
     usual: dict[str, str] = getattr(layout, "COLUMNS", {})
     for role in given:
         if role not in usual:
-            known = f"one of {', '.join(usual)}" if usual else "this source's columns have fixed names"
-            raise UserError(f"--column {role}: unknown; {known}")
+            hint = f"one of {', '.join(usual)}" if usual else "this source's columns have fixed names"
+            raise UserError(f"--column {role}: unknown; {hint}")
     return usual | given

@@ -1,4 +1,4 @@
-"""Disease activity of visits: the DAS28 and what it is made of, in a CSV of its own or repeated in one with a row per joint."""
+"""Disease activity of visits: the DAS28 and its components, from a CSV with a row per visit or repeated per joint."""
 
 from __future__ import annotations
 
@@ -17,49 +17,50 @@ from ra.config import UserError
 BOUNDS = {"swollen": (0, 28), "tender": (0, 28), "esr": (0, 300), "crp": (0, 1000), "global": (0, 100)}
 WHOLE = ("swollen", "tender")
 LATEST = 36_525  # days: a century
-CENTIMETRES, MANY = 10, 20  # where no visit of so many lies above 10, the scale was one of 10 cm
+CENTIMETRES, MIN_VISITS = 10, 20  # if none of at least 20 visits is above 10, the scale was probably 10 cm long
 
 
-def items(row: csv_input.Row, where: str) -> dict[str, float]:
-    """The items of one row, NaN where empty or without a column; UserError for one that cannot be."""
-    found = {}
+def components(row: csv_input.Row, where: str) -> dict[str, float]:
+    """The components of one row, NaN if empty or without a column; UserError for an impossible value."""
+    values = {}
     for name, (low, high) in BOUNDS.items():
         kind = csv_input.integer if name in WHOLE else csv_input.number
         try:
-            found[name] = kind(row.get(name, ""), low, high)
+            values[name] = kind(row.get(name, ""), low, high)
         except ValueError:
             fault = f"{name} is {row[name][:80]!r}, not a {csv_input.KINDS[kind]} from {low} to {high}"
             raise UserError(f"{where}: {fault}; correct it, or empty the cell if it was not measured") from None
-    return found
+    return values
 
 
-def of_sets(path: Path, patients: list[dict], report: Report) -> pd.DataFrame:
-    """Rows for `table` of a CSV with a row per set of films: Patient_ID, days since the person's first visit, and the items.
+def read_sets(path: Path, patients: list[dict], report: Report) -> pd.DataFrame:
+    """Rows for `table` from a CSV with a row per set of films: Patient_ID, days since the person's first visit, components.
 
-    patients: patient_id, person_id and visit of those who may be in it. Days left empty are 0 of a person with one set.
+    patients: patient_id, person_id and visit of those who may be in it. Empty days are 0 for a person with one set.
     """
     rows = csv_input.read(path, (anatomy.ID,), strict=False)
-    known = {patient["patient_id"]: patient for patient in patients}
-    sets_of = Counter(patient["person_id"] for patient in patients)
+    patient_of = {patient["patient_id"]: patient for patient in patients}
+    n_sets = Counter(patient["person_id"] for patient in patients)
     out = []
     for number, (patient_id, row) in enumerate(zip(csv_input.check_ids(path, rows, anatomy.ID), rows, strict=True), 2):
         where = f"{path} row {number} ({patient_id})"
-        found = items(row, where)
-        if patient_id not in known:
+        values = components(row, where)
+        if patient_id not in patient_of:
             report.warn(f"unknown patient in {path.name}", f"{path.parent.name}/{patient_id}")
             continue
-        days = _days(row.get("days", ""), sets_of[known[patient_id]["person_id"]], where)
-        who = {name: known[patient_id][name] for name in ("patient_id", "person_id", "visit")}
-        out.append({"number": number, **who, "days": days} | found)
+        days = _days(row.get("days", ""), n_sets[patient_of[patient_id]["person_id"]], where)
+        patient = {name: patient_of[patient_id][name] for name in ("patient_id", "person_id", "visit")}
+        out.append({"number": number, **patient, "days": days} | values)
     return pd.DataFrame(out)
 
 
-def in_order(rows: pd.DataFrame) -> None:
-    """UserError where a person's later visit is not on a later day."""
-    for person, own in rows.sort_values(["visit", "days"]).groupby("person_id"):
-        for one, two in itertools.pairwise(own.drop_duplicates("visit").itertuples()):
-            if two.days <= one.days:
-                fault = f"person {person} has visit {one.visit} on day {one.days} and visit {two.visit} on day {two.days}"
+def check_order(rows: pd.DataFrame) -> None:
+    """UserError if a person's later visit is not on a later day."""
+    for person, visits in rows.sort_values(["visit", "days"]).groupby("person_id"):
+        for first, second in itertools.pairwise(visits.drop_duplicates("visit").itertuples()):
+            if second.days <= first.days:
+                days = f"visit {first.visit} on day {first.days} and visit {second.visit} on day {second.days}"
+                fault = f"person {person} has {days}"
                 raise UserError(f"activity.csv: {fault}; days are counted from the first visit, correct them or the visits")
 
 
@@ -78,24 +79,24 @@ def _days(cell: str, n_sets: int, where: str) -> int:
 
 
 def table(rows: pd.DataFrame, path: str, report: Report) -> pd.DataFrame:
-    """The rows of the ACTIVITY table: one per visit, an item where any of the visit's rows has it.
+    """The rows of the ACTIVITY table: one per visit, with each component that any of the visit's rows has.
 
-    rows: number (in the file), patient_id, person_id, visit, days and the items. UserError for rows of a visit that differ.
+    rows: number (in the file), patient_id, person_id, visit, days and components. UserError for a visit whose rows differ.
     """
     for name in BOUNDS:
         values = rows.dropna(subset=name).drop_duplicates(["patient_id", name])
-        torn = values[values.duplicated("patient_id", keep=False)]
-        if len(torn):
-            own = torn.loc[torn.patient_id == torn.patient_id.iloc[0], [name, "number"]].to_numpy()
-            one, two = (f"{value:g} in row {number:.0f}" for value, number in own[:2])
-            raise UserError(f"{path}: {name} is {one} and {two}, of the same patient and date; keep one of them")
+        differing = values[values.duplicated("patient_id", keep=False)]
+        if len(differing):
+            visit = differing.loc[differing.patient_id == differing.patient_id.iloc[0], [name, "number"]].to_numpy()
+            first, second = (f"{value:g} in row {number:.0f}" for value, number in visit[:2])
+            raise UserError(f"{path}: {name} is {first} and {second}, of the same patient and date; keep one of them")
     out = rows.groupby("patient_id")[["person_id", "visit", "days", *BOUNDS]].first().reset_index()
-    if out["global"].count() >= MANY and 0 < out["global"].max() <= CENTIMETRES:
+    if out["global"].count() >= MIN_VISITS and 0 < out["global"].max() <= CENTIMETRES:
         report.warn("global health within 10", f"{out['global'].count()} visits, the highest {out['global'].max():g}")
-    both = out.tender.to_numpy(), out.swollen.to_numpy()
+    joints = out.tender.to_numpy(), out.swollen.to_numpy()
     health = out["global"].to_numpy()
     scores = {
-        "das28_esr": clinical.das28_esr(*both, out.esr.to_numpy(), health),
-        "das28_crp": clinical.das28_crp(*both, out.crp.to_numpy(), health),
+        "das28_esr": clinical.das28_esr(*joints, out.esr.to_numpy(), health),
+        "das28_crp": clinical.das28_crp(*joints, out.crp.to_numpy(), health),
     }
     return out.rename(columns={"global": "global_health"}).assign(**scores)

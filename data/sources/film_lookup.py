@@ -1,38 +1,46 @@
-"""The films that a table's cells name: with or without their folders, with or without a suffix, with either slash."""
+"""Look up the films that a table's cells name: with or without folders, with or without suffix, with either slash."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from data.csv_input import shown
+from ra import film_names
 from ra.config import UserError
 from ra.imaging import film
 
 
-class Named:
-    """Files below a root by what a cell may call them."""
+class FilmLookup:
+    """Files below a root, by every name that a cell may use for them."""
 
     def __init__(self, files: list[Path], root: Path):
         self.root = root
-        self.of: dict[str, list[Path]] = {}
+        self.by_name: dict[str, list[Path]] = {}
+        self.by_part: dict[tuple[str, str], list[Path]] = {}  # (name without the part, part) of files that declare a part
         for file in files:
             for name in _names(file.relative_to(root)):
-                self.of.setdefault(name, []).append(file)
+                self.by_name.setdefault(name, []).append(file)
+                stem, part = film_names.split(name)
+                if part:
+                    self.by_part.setdefault((stem, part), []).append(file)
 
-    def __contains__(self, cell: str) -> bool:
-        return plain(cell) in self.of
+    def find(self, cell: str) -> Path | None:
+        """The file that the cell names, None if there is none; UserError if there are several."""
+        return self._only(cell, self.by_name.get(plain(cell), []))
 
-    def __getitem__(self, cell: str) -> Path:
-        """The file that the cell names; UserError where it may be one of several."""
-        found = self.of[plain(cell)]
-        if len(found) > 1:
-            several = " and ".join(file.relative_to(self.root).as_posix() for file in found[:2])
-            raise UserError(f"{shown(cell)} may be {several}; write it with its folder and suffix")
-        return found[0]
+    def find_part(self, cell: str, part: str) -> Path | None:
+        """The file that the cell names together with a part: a_1-LH.png for the cell a_1. None and UserError as in find."""
+        return self._only(cell, self.by_part.get((plain(cell), part), []))
+
+    def _only(self, cell: str, files: list[Path]) -> Path | None:
+        if len(files) > 1:
+            first_two = " and ".join(file.relative_to(self.root).as_posix() for file in files[:2])
+            raise UserError(f"{shown(cell)} may be {first_two}; write it with its folder and suffix")
+        return files[0] if files else None
 
 
 def plain(cell: str) -> str:
-    """A path as a table may write it, with forward slashes and a film's suffix in small letters."""
+    """A path from a table, with forward slashes and a film's suffix in lower case."""
     cell = cell.replace("\\", "/").removeprefix("./")
     suffix = Path(cell).suffix
     return cell.removesuffix(suffix) + suffix.lower() if suffix.lower() in film.SUFFIXES else cell

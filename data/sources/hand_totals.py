@@ -1,17 +1,17 @@
-"""A folder of films and one CSV of totals: the SvdH total of the hands that a film shows, one film per row.
+"""A folder of films and one CSV of totals: the SvdH total of the hands that a film shows, one row per film.
 
     <root>/**/<film>     anywhere below the root: both hands on one film, or one hand
     <root>/**/<any>.csv  a row per film; columns are named by arguments (--column ROLE=NAME)
 
 The largest set of this kind (3,818 films; Bo, Coates, Papiez 2024) is not published, nor is its layout. Roles: file (with or
-without folder and suffix) and total (0..280, fractions where it is a mean of readers) are needed; there may be erosion
-(0..160), narrowing (0..120), patient (who several films may belong to), date (orders a patient's visits), split (train, val,
-test; val counts as train), age and sex, which are checked and counted, not learned from. Without a split, a row whose total is
-empty is a test row. A DICOM file's header tells patient (as a salted hash) and date where the table does not.
+without folder and suffix) and total (0..280, fractions if it is a mean of readers) are needed; optional are erosion (0..160),
+narrowing (0..120), patient (may have several films), date (orders a patient's visits), split (train, val, test; val counts as
+train), and age and sex, which are checked and counted but not learned from. Without a split, a row with an empty total is a test
+row. If the table has no patient or date, they are taken from a DICOM file's header (the patient as a salted hash).
 
-Patient_ID is the film's name without its suffix, with its folder where two films share the name; a patient's identity in it
-gives way to the hash. Which hands a film shows is declared by a name in -LH or -RH, else seen in the picture; a row may also
-name a pair <name>-LH, <name>-RH. The total of a film that shows one hand is taken for that hand's.
+Patient_ID is the film's name without its suffix, with its folder if two films share the name; a patient's identity in it is
+replaced by the hash. Which hands a film shows is declared by its name (<name>-LH, <name>-RH; ra.film_names), else found in the
+picture; a row may also name such a pair by <name>. The total of a film that shows one hand is the total of that hand.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ import pandas as pd
 from data import csv_input, dicom_headers, film_files
 from data.issues import PATIENT, Report
 from data.sources import Raw
-from data.sources.film_lookup import Named, plain
-from ra import anatomy
+from data.sources.film_lookup import FilmLookup, plain
+from ra import anatomy, film_names
 from ra.config import UserError
 from ra.imaging import film
 from ra.tables import SITES
@@ -42,8 +42,8 @@ ROLES = ("file", "total", "erosion", "narrowing", "patient", "date", "split", "a
 COLUMNS = {role: role for role in ROLES}
 NEEDED = ROLES[:2]
 HANDS = ("LH", "RH")
-MAXIMUM = {f: sum(s.max_grade for s in anatomy.SITES if s.part in HANDS and s.finding == f) for f in anatomy.FINDINGS}
-MAXIMUM = {anatomy.TOTAL: anatomy.MAX_BOTH_HANDS, **MAXIMUM}
+MAX_FINDING = {f: sum(s.max_grade for s in anatomy.SITES if s.part in HANDS and s.finding == f) for f in anatomy.FINDINGS}
+MAX_TOTAL = {anatomy.TOTAL: anatomy.MAX_BOTH_HANDS, **MAX_FINDING}  # of both hands
 SPLITS = {"train": "train", "training": "train", "val": "train", "valid": "train", "validation": "train", "test": "test"}
 SEXES = {"f": "women", "female": "women", "w": "women", "m": "men", "male": "men", "": "of unknown sex"}
 MAX_YEARS = 120
@@ -51,14 +51,14 @@ MAX_YEARS = 120
 
 def films(root: Path) -> list[Path]:
     """Every film file below the root."""
-    found = sorted(p for p in _visible(root) if film.is_named_film(p))
-    if not found:
+    files = sorted(p for p in _visible(root) if film.is_named_film(p))
+    if not files:
         raise UserError(f"{root} holds no film; put the films there or in folders below it ({' '.join(film.SUFFIXES)})")
-    return found
+    return files
 
 
 def texts(root: Path) -> list[Path]:
-    """The CSV files below the root; `read` wants one."""
+    """The CSV files below the root; `read` needs exactly one."""
     return sorted(p for p in _visible(root) if p.suffix.lower() == ".csv")
 
 
@@ -67,28 +67,28 @@ def _visible(root: Path) -> list[Path]:
 
 
 def read(root: Path, report: Report, columns: dict[str, str]) -> Raw:
-    """One patient per row; UserError for what cannot be trusted, warnings in the report for what can be gone on from."""
-    tables = texts(root)
-    if len(tables) != 1:
-        found = f"{len(tables)} CSV files ({', '.join(p.name for p in tables[:3])})" if tables else "no CSV file"
-        raise UserError(f"{root} holds {found}; it needs one, with a row per film and its total")
-    rows = csv_input.by_role(tables[0], columns, COLUMNS, NEEDED)
-    totals = _totals(tables[0], rows, report)
-    _count_people(tables[0], rows, report)
-    shown = _films_of_rows(tables[0], rows, films(root), root, report)
-    patients = _patients(tables[0], rows, totals, shown, root)
+    """One patient per row. UserError for faults that make the data untrustworthy; other faults are warnings in the report."""
+    csv_files = texts(root)
+    if len(csv_files) != 1:
+        content = f"{len(csv_files)} CSV files ({', '.join(p.name for p in csv_files[:3])})" if csv_files else "no CSV file"
+        raise UserError(f"{root} holds {content}; it needs one, with a row per film and its total")
+    rows = csv_input.by_role(csv_files[0], columns, COLUMNS, NEEDED)
+    totals = _totals(csv_files[0], rows, report)
+    _count_people(csv_files[0], rows, report)
+    shown = _films_of_rows(csv_files[0], rows, films(root), root, report)
+    patients = _patients(csv_files[0], rows, totals, shown, root)
     for person in sorted(_persons(patients, "train") & _persons(patients, "test")):
         report.warn("person in train and test", person)
     counts = Counter(patient["split"] for patient in patients)
     report.counts |= {f"{split} rows": counts[split] for split in ("train", "test")}
-    known = pd.DataFrame(patients)[["patient_id", "person_id"]].assign(total=[t[anatomy.TOTAL] for t in totals])
-    made = {"sites.parquet": (SITES, partial(_sites, patients, totals, shown, report))}
+    with_totals = pd.DataFrame(patients)[["patient_id", "person_id"]].assign(total=[t[anatomy.TOTAL] for t in totals])
+    tables = {"sites.parquet": (SITES, partial(_sites, patients, totals, shown, report))}
     if any(p["split"] == "test" and np.isfinite(t[anatomy.TOTAL]) for p, t in zip(patients, totals, strict=True)):
-        made["gold.parquet"] = (SITES, partial(_gold, patients, totals, shown))
+        tables["gold.parquet"] = (SITES, partial(_gold, patients, totals, shown))
     return Raw(
-        films=[film_files.row(p, part, path) for p, own in zip(patients, shown, strict=True) for part, path in own],
-        patients=known[[p["split"] == "train" for p in patients]],
-        tables=made,
+        films=[film_files.row(p, part, path) for p, row_films in zip(patients, shown, strict=True) for part, path in row_films],
+        patients=with_totals[[p["split"] == "train" for p in patients]],
+        tables=tables,
     )
 
 
@@ -98,49 +98,51 @@ def _persons(patients: list[dict], split: str) -> set[str]:
 
 def _totals(path: Path, rows: list[csv_input.Row], report: Report) -> list[dict[str, float]]:
     """total, and erosion and narrowing where the table has them, of each row; NaN where empty."""
-    bounds = {finding: (0, top) for finding, top in MAXIMUM.items() if finding in rows[0]}
+    bounds = {finding: (0, maximum) for finding, maximum in MAX_TOTAL.items() if finding in rows[0]}
     totals = csv_input.numbers(path, rows, "file", bounds, csv_input.number)
-    for row, of in zip(rows, totals, strict=True):
-        parts = sum(of.get(finding, np.nan) for finding in anatomy.FINDINGS)
-        if abs(parts - of[anatomy.TOTAL]) > 1e-6:  # False where one is missing
-            text = f"{csv_input.shown(row['file'])} total is {of[anatomy.TOTAL]:g}, its parts {parts:g}"
+    for row, values in zip(rows, totals, strict=True):
+        parts = sum(values.get(finding, np.nan) for finding in anatomy.FINDINGS)
+        if abs(parts - values[anatomy.TOTAL]) > 1e-6:  # False if one is missing
+            text = f"{csv_input.shown(row['file'])} total is {values[anatomy.TOTAL]:g}, its parts {parts:g}"
             report.warn("total differs from its parts", text)
     return totals
 
 
 def _count_people(path: Path, rows: list[csv_input.Row], report: Report) -> None:
-    """Ages and sexes, which nothing learns from: a column that is none tells of a table that was mixed up."""
+    """Count ages and sexes. Nothing learns from them, but invalid ones show that the table's columns are mixed up."""
     if "age" in rows[0]:
         ages = [row["age"] for row in csv_input.numbers(path, rows, "file", {"age": (0, MAX_YEARS)}, csv_input.number)]
         report.counts["rows with an age"] = int(np.isfinite(ages).sum())
     if "sex" in rows[0]:
         cells = ["" if row["sex"].lower() in csv_input.EMPTY else row["sex"].lower() for row in rows]
-        odd = next((row for row, cell in zip(rows, cells, strict=True) if cell not in SEXES), None)
-        if odd:
-            raise UserError(f"{path}: {csv_input.shown(odd['file'])} sex is {odd['sex'][:80]!r}; write f or m, or leave it empty")
+        invalid = next((row for row, cell in zip(rows, cells, strict=True) if cell not in SEXES), None)
+        if invalid:
+            raise UserError(
+                f"{path}: {csv_input.shown(invalid['file'])} sex is {invalid['sex'][:80]!r}; write f or m, or leave it empty"
+            )
         report.counts |= Counter(SEXES[cell] for cell in cells)
 
 
-Shown = list[tuple[str | None, Path]]  # (declared part, file) of the films of a row
+RowFilms = list[tuple[str | None, Path]]  # (declared part, file) of the films of a row
 
 
-def _films_of_rows(path: Path, rows: list[csv_input.Row], files: list[Path], root: Path, report: Report) -> list[Shown]:
-    """The films of each row. UserError for a name that means several films, and for a film of two rows."""
-    named = Named(files, root)
-    out: list[Shown] = []
+def _films_of_rows(path: Path, rows: list[csv_input.Row], files: list[Path], root: Path, report: Report) -> list[RowFilms]:
+    """The films of each row. UserError for a name that means several films, and for a film in two rows."""
+    lookup = FilmLookup(files, root)
+    out: list[RowFilms] = []
     row_of: dict[Path, str] = {}
     for row in rows:
         cell = csv_input.shown(row["file"])
         if not cell:
             raise UserError(f"{path} has a row without a film's name; fill its cell, or delete the row")
-        found = _pair(path, row["file"], named)
-        for file in found:
+        named = _film_or_pair(path, row["file"], lookup)
+        for file in named:
             if file in row_of:
                 raise UserError(f"{path}: {row_of[file]} and {cell} are the same film, {file.name}; keep one row per film")
             row_of[file] = cell
-        declared = [(match["part"].upper() if (match := film_files.NAMED.fullmatch(file.stem)) else None, file) for file in found]
+        declared = [(film_names.part_of(file.stem), file) for file in named]
         out.append([(part, file) for part, file in declared if part is None or part in HANDS])
-        if not found:
+        if not named:
             report.warn("row without a film", cell)
         elif not out[-1]:
             report.warn("film of a foot", cell)
@@ -154,40 +156,43 @@ def _films_of_rows(path: Path, rows: list[csv_input.Row], files: list[Path], roo
     return out
 
 
-def _pair(path: Path, cell: str, named: Named) -> list[Path]:
-    """The film that a cell names, else the pair <cell>-LH, <cell>-RH, else none."""
+def _film_or_pair(path: Path, cell: str, lookup: FilmLookup) -> list[Path]:
+    """The film that a cell names, else those of the pair <cell>-LH, <cell>-RH that exist."""
     try:
-        return [named[name] for name in ([cell] if cell in named else [f"{cell}-{hand}" for hand in HANDS]) if name in named]
+        film_file = lookup.find(cell)
+        files = [film_file] if film_file else [lookup.find_part(cell, hand) for hand in HANDS]
+        return [file for file in files if file]
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
 
-def _patients(path: Path, rows: list[csv_input.Row], totals: list[dict], shown: list[Shown], root: Path) -> list[dict]:
+def _patients(path: Path, rows: list[csv_input.Row], totals: list[dict], shown: list[RowFilms], root: Path) -> list[dict]:
     """patient_id, person_id, visit, split of each row."""
     tags_of = _headers(shown)
     ids = _ids(path, rows, shown, tags_of, root)
     persons, days = [], []
     for row, tags, patient_id in zip(rows, tags_of, ids, strict=True):
         given = row.get("patient", "") if row.get("patient", "").lower() not in csv_input.EMPTY else None
-        named = film_files.NAMED.fullmatch(patient_id)
-        persons.append(given or (tags and tags.person) or (named["patient"] if named else patient_id))
+        without_part, _ = film_names.split(patient_id)
+        persons.append(given or (tags and tags.person) or without_part or patient_id)
         days.append(_day(path, row, tags))
     return [
-        {"patient_id": i, "person_id": person, "visit": visit, "split": _split(path, row, of[anatomy.TOTAL])}
-        for i, person, visit, row, of in zip(ids, persons, _visits(persons, days), rows, totals, strict=True)
+        {"patient_id": i, "person_id": person, "visit": visit, "split": _split(path, row, values[anatomy.TOTAL])}
+        for i, person, visit, row, values in zip(ids, persons, _visits(persons, days), rows, totals, strict=True)
     ]
 
 
-def _ids(path: Path, rows: list[csv_input.Row], shown: list[Shown], tags_of: list[Tags | None], root: Path) -> list[str]:
-    """The name of each row's film, with its folder where another film has that name too; letters that no id has become _."""
-    places = []
-    for row, own in zip(rows, shown, strict=True):
-        place = own[0][1].relative_to(root) if own else Path(plain(row["file"]))
-        place = place.with_suffix("") if own or place.suffix in film.SUFFIXES else place
-        pair = film_files.NAMED.fullmatch(place.name) if len(own) == 2 else None
-        places.append(place.with_name(pair["patient"]) if pair else place)
-    shared = Counter(place.name for place in places)
-    ids = [place.name if shared[place.name] == 1 else "_".join(place.parts) for place in places]
+def _ids(path: Path, rows: list[csv_input.Row], shown: list[RowFilms], tags_of: list[Tags | None], root: Path) -> list[str]:
+    """The name of each row's film, with its folder if another film has the same name; characters not allowed in ids become _."""
+    locations = []
+    for row, row_films in zip(rows, shown, strict=True):
+        location = row_films[0][1].relative_to(root) if row_films else Path(plain(row["file"]))
+        location = location.with_suffix("") if row_films or location.suffix in film.SUFFIXES else location
+        without_part, _ = film_names.split(location.name)
+        is_pair = len(row_films) == 2 and without_part
+        locations.append(location.with_name(without_part) if is_pair else location)
+    shared = Counter(location.name for location in locations)
+    ids = [location.name if shared[location.name] == 1 else "_".join(location.parts) for location in locations]
     ids = [_without_identity(name, tags) if tags else name for name, tags in zip(ids, tags_of, strict=True)]
     ids = [re.sub(r"[^A-Za-z0-9_. -]|^[-. ]|^$", "_", name) for name in ids]
     for name, count in Counter(ids).items():
@@ -197,21 +202,21 @@ def _ids(path: Path, rows: list[csv_input.Row], shown: list[Shown], tags_of: lis
 
 
 def _without_identity(name: str, tags: Tags) -> str:
-    """The name with the patient's hash in place of what the header says of who the patient is."""
+    """The name with the patient's hash wherever the header's identity of the patient occurs in it."""
     from ra.imaging import dicom
 
     return dicom.redacted(name, tags).replace(PATIENT, tags.person or "")
 
 
-def _headers(shown: list[Shown]) -> list[Tags | None]:
-    """What the DICOM header of each row's first film declares; None for other formats."""
-    firsts = [str(own[0][1]) if own else None for own in shown]
-    found = dicom_headers.read_all(path for path in firsts if path)
-    return [found.get(path) for path in firsts]
+def _headers(shown: list[RowFilms]) -> list[Tags | None]:
+    """Tags of the DICOM header of each row's first film; None for other formats."""
+    firsts = [str(row_films[0][1]) if row_films else None for row_films in shown]
+    tags_by_path = dicom_headers.read_all(path for path in firsts if path)
+    return [tags_by_path.get(path) for path in firsts]
 
 
 def _day(path: Path, row: csv_input.Row, tags: Tags | None) -> date:
-    """The day that the row gives, else the header; the last of all days where neither does."""
+    """The date in the row, else in the header, else date.max, which sorts last."""
     try:
         return csv_input.day(row.get("date", "")) or csv_input.day(tags.date or "" if tags else "") or date.max
     except ValueError:
@@ -222,15 +227,15 @@ def _day(path: Path, row: csv_input.Row, tags: Tags | None) -> date:
 
 
 def _visits(persons: list[str], days: list[date]) -> list[int]:
-    """1, 2 .. by a person's days, the same on the same day; films without a date come last."""
-    of: dict[str, set[date]] = {}
-    for person, taken in zip(persons, days, strict=True):
-        of.setdefault(person, set()).add(taken)
-    return [sorted(of[person]).index(taken) + 1 for person, taken in zip(persons, days, strict=True)]
+    """1, 2, ... by a person's dates, equal for equal dates; films without a date come last."""
+    days_of: dict[str, set[date]] = {}
+    for person, day in zip(persons, days, strict=True):
+        days_of.setdefault(person, set()).add(day)
+    return [sorted(days_of[person]).index(day) + 1 for person, day in zip(persons, days, strict=True)]
 
 
 def _split(path: Path, row: csv_input.Row, total: float) -> str:
-    """train or test; where the table has no split, a row without a total is a test row."""
+    """train or test; if the table has no split, a row without a total is a test row."""
     if "split" not in row:
         return "test" if np.isnan(total) else "train"
     if row["split"].lower() not in SPLITS:
@@ -238,58 +243,64 @@ def _split(path: Path, row: csv_input.Row, total: float) -> str:
     return SPLITS[row["split"].lower()]
 
 
-def _sites(patients: list[dict], totals: list[dict], shown: list[Shown], report: Report, table: pd.DataFrame) -> pd.DataFrame:
-    """Totals of what each row's films show (films table); those of the test rows stay open, as of any test set."""
-    for film_id in table.film_id[~table.part.isin(HANDS)]:
+def _sites(
+    patients: list[dict], totals: list[dict], shown: list[RowFilms], report: Report, films_table: pd.DataFrame
+) -> pd.DataFrame:
+    """Sites rows: the total of the hands that each row's films show; NaN for test rows, as in any test set."""
+    for film_id in films_table.film_id[~films_table.part.isin(HANDS)]:
         report.warn("film of a foot", film_id)
-    parts = _parts(patients, shown, table)
-    hands = table[table.part.isin(HANDS)].groupby("patient_id").size()
-    for patient, part, of in zip(patients, parts, totals, strict=True):
-        above = [finding for finding, value in of.items() if value > _top(part, finding)]
-        if above:
-            report.warn("total above one hand's maximum", f"{patient['patient_id']} {above[0]} {of[above[0]]:g}")
+    parts = _parts(patients, shown, films_table)
+    hands = films_table[films_table.part.isin(HANDS)].groupby("patient_id").size()
+    for patient, part, values in zip(patients, parts, totals, strict=True):
+        too_high = [finding for finding, value in values.items() if value > _maximum(part, finding)]
+        if too_high:
+            report.warn("total above one hand's maximum", f"{patient['patient_id']} {too_high[0]} {values[too_high[0]]:g}")
         if part == anatomy.BOTH_HANDS and hands.get(patient["patient_id"]) == 1:
             report.warn("one of two hands", patient["patient_id"])
-    one = sum(part in HANDS for part in parts)
-    report.counts |= {"show both hands": int((hands == 2).sum()), "show one hand": one}
-    return _rows(patients, parts, [of if p["split"] == "train" else {} for p, of in zip(patients, totals, strict=True)], totals)
+    report.counts |= {"show both hands": int((hands == 2).sum()), "show one hand": sum(part in HANDS for part in parts)}
+    targets = [values if p["split"] == "train" else {} for p, values in zip(patients, totals, strict=True)]
+    return _rows(patients, parts, targets, totals)
 
 
-def _gold(patients: list[dict], totals: list[dict], shown: list[Shown], table: pd.DataFrame) -> pd.DataFrame:
-    """The totals of the test rows, which nothing but the final scoring reads."""
-    rows = _rows(patients, _parts(patients, shown, table), totals, totals)
+def _gold(patients: list[dict], totals: list[dict], shown: list[RowFilms], films_table: pd.DataFrame) -> pd.DataFrame:
+    """Sites rows with the totals of the test rows; only the final scoring reads them."""
+    rows = _rows(patients, _parts(patients, shown, films_table), totals, totals)
     return rows[rows.split == "test"]
 
 
-def _parts(patients: list[dict], shown: list[Shown], table: pd.DataFrame) -> list[str]:
-    """LH or RH of a row whose film shows that hand alone, else HANDS: also where the other of two hands was refused."""
-    seen = dict(list(table.groupby("patient_id")))
+def _parts(patients: list[dict], shown: list[RowFilms], films_table: pd.DataFrame) -> list[str]:
+    """LH or RH for a row whose film shows only that hand, else BOTH_HANDS (also when the other of two hands was refused)."""
+    films_of = dict(list(films_table.groupby("patient_id")))
     return [
-        _alone(own, seen.get(patient["patient_id"], table[:0])) or anatomy.BOTH_HANDS
-        for patient, own in zip(patients, shown, strict=True)
+        _only_hand(row_films, films_of.get(patient["patient_id"], films_table[:0])) or anatomy.BOTH_HANDS
+        for patient, row_films in zip(patients, shown, strict=True)
     ]
 
 
-def _alone(own: Shown, seen: pd.DataFrame) -> str | None:
-    """The hand that a row's one file shows and no other; a film that is a part of its file has company there."""
+def _only_hand(row_films: RowFilms, seen: pd.DataFrame) -> str | None:
+    """The hand that a row's single file shows if it shows no other hand, else None. seen: the row's films.
+
+    If the film is only a window of its file, the rest of the file may show a refused hand; not if a foot was found there.
+    """
     hands = seen[seen.part.isin(HANDS)]
-    if len(own) != 1 or len(hands) != 1:
+    if len(row_films) != 1 or len(hands) != 1:
         return None
-    (declared, path), hand = own[0], next(hands.itertuples())
-    whole = declared or len(seen) > 1 or film.Frame.of(hand).window_px == film.size(path)  # its company may be a foot
-    return hand.part if whole else None
+    (declared, path), hand = row_films[0], next(hands.itertuples())
+    is_alone = declared or len(seen) > 1 or film.Frame.of(hand).window_px == film.size(path)
+    return hand.part if is_alone else None
 
 
-def _top(part: str, finding: str) -> float:
-    return MAXIMUM[finding] / (1 if part == anatomy.BOTH_HANDS else 2)
+def _maximum(part: str, finding: str) -> float:
+    return MAX_TOTAL[finding] / (1 if part == anatomy.BOTH_HANDS else 2)
 
 
 def _rows(patients: list[dict], parts: list[str], targets: list[dict], totals: list[dict]) -> pd.DataFrame:
-    """Rows of the sites table; a value that one hand cannot have is left out."""
-    same = {"joint": "hand", "site": anatomy.TOTAL}
-    return pd.DataFrame(
-        {**patient, **same, "part": part, "finding": finding, "target": value if value <= _top(part, finding) else np.nan}
-        for patient, part, target, of in zip(patients, parts, targets, totals, strict=True)
-        for finding in of
-        for value in [target.get(finding, np.nan)]
-    )
+    """Rows of the sites table, one per value of a row's totals; a target above the part's maximum is NaN."""
+    out = []
+    for patient, part, target, values in zip(patients, parts, targets, totals, strict=True):
+        for finding in values:
+            value = target.get(finding, np.nan)
+            value = value if value <= _maximum(part, finding) else np.nan
+            total = {"joint": "hand", "site": anatomy.TOTAL, "part": part, "finding": finding, "target": value}
+            out.append({**patient, **total})
+    return pd.DataFrame(out)

@@ -1,4 +1,4 @@
-"""The synthetic cohort: written by data.phantom in the layout of RA2-DREAM. Its films are what their names say."""
+"""The synthetic cohort, written by data.phantom in the layout of RA2-DREAM. Its films show what their names declare."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ films, texts = ra2dream.films, ra2dream.texts
 
 
 def read(root: Path, report: Report) -> Raw:
-    """As of RA2-DREAM, vouched for by the generator."""
+    """Read as RA2-DREAM; the films need no screening."""
     return replace(ra2dream.read(root, report), vouched=True)

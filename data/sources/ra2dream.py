@@ -1,16 +1,22 @@
 """RA2-DREAM: train/training.csv, train/<id>-<part>.jpg, test/template.csv, test/<id>-<part>.jpg; the rest is optional.
 
-A folder with test/ alone holds patients to be scored by what was trained on another set; without template.csv they are those
-whose films are there.
-Joint boxes, of one kind: train/joints.coco.json (COCO), train/labels/<film>.txt (YOLO) or train/<film>.json (labelme).
-people.csv (in train/ and test/): Patient_ID, person_id, visit, where one person has several sets of films.
-train/ratingen.csv: Patient_ID, part, joint (anatomy.RATINGEN_JOINTS; the wrist is one), percent and grade or one of them; where
-percent is missing, the middle of the grade's step stands for it (0, 10, 30, 50, 70, 90).
-{train,test}/activity.csv: Patient_ID, days since the person's first visit, and of the DAS28 tender and swollen joints (0..28),
-esr (mm/h), crp (mg/L) and global (0..100), empty where not measured: disease activity, which no film shows.
-gold/gold.csv, {train,gold}/reader2.csv, {train,gold}/truth.csv: other readings in the columns of training.csv: of the test
-patients by the reader of the targets, by a second reader, by the generator of the films; gold/ratingen.csv as in train/. They end
-in tables of their own, from which the evidence is computed and nothing is learned. Nothing else of the root is ever read.
+A folder with only test/ holds patients to be scored by a system trained on another set; without template.csv they are the
+patients whose films are there.
+
+Joint boxes, in one format: train/joints.coco.json (COCO), train/labels/<film>.txt (YOLO) or train/<film>.json (labelme).
+
+{train,test}/people.csv: Patient_ID, person_id, visit, if a person has several sets of films.
+
+train/ratingen.csv: Patient_ID, part, joint (anatomy.RATINGEN_JOINTS; the wrist is one), percent or grade or both; a missing
+percent is replaced by the middle of the grade's range (0, 10, 30, 50, 70, 90).
+
+{train,test}/activity.csv: disease activity, which no film shows. Patient_ID, days since the person's first visit, and the
+components of the DAS28: tender and swollen joints (0..28), esr (mm/h), crp (mg/L) and global (0..100), empty if not measured.
+
+Other scores in the columns of training.csv: gold/gold.csv, of the test patients by the reader of the targets;
+{train,gold}/reader2.csv, by a second reader; {train,gold}/truth.csv, by the generator of the films; and gold/ratingen.csv, with
+the columns of train/ratingen.csv. They become separate tables, used only for evaluation, never for training. No other file of
+the root is read.
 """
 
 from __future__ import annotations
@@ -20,10 +26,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data import annotations, csv_input, film_files
+from data import csv_input, film_files
+from data.annotations import boxes
 from data.issues import Report
 from data.sources import Raw, activity
-from ra import anatomy, clinical
+from ra import anatomy, clinical, film_names
 from ra.config import UserError
 from ra.tables import ACTIVITY, RATINGEN, SITES, Schema, challenge
 
@@ -37,24 +44,24 @@ BOUNDS = {
 
 
 def splits(root: Path) -> list[str]:
-    """The splits that the folder holds: both, or test alone where there is no train/."""
+    """The splits of the folder: both, or only test if there is no train/."""
     return ["test"] if (root / "test").is_dir() and not (root / "train").exists() else list(TABLES)
 
 
 def films(root: Path) -> list[Path]:
-    """Every film file of its splits."""
+    """Every film file of both splits."""
     return [path for split in splits(root) for path in film_files.listing(root / split)]
 
 
 def texts(root: Path) -> list[Path]:
-    """The CSV and JSON files that `read` reads, where they exist."""
+    """The CSV and JSON files that `read` reads, if they exist."""
     wanted = [root / split / name for split, table in TABLES.items() for name in (table, "people.csv", ACTIVITY_CSV)]
     wanted += [*_percent_files(root).values(), *(path for name in READERS for path in _reader_files(root, name))]
-    return [path for path in wanted if path.is_file()] + list(annotations.find(root / "train"))
+    return [path for path in wanted if path.is_file()] + list(boxes.find(root / "train"))
 
 
 def read(root: Path, report: Report) -> Raw:
-    """Both splits; UserError for what cannot be trusted, warnings in the report for what can be gone on from."""
+    """Both splits. UserError for faults that make the data untrustworthy; other faults are warnings in the report."""
     cells = {split: _cells(root, split) if split in splits(root) else [] for split in TABLES}
     ids = {split: csv_input.check_ids(root / split / TABLES[split], rows, anatomy.ID) for split, rows in cells.items()}
     both = sorted(set(ids["train"]) & set(ids["test"]))
@@ -73,65 +80,66 @@ def read(root: Path, report: Report) -> Raw:
 
     empty = [dict.fromkeys(BOUNDS, np.nan) for _ in ids["test"]]
     tables = {"sites.parquet": (SITES, pd.DataFrame(site_rows(patients["train"], grades) + site_rows(patients["test"], empty)))}
-    of_train, of_test = _percent_files(root).values()
-    if of_train.is_file():
-        percents = _percents(of_train, ids["train"], report)
+    train_percents, test_percents = _percent_files(root).values()
+    if train_percents.is_file():
+        percents = _percents(train_percents, ids["train"], report)
         tables["ratingen.parquet"] = (RATINGEN, _ratingen(patients["train"] + patients["test"], percents))
         report.counts |= {"Ratingen joints scored": int(np.isfinite(list(percents.values())).sum())}
-    if of_test.is_file():
-        tables["ratingen_gold.parquet"] = (RATINGEN, _ratingen(patients["test"], _percents(of_test, ids["test"], report)))
+    if test_percents.is_file():
+        percents = _percents(test_percents, ids["test"], report)
+        tables["ratingen_gold.parquet"] = (RATINGEN, _ratingen(patients["test"], percents))
     tables |= _activity(root, patients, report)
     tables |= _readers(root, [*ids["train"], *ids["test"]], report)
-    found = {split: film_files.by_part(root / split, ids[split], report) for split in splits(root)}
+    film_of = {split: film_files.by_part(root / split, ids[split], report) for split in splits(root)}
     training = pd.DataFrame(patients["train"], columns=["patient_id", "person_id"])
     report.counts |= {f"{split} patients": len(ids[split]) for split in splits(root)}
     report.counts |= {"cells not scored": int(sum(np.isnan(v) for row in grades for v in row.values()))}
     return Raw(
         films=[
-            film_files.row(patient, part, found[split][patient["patient_id"], part])
+            film_files.row(patient, part, film_of[split][patient["patient_id"], part])
             for split in splits(root)
             for patient in patients[split]
             for part in anatomy.PARTS
-            if (patient["patient_id"], part) in found[split]
+            if (patient["patient_id"], part) in film_of[split]
         ],
         patients=training.assign(total=[row[anatomy.OVERALL["total"]] for row in grades]),
         tables=tables,
-        annotations=annotations.find(root / "train"),
+        boxes=boxes.find(root / "train"),
         copies={path.name: path for path in [root / "test" / TABLES["test"]] if path.is_file()},
     )
 
 
 def _cells(root: Path, split: str) -> list[csv_input.Row]:
-    """The rows of a split's table; of a folder with test/ alone that has none, a row for each patient with a film."""
+    """The rows of a split's table; if a folder with only test/ has no table, a row for each patient with a film."""
     path = root / split / TABLES[split]
     if path.is_file() or "train" in splits(root):
         return csv_input.read(path, anatomy.COLUMNS_A)
-    named = [film_files.NAMED.fullmatch(film.stem) for film in film_files.listing(path.parent)]
-    patients = sorted({match["patient"] for match in named if match})
+    names = [film_names.split(film.stem) for film in film_files.listing(path.parent)]
+    patients = sorted({patient for patient, part in names if part and patient})
     if not patients:
         raise UserError(f"{path.parent} holds no film named <Patient_ID>-<LH|RH|LF|RF>, and no {path.name} that lists patients")
     return [{anatomy.ID: patient} for patient in patients]
 
 
 def _activity(root: Path, patients: dict[str, list[dict]], report: Report) -> dict[str, tuple[Schema, pd.DataFrame]]:
-    """Disease activity of both splits, where anything was measured."""
+    """Disease activity of both splits, if anything was measured."""
     paths = {split: path for split in TABLES if (path := root / split / ACTIVITY_CSV).is_file()}
-    found = [activity.of_sets(path, patients[split], report) for split, path in paths.items()]
-    rows = pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    tables = [activity.read_sets(path, patients[split], report) for split, path in paths.items()]
+    rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     if rows.empty or rows[list(activity.BOUNDS)].isna().all(axis=None):
         return {}
-    activity.in_order(rows)
+    activity.check_order(rows)
     report.counts |= {"visits with disease activity": len(rows)}
     return {"activity.parquet": (ACTIVITY, activity.table(rows, ACTIVITY_CSV, report))}
 
 
 def _reader_files(root: Path, name: str) -> list[Path]:
-    """Where a reader's CSVs would be."""
+    """Paths of a reader's CSVs, which may not exist."""
     return [root / folder / f"{name}.csv" for folder in READERS[name]]
 
 
 def _readers(root: Path, ids: list[str], report: Report) -> dict[str, tuple[Schema, pd.DataFrame]]:
-    """Table name -> schema and rows of every other reading that the root holds."""
+    """Table name -> schema and rows of every other reader's scores in the root."""
     columns, out = list(anatomy.COLUMNS_A[1:]), {}
     for name in READERS:
         rows: dict[str, dict[str, float]] = {}
@@ -150,8 +158,8 @@ def _readers(root: Path, ids: list[str], report: Report) -> dict[str, tuple[Sche
 
 
 def _people(folder: Path, ids: list[str], split: str, report: Report) -> list[dict]:
-    """patient_id, person_id, visit, split of each id; people.csv says who several ids belong to."""
-    known: dict[str, tuple[str, int]] = {}
+    """patient_id, person_id, visit, split of each id. people.csv assigns several ids to one person."""
+    person_and_visit: dict[str, tuple[str, int]] = {}
     path = folder / "people.csv"
     if path.is_file():
         rows = csv_input.read(path, (anatomy.ID, "person_id", "visit"), strict=False)
@@ -160,10 +168,13 @@ def _people(folder: Path, ids: list[str], split: str, report: Report) -> list[di
         for patient_id, row, visit in zip(listed, rows, visits, strict=True):
             if patient_id not in ids:
                 report.warn("unknown patient in people.csv", f"{split}/{patient_id}")
-            known[patient_id] = (row["person_id"] or patient_id, 1 if np.isnan(visit["visit"]) else int(visit["visit"]))
+            person_and_visit[patient_id] = (
+                row["person_id"] or patient_id,
+                1 if np.isnan(visit["visit"]) else int(visit["visit"]),
+            )
     out = []
     for patient_id in ids:
-        person_id, visit = known.get(patient_id, (patient_id, 1))
+        person_id, visit = person_and_visit.get(patient_id, (patient_id, 1))
         out.append({"patient_id": patient_id, "person_id": person_id, "visit": visit, "split": split})
     return out
 
@@ -173,21 +184,21 @@ def site_rows(patients: list[dict], grades: list[dict[str, float]]) -> list[dict
     out = []
     for patient, row in zip(patients, grades, strict=True):
         for site in anatomy.SITES:
-            where = {"part": site.part, "joint": site.joint, "site": site.site, "finding": site.finding}
-            out.append({**patient, **where, "target": row[site.column]})
+            keys = {"part": site.part, "joint": site.joint, "site": site.site, "finding": site.finding}
+            out.append({**patient, **keys, "target": row[site.column]})
         for finding, column in anatomy.OVERALL.items():
-            where = {"part": anatomy.ALL_PARTS, "joint": anatomy.TOTAL, "site": anatomy.TOTAL, "finding": finding}
-            out.append({**patient, **where, "target": row[column]})
+            keys = {"part": anatomy.ALL_PARTS, "joint": anatomy.TOTAL, "site": anatomy.TOTAL, "finding": finding}
+            out.append({**patient, **keys, "target": row[column]})
     return out
 
 
 def _percent_files(root: Path) -> dict[str, Path]:
-    """Where the Ratingen scores of each split would be."""
+    """Paths of the Ratingen scores by split; they may not exist."""
     return {"train": root / "train" / RATINGEN_CSV, "test": root / "gold" / RATINGEN_CSV}
 
 
 def _percents(path: Path, ids: list[str], report: Report) -> dict[tuple[str, str, str], float]:
-    """Percent 0..100 by (patient_id, part, joint) of ratingen.csv; NaN where neither percent nor grade is given."""
+    """Percent 0..100 by (patient_id, part, joint) of ratingen.csv; NaN if neither percent nor grade is given."""
     rows = csv_input.read(path, (anatomy.ID, "part", "joint"), strict=False)
     if not {"percent", "grade"} & set(rows[0]):
         raise UserError(f"{path} lacks column percent; add it, or grade, with empty cells where nothing was scored")
@@ -212,7 +223,7 @@ def _percents(path: Path, ids: list[str], report: Report) -> dict[tuple[str, str
 
 
 def _percent(row: csv_input.Row, where: str, report: Report) -> float:
-    """The row's percent, else the middle of its grade's step, else NaN."""
+    """The row's percent, else the middle of its grade's range, else NaN."""
     percent, grade = (
         _number(row.get(name, ""), high, f"{where}: {name}", whole)
         for name, high, whole in (("percent", 100, False), ("grade", 5, True))
@@ -225,7 +236,7 @@ def _percent(row: csv_input.Row, where: str, report: Report) -> float:
 
 
 def _number(text: str, high: int, where: str, whole: bool) -> float:
-    """The cell as a number from 0 to high, NaN where empty; `where` names it in the error."""
+    """The cell as a number from 0 to high, NaN if empty; `where` names it in the error."""
     kind = csv_input.integer if whole else csv_input.number
     try:
         return kind(text, 0, high)
@@ -237,7 +248,7 @@ def _number(text: str, high: int, where: str, whole: bool) -> float:
 
 
 def _ratingen(patients: list[dict], percents: dict[tuple[str, str, str], float]) -> pd.DataFrame:
-    """34 rows of the Ratingen table per patient; NaN where a joint has no percent."""
+    """34 rows of the Ratingen table per patient; NaN for a joint without a percent."""
     return pd.DataFrame(
         {**patient, "part": part, "joint": joint, "percent": percents.get((patient["patient_id"], part, joint), np.nan)}
         for patient in patients
@@ -247,7 +258,7 @@ def _ratingen(patients: list[dict], percents: dict[tuple[str, str, str], float])
 
 
 def _compare_totals(ids: list[str], grades: list[dict[str, float]], report: Report) -> None:
-    """Where all of a patient's sites are scored, the Overall columns should be their sums."""
+    """Warn if all sites of a patient are scored and an Overall column is not their sum."""
     for patient_id, row in zip(ids, grades, strict=True):
         sums = {f: sum(row[s.column] for s in anatomy.SITES if s.finding == f) for f in anatomy.FINDINGS}
         sums["total"] = sum(sums.values())

@@ -1,4 +1,4 @@
-"""What the detector proposes on films that a person is to correct: every limb it finds, named by what it sees."""
+"""Joints that the detector proposes on films for a person to correct: every limb it finds."""
 
 from __future__ import annotations
 
@@ -8,50 +8,51 @@ from pathlib import Path
 
 import numpy as np
 
+from ra import film_names
 from ra.imaging import film
 from ra.imaging.film import Frame
 from stage1_detect import inference, limb_search, quality_gate
-from stage1_detect.annotation import coco_file as coco
-from stage1_detect.annotation.session import Corrections
-from stage1_detect.detect import part_of
-from stage1_detect.film_boxes import by_template, in_parallel
-from stage1_detect.inference import Detector, Reading
+from stage1_detect.annotation.marked import MarkedFilm, MarkedLimb, Reread
+from stage1_detect.annotation.session import Session
+from stage1_detect.inference import in_parallel
+from stage1_detect.model import Detector
+from stage1_detect.reading import Reading, template_reading
 
-NONE_FOUND = "LH"  # the part first shown of a film of which nothing tells it
-LEAST_ROOM_PX = 32  # of a window in which a limb is looked for
-
-
-def read_waiting(films: Corrections, detector: Detector) -> None:
-    """Let the detector read every film that waits, with progress."""
-    waiting = films.waiting()
-    for entry, (marked, quality) in zip(
-        waiting, in_parallel(detector, [entry.path for entry in waiting], propose, "proposing joints"), strict=True
-    ):
-        films.propose(entry, marked, quality)
+DEFAULT_PART = "LH"  # proposed if neither the name nor the picture shows a part
+LEAST_WINDOW_PX = 32  # side of a window in which a limb can be searched for
 
 
-def propose(detector: Detector, path: Path) -> tuple[coco.Film | film.FilmError, float]:
-    """The film with the limbs found, each part once, and the quality of the worst; the error of one that cannot be read."""
+def read_waiting(session: Session, detector: Detector) -> None:
+    """Read every waiting film with the detector, showing progress."""
+    waiting = session.waiting()
+    proposals = in_parallel(detector, [entry.path for entry in waiting], propose, "proposing joints")
+    for entry, (marked, quality) in zip(waiting, proposals, strict=True):
+        session.propose(entry, marked, quality)
+
+
+def propose(detector: Detector, path: Path) -> tuple[MarkedFilm | film.FilmError, float]:
+    """The film with the limbs found, each part once, and the quality of the worst; its error if it cannot be decoded."""
     try:
         grey = film.read(path)
     except film.FilmError as error:
         return error, 0.0
     height, width = grey.shape
-    found: dict[str, coco.Limb] = {}
+    declared = film_names.part_of(path.stem)
+    limbs: dict[str, MarkedLimb] = {}
     quality = []
-    for limb in limb_search.find(detector, grey, part_of(path)):
-        if limb.reading.part not in found:
-            found[limb.reading.part] = proposal(limb.reading, limb.frame, width, height)
+    for limb in limb_search.find(detector, grey, declared):
+        if limb.reading.part not in limbs:
+            limbs[limb.reading.part] = proposal(limb.reading, limb.frame, width, height)
             quality.append(quality_gate.quality_on_film(limb.frame, limb.reading))
-    if not found:
-        usual = by_template(part_of(path) or NONE_FOUND, width, height)
-        found, quality = {usual.part: proposal(usual, Frame(0, 0, width, height), width, height)}, [0.0]
-    return coco.Film(width, height, list(found.values())), min(quality)
+    if not limbs:
+        template = template_reading(declared or DEFAULT_PART, width, height)
+        limbs, quality = {template.part: proposal(template, Frame(0, 0, width, height), width, height)}, [0.0]
+    return MarkedFilm(width, height, list(limbs.values())), min(quality)
 
 
-def proposal(reading: Reading, frame: Frame, width_px: int, height_px: int) -> coco.Limb:
-    """A reading of the film in a frame as a limb on its file's picture of that size; joints beyond its edges are outside."""
-    limb = coco.Limb(reading.part)
+def proposal(reading: Reading, frame: Frame, width_px: int, height_px: int) -> MarkedLimb:
+    """A reading in a frame as a limb on its file's picture of that size; joints beyond the picture's edges are outside."""
+    limb = MarkedLimb(reading.part)
     points = frame.to_file(reading.points)
     for joint, (x, y), side, conf in zip(reading.joints, points, reading.box, reading.conf, strict=True):
         if not (0 <= x <= width_px - 1 and 0 <= y <= height_px - 1):
@@ -63,25 +64,27 @@ def proposal(reading: Reading, frame: Frame, width_px: int, height_px: int) -> c
     return limb
 
 
-def rereader(detector: Detector):
-    """What reads one film again (page.Reread): as another part, or within a window of it (left, top, right, bottom in px)."""
-    own = copy.deepcopy(detector[0]), *detector[1:]
-    lock = threading.Lock()  # the network keeps the last picture's anchors
+def rereader(detector: Detector) -> Reread:
+    """A function that reads a film again as another part, or within a window (left, top, right, bottom in px)."""
+    private = detector._replace(network=copy.deepcopy(detector.network))
+    lock = threading.Lock()  # the network caches the last picture's anchors
 
-    def reread(path: Path, part: str | None, window: list[float] | None) -> coco.Limb:
+    def reread(path: Path, part: str | None, window: list[float] | None) -> MarkedLimb:
         grey = film.read(path)
         height, width = grey.shape
         left, top, right, bottom = window_px(window, width, height)
         frame = Frame(left, top, right - left, bottom - top)
         with lock:
-            seen = inference.read_film(own, frame.cut(grey), part)
-        return proposal(seen or by_template(part or NONE_FOUND, frame.width_px, frame.height_px), frame, width, height)
+            reading = inference.read_film(private, frame.cut(grey), part)
+        if reading is None:
+            reading = template_reading(part or DEFAULT_PART, frame.width_px, frame.height_px)
+        return proposal(reading, frame, width, height)
 
     return reread
 
 
 def window_px(window: list[float] | None, width: int, height: int) -> tuple[int, int, int, int]:
-    """A window that a page sends as whole px within the film; ValueError when it is none."""
+    """The window in a page's request as whole px within the film; ValueError if it is malformed or too small."""
     if window is None:
         return 0, 0, width, height
     try:
@@ -89,6 +92,6 @@ def window_px(window: list[float] | None, width: int, height: int) -> tuple[int,
     except (TypeError, ValueError, OverflowError):
         raise ValueError("a window is left, top, right, bottom in px") from None
     left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
-    if min(right - left, bottom - top) < LEAST_ROOM_PX:
+    if min(right - left, bottom - top) < LEAST_WINDOW_PX:
         raise ValueError("there is no room for another limb beside the first")
     return left, top, right, bottom

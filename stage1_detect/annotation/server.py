@@ -1,13 +1,14 @@
-"""The local server behind `annotate`: one static page, films by their number, corrections by POST.
+"""Local web server of `annotate`: one static page, films by number, corrections by POST.
 
-It listens on 127.0.0.1 alone. Every address starts with a random token, so that no other page can read or post; the Host header
-must name this machine, so that no foreign name that resolves to it can either; bodies are small. Nothing of a request is logged.
+It listens on 127.0.0.1 only. Every address starts with a random token, so that no other page can read or post. The Host header
+must be a local name, which stops DNS rebinding. Bodies are limited in size. Requests are not logged.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,41 +17,40 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from ra.anatomy import JOINTS
+from ra.anatomy import JOINTS, PARTS
 from ra.config import UserError
 from ra.imaging import film
-from stage1_detect.annotation import coco_file as coco
-from stage1_detect.annotation.session import Corrections, jpeg, limbs_of
+from stage1_detect.annotation.marked import Reread
+from stage1_detect.annotation.session import Entry, Session, jpeg, limbs_of
 
 HTML = Path(__file__).with_name("page.html")
 HOSTS = {"127.0.0.1", "localhost"}
-MOST_BYTES = 64 * 1024  # of a body: four limbs are some 8 kB
+MOST_BYTES = 64 * 1024  # of a body; four limbs take about 8 kB
 POLICY = "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'nonce-{0}'; script-src 'nonce-{0}'"
-Reread = Callable[[Path, str | None, list[float] | None], coco.Limb]  # film, part or None, window or None -> its joints
 
 
 class Refused(Exception):
-    """A request that gets no answer but a status and a sentence."""
+    """A request that is answered with an error status and a sentence."""
 
     def __init__(self, status: HTTPStatus, sentence: str):
         super().__init__(sentence)
         self.status = status
 
 
-def serve(films: Corrections, reread: Reread, port: int = 0) -> ThreadingHTTPServer:
-    """A server that is bound but not yet running; its `url` is the page's. UserError when the port is taken."""
+def serve(session: Session, reread: Reread, port: int = 0) -> ThreadingHTTPServer:
+    """A server that is bound but not yet running; `url` is its page. UserError if the port cannot be used."""
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     except (OSError, OverflowError) as error:
         raise UserError(f"--port {port} cannot be used ({error}); leave it out, or give another") from None
     server.daemon_threads = True
-    server.films, server.reread, server.token = films, reread, secrets.token_urlsafe(24)
+    server.session, server.reread, server.token = session, reread, secrets.token_urlsafe(24)
     server.url = f"http://127.0.0.1:{server.server_address[1]}/{server.token}/"
     return server
 
 
 class Handler(BaseHTTPRequestHandler):
-    """GET page, films, film/N, film/N.jpg; POST film/N, film/N/read."""
+    """Answers GET of the page, films, film/N, film/N.jpg, and POST of film/N, film/N/read."""
 
     timeout = 60
     server_version, sys_version = "annotate", ""
@@ -73,9 +73,9 @@ class Handler(BaseHTTPRequestHandler):
             sentence = "the film cannot be shown" if isinstance(error, film.FilmError) else str(error)
             kind, body = _json({"error": sentence})
         except OSError as error:
-            status, (kind, body) = HTTPStatus.INTERNAL_SERVER_ERROR, _json({"error": error.strerror or "the disk refuses"})
+            status, (kind, body) = HTTPStatus.INTERNAL_SERVER_ERROR, _json({"error": error.strerror or "disk error"})
         body = body.replace(b"{{nonce}}", nonce.encode()) if kind.startswith("text/html") else body
-        with contextlib.suppress(ConnectionError):  # the page has gone
+        with contextlib.suppress(ConnectionError):  # the page was closed
             self.send_response(status)
             headers = {"Content-Type": kind, "Content-Length": str(len(body)), "Cache-Control": "no-store"}
             headers |= {"Content-Security-Policy": POLICY.format(nonce), "Referrer-Policy": "no-referrer"}
@@ -85,31 +85,31 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _path(self) -> list[str]:
-        """The address's parts after the token; Refused where host or token are not ours."""
+        """The parts of the address after the token; Refused if host or token are wrong."""
         if self.headers.get("Host", "").rsplit(":", 1)[0] not in HOSTS:
-            raise Refused(HTTPStatus.MISDIRECTED_REQUEST, "this server answers to 127.0.0.1 alone")
+            raise Refused(HTTPStatus.MISDIRECTED_REQUEST, "this server only answers to 127.0.0.1")
         _, token, *rest = self.path.partition("?")[0].split("/")
         if not secrets.compare_digest(token.encode(), self.server.token.encode()):
             raise Refused(HTTPStatus.FORBIDDEN, "open the address that the command printed")
         return rest
 
     def _number(self, text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text) < len(self.server.films.entries)):
+        if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text) < len(self.server.session.entries)):
             raise Refused(HTTPStatus.NOT_FOUND, "there is no such film")
         return int(text)
 
     def _get(self, path: list[str]) -> tuple[str, bytes]:
-        films = self.server.films
+        entries = self.server.session.entries
         match path:
             case [""]:
                 return "text/html; charset=utf-8", HTML.read_bytes()
             case ["films"]:
-                facts = [{"state": e.state, "quality": None if e.quality != e.quality else e.quality} for e in films.entries]
-                return _json({"films": facts, "joints": JOINTS})
+                films = [{"state": e.state, "quality": None if math.isnan(e.quality) else e.quality} for e in entries]
+                return _json({"films": films, "joints": JOINTS})
             case ["film", name] if name.endswith(".jpg"):
-                return "image/jpeg", jpeg(films.entries[self._number(name.removesuffix(".jpg"))].path)
+                return "image/jpeg", jpeg(entries[self._number(name.removesuffix(".jpg"))].path)
             case ["film", name]:
-                entry = films.entries[self._number(name)]
+                entry = entries[self._number(name)]
                 marked = asdict(entry.marked) if entry.marked else None
                 return _json({"name": entry.name, "state": entry.state, "fault": entry.fault, "marked": marked})
         raise Refused(HTTPStatus.NOT_FOUND, "there is no such page")
@@ -121,38 +121,39 @@ class Handler(BaseHTTPRequestHandler):
                 entry = self._shown(name)
                 limbs = limbs_of(value.get("limbs"), entry.marked.width_px, entry.marked.height_px)
                 if type(value.get("confirmed")) is not bool:
-                    raise ValueError("confirmed is true or false")
-                self.server.films.correct(self._number(name), limbs, value["confirmed"])
-                return _json({"confirmed": sum(e.confirmed for e in self.server.films.entries)})
+                    raise ValueError("confirmed must be true or false")
+                self.server.session.correct(self._number(name), limbs, value["confirmed"])
+                return _json({"confirmed": self.server.session.n_confirmed})
             case ["film", name, "read"]:
                 entry = self._shown(name)
                 part = value.get("part")
-                if part is not None and part not in coco.PARTS:
-                    raise ValueError("part is LH, RH, LF or RF")
+                if part is not None and part not in PARTS:
+                    raise ValueError("part must be LH, RH, LF or RF")
                 return _json(asdict(self.server.reread(entry.path, part, value.get("window"))))
         raise Refused(HTTPStatus.NOT_FOUND, "there is no such page")
 
-    def _shown(self, name: str):
-        entry = self.server.films.entries[self._number(name)]
+    def _shown(self, name: str) -> Entry:
+        """The film of a POST; Refused until the detector has read it."""
+        entry = self.server.session.entries[self._number(name)]
         if entry.marked is None:
             raise Refused(HTTPStatus.CONFLICT, "the film has not been read yet")
         return entry
 
     def _body(self) -> dict:
-        """The JSON object of a POST; Refused when it is too large or of another kind."""
+        """The JSON object of a POST; Refused if it is too large or not JSON."""
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "a body needs its length")
+            raise Refused(HTTPStatus.LENGTH_REQUIRED, "the request needs a Content-Length")
         if int(length) > MOST_BYTES:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {MOST_BYTES} bytes")
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body may have at most {MOST_BYTES} bytes")
         if self.headers.get_content_type() != "application/json":
-            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a body is application/json")
+            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be application/json")
         try:
             value = json.loads(self.rfile.read(int(length)))
         except RecursionError:
-            raise ValueError("the body is no JSON") from None
+            raise ValueError("the body is not JSON") from None
         if not isinstance(value, dict):
-            raise ValueError("the body is no JSON object")
+            raise ValueError("the body is not a JSON object")
         return value
 
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from ra import paths, tables
 from ra.anatomy import FINDINGS, JOINTS, MAX_GRADE, N_GRADES, limb
+from ra.boxes import error_summary, reduce_folds
 from ra.config import UserError
 from stage2_score import scores
 from stage2_score.config import Member
@@ -174,13 +175,4 @@ class Film(PictureTask):
         if not paths.truth_boxes(data).is_file():
             return files, {}
         pair = tables.BOXES.read(paths.boxes(data, run, "oof")), tables.BOXES.read(paths.truth_boxes(data))
-        error = tables.box_error_frac(*pair, tables.FILMS.read(paths.films(data)))
-        return files, {"median_error_frac": float(error.median()), "within_2_percent": float((error < 0.02).mean())}
-
-
-def reduce_folds(boxes: pd.DataFrame) -> pd.DataFrame:
-    """One box per film and joint: the median of the folds' boxes, the mean confidence; source model if half located it."""
-    grouped = boxes.assign(seen=boxes.source == "model").groupby(["film_id", "joint"], sort=False)
-    out = grouped[["x_px", "y_px", "w_px", "h_px"]].median().assign(fold=grouped.fold.max(), conf=grouped.conf.mean())
-    seen = grouped.seen.mean() >= 0.5
-    return out.assign(source=np.where(seen, "model", "template"), conf=out.conf.where(seen)).reset_index()
+        return files, error_summary(*pair, tables.FILMS.read(paths.films(data)))

@@ -1,4 +1,4 @@
-"""Joint boxes in every format: the same boxes wherever they come from, on the film they lie on, and faults in words."""
+"""Joint boxes in every format: equal boxes from each, assigned to the right film, and faults as sentences."""
 
 import json
 
@@ -9,7 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from data import annotations
+from data.annotations import boxes
 from data.issues import Report
 from data.sources import ra2dream
 from ra import anatomy
@@ -24,7 +24,7 @@ NUMBERS = ["x_px", "y_px", "w_px", "h_px"]
 
 
 def film_row(path, film_id: str, part: str, **frame) -> dict:
-    """A row of the films table; the whole file unless the frame says otherwise."""
+    """A row of the films table; the whole file unless a frame is given."""
     people = {"patient_id": "A", "person_id": "A", "visit": 1, "split": "train", "view": "PA", "sha1": "0"}
     size = {"width_px": WIDTH, "height_px": HEIGHT}
     return people | size | {"film_id": film_id, "part": part, "laterality": part[0], "path": str(path)} | frame
@@ -51,7 +51,7 @@ def write_coco(folder):
     notes = [{"image_id": 0, "category_id": number, "bbox": bbox} for number, bbox in corners]
     image = {"id": 0, "file_name": "A-RH_jpg.rf.0a1b.jpg", "width": WIDTH, "height": HEIGHT}
     content = {"images": [image], "annotations": notes, "categories": [{"id": i, "name": n} for i, n in enumerate(names)]}
-    (folder / annotations.COCO).write_text(json.dumps(content))
+    (folder / boxes.COCO).write_text(json.dumps(content))
 
 
 def write_yolo(folder, names="data.yaml"):
@@ -88,21 +88,21 @@ FORMATS = {
 def test_every_format_gives_the_same_boxes(folder, films, kind):
     FORMATS[kind](folder)
     report = Report()
-    found = annotations.read(annotations.find(folder), films, report)
+    found = boxes.read(boxes.find(folder), films, report)
     assert set(found.film_id) == {"A-RH"} and set(found.source) == {"truth"}
     assert list(found.joint) == list(PLACES)
     np.testing.assert_allclose(found[NUMBERS], list(PLACES.values()))
     assert set(report.faults) == {"film with too few boxes"}, dict(report.faults)
 
 
-def test_two_kinds_at_once_are_refused(folder):
+def test_two_formats_at_once_are_refused(folder):
     write_coco(folder)
     write_labelme(folder)
     with pytest.raises(UserError, match="as COCO and as labelme; keep"):
-        annotations.find(folder)
+        boxes.find(folder)
 
 
-def test_boxes_of_both_hands_go_to_the_film_they_lie_on(tmp_path):
+def test_boxes_of_both_hands_are_assigned_to_the_right_film(tmp_path):
     path = tmp_path / "both.png"
     cv2.imwrite(str(path), np.zeros((300, 400), np.uint8))
     rows = [
@@ -116,7 +116,7 @@ def test_boxes_of_both_hands_go_to_the_film_they_lie_on(tmp_path):
     ]
     (tmp_path / "both.json").write_text(json.dumps({"shapes": shapes, "imageWidth": 400, "imageHeight": 300}))
     report = Report()
-    found = annotations.read(annotations.find(tmp_path), films, report).set_index(["film_id", "joint"])[NUMBERS]
+    found = boxes.read(boxes.find(tmp_path), films, report).set_index(["film_id", "joint"])[NUMBERS]
     right = Frame.of(films.iloc[1]).from_file(np.array([[300, 200]]))[0]
     assert found.loc[("A-LH", "mcp_2")].tolist() == [60, 120, 20, 24]
     assert found.loc[("A-RH", "mcp_2")].tolist() == [*right, 10, 30], "turned with its film"
@@ -129,7 +129,7 @@ def test_points_get_boxes_in_proportion_to_the_hand(folder, films):
     xy = {joint: (rng.uniform(20, 180), rng.uniform(20, 280)) for joint in anatomy.HAND_JOINTS}
     shapes = [{"label": joint, "points": [place], "shape_type": "point"} for joint, place in xy.items()]
     (folder / "A-LH.json").write_text(json.dumps({"shapes": shapes, "imageWidth": WIDTH, "imageHeight": HEIGHT}))
-    found = annotations.read(annotations.find(folder), films, Report())
+    found = boxes.read(boxes.find(folder), films, Report())
     assert len(found) == 22 and (found[["w_px", "h_px"]] == found.w_px[0]).all(axis=None)
     spread = np.sqrt(np.square(np.array(list(xy.values())) - np.mean(list(xy.values()), axis=0)).sum(1).mean())
     assert 0.2 * spread < found.w_px.iloc[0] < 0.5 * spread
@@ -143,26 +143,26 @@ HARD = {
     "pixels": ("labels/A-LH.txt", "1 100 100 20 20", "in pixels"),
     "words": ("labels/A-LH.txt", "one two three", "line 1 is 'one two three'"),
     "no names": ("data.yaml", "nc: 3", "does not name the classes"),
-    "odd ids": (annotations.COCO, '{"images": [{"id": [1], "file_name": 3}], "annotations": 3}', "lacks the list 'annotations'"),
+    "odd ids": (boxes.COCO, '{"images": [{"id": [1], "file_name": 3}], "annotations": 3}', "lacks the list 'annotations'"),
 }
 
 
 @pytest.mark.parametrize("case", HARD)
-def test_what_cannot_be_read_is_one_sentence(folder, films, case):
+def test_unreadable_files_give_one_sentence(folder, films, case):
     name, content, sentence = HARD[case]
     (folder / "labels").mkdir(exist_ok=True)
     if name == "data.yaml":
         (folder / "labels" / "A-LH.txt").write_text("0 .5 .5 .1 .1")
     (folder / name).write_text(content)
     with pytest.raises(UserError) as error:
-        annotations.read(annotations.find(folder), films, Report())
+        boxes.read(boxes.find(folder), films, Report())
     assert sentence in str(error.value) and "\n" not in str(error.value)
 
 
 def test_damaged_files_give_a_sentence_or_boxes_within_the_film(folder, films):
-    """Bytes struck out of or into a good file: never another exception, never a box beyond its film."""
+    """Bytes removed from or inserted into a good file: no other exception, and no box beyond its film."""
     rng = np.random.default_rng(0)
-    for write, name in ((write_coco, annotations.COCO), (write_yolo, "labels/A-RH.txt"), (write_labelme, "A-RH.json")):
+    for write, name in ((write_coco, boxes.COCO), (write_yolo, "labels/A-RH.txt"), (write_labelme, "A-RH.json")):
         write(folder)
         good = (folder / name).read_bytes()
         refused = 0
@@ -173,7 +173,7 @@ def test_damaged_files_give_a_sentence_or_boxes_within_the_film(folder, films):
                 bad[at : at + int(rng.integers(0, 9))] = bytes(rng.choice(NOISE, rng.integers(0, 6)).tolist())
             (folder / name).write_bytes(bytes(bad))
             try:
-                found = BOXES.check(annotations.read(annotations.find(folder), films, Report()))
+                found = BOXES.check(boxes.read(boxes.find(folder), films, Report()))
                 assert found.x_px.between(0, WIDTH).all() and found.h_px.between(0, HEIGHT).all()
             except UserError:
                 refused += 1
@@ -183,9 +183,9 @@ def test_damaged_files_give_a_sentence_or_boxes_within_the_film(folder, films):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_ra2dream_reads_every_format_and_sees_when_it_changes(folder, kind):
+def test_ra2dream_reads_every_format_and_notices_changes(folder, kind):
     FORMATS[kind](folder)
-    files = annotations.find(folder.rename(folder.with_name("train")))
+    files = boxes.find(folder.rename(folder.with_name("train")))
     assert len(files) == (2 if kind in ("yolo, data.yaml", "yolo, classes.txt") else 1)
     assert set(files) <= set(ra2dream.texts(folder.parent))
     folder.with_name("train").rename(folder)

@@ -1,4 +1,4 @@
-"""Several prepared sets as one: ids kept apart, nothing invented where a set scores nothing, taken by the stages as it is."""
+"""Several prepared sets as one: ids stay distinct, unscored sites stay NaN, and the stages accept the combined set."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ def two_sets(tmp_path) -> None:
         prepare.prepare("ra2dream", root, name, trust=True)
 
 
-def test_sets_together_keep_patients_apart_and_leave_what_nobody_scored_open(tmp_path, capsys):
+def test_combined_sets_keep_patients_distinct_and_unscored_sites_empty(tmp_path, capsys):
     two_sets(tmp_path)
     prepare.prepare("ra2dream", tmp_path / "a", "twin", trust=True)
     combine.combine(["a", "b"], "ab", 3)
@@ -41,13 +41,13 @@ def test_sets_together_keep_patients_apart_and_leave_what_nobody_scored_open(tmp
     assert scored[[f"A{i}" for i in (0, *range(2, 8))]].all() and not scored[["b.A1", "B1", "B7"]].any()
     assert (paths.work("ab") / "template.csv").read_bytes() == (paths.work("a") / "template.csv").read_bytes()
     combine.combine(["a", "b", "twin"], "all", 3)
-    assert pd.read_csv(paths.work("all") / "template.csv").Patient_ID.tolist() == ["a.Ta"], "as the patient is called now"
+    assert pd.read_csv(paths.work("all") / "template.csv").Patient_ID.tolist() == ["a.Ta"], "the id in the combined set"
     found = json.loads((paths.work("all") / "report.json").read_text())["faults"]
     assert "a.A0-LH and twin.A0-LH: one film of one file" in found["same film twice"]
     combine.combine(["a", "b"], "ab", 3)
     assert "skipped" in capsys.readouterr().out
-    file_cache.store("a").unlink()
-    file_cache.store("b").unlink()
+    file_cache.cache_file("a").unlink()
+    file_cache.cache_file("b").unlink()
     combine.combine(["a", "b"], "ab", 3, same_people=True)
     assert "72 films are compared by their files alone" in capsys.readouterr().out
     person = FILMS.read(paths.films("ab")).drop_duplicates("patient_id").set_index("patient_id").person_id
@@ -64,13 +64,13 @@ def verb(*arguments: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_stages_take_sets_together_and_unscored_feet_cost_nothing(tmp_path):
+def test_the_stages_accept_combined_sets_and_unscored_feet_add_no_loss(tmp_path):
     two_sets(tmp_path)
     combine.combine(["a", "b"], "ab", 2)
-    one, two = "stage1_detect/configs/smoke", "stage2_score/configs/smoke"
-    verb("stage1_detect.train", "--data", "ab", "--config", f"{one}/template.yaml")
-    verb("stage2_score.crops", f"{two}/crops.yaml", "--data", "ab", "--boxes", "template")
-    verb("stage2_score.train", f"{two}/resnet.yaml", "--data", "ab", "--set", "weights=[scratch]", "--set", "optim.epochs=1")
+    smoke, joints = ("--data", "ab", "--profile", "smoke"), "configs/joints"
+    verb("stage1_detect.train", "configs/detect/template.yaml", *smoke)
+    verb("stage2_score.pictures", f"{joints}/pictures", *smoke, "--set", "boxes=template")
+    verb("stage2_score.train", f"{joints}/members/resnet.yaml", *smoke, "--set", "weights=[scratch]", "--set", "optim.epochs=1")
     run = paths.run_dir("ab", 2, "resnet")
     log = pd.read_csv(run / "log.csv")
     assert np.isfinite(log.select_dtypes("number").filter(like="loss").to_numpy()).all() and len(log)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import annotations
+from data.annotations import boxes
 from data.issues import Report
 from data.sources import ra2dream, ram_h1200, rsna_boneage
 from ra import anatomy
@@ -60,7 +60,7 @@ def damaged(rng: np.random.Generator, text: str, comma: str) -> bytes:
 
 
 def fuzz(path: Path, read: Callable[[], object], same: Callable[[object, str], bool], comma: str = ",") -> None:
-    """Read ROUNDS damaged copies of a file; what is read must be what the copy says, by `same`."""
+    """Read ROUNDS damaged copies of a file; what is read must equal the content of the copy, by `same`."""
     whole, rng, accepted = path.read_text(), np.random.default_rng(0), 0
     assert same(read(), whole)
     for number in range(ROUNDS):
@@ -87,7 +87,7 @@ def cells(text: str) -> list[dict[str, str]]:
 
 
 def value(cell: str) -> float:
-    """The number that a cell plainly says; infinite where it says none, which no table holds."""
+    """The number in a cell, NaN if empty; infinite for any other text, which no table may contain."""
     return np.nan if cell.lower() in EMPTY else float(cell) if PLAIN.fullmatch(cell) else np.inf
 
 
@@ -100,9 +100,9 @@ def root(tmp_path_factory) -> Path:
     """Two training patients and one to be tested, a film of each."""
     root = tmp_path_factory.mktemp("ra2")
     ids = {"train": ["UAB001", "UAB002"], "test": ["UAB101"]}
-    for split, own in ids.items():
+    for split, patients in ids.items():
         (root / split).mkdir()
-        for k, patient in enumerate(own):
+        for k, patient in enumerate(patients):
             cv2.imwrite(str(root / split / f"{patient}-LH.jpg"), picture(k))
     write_csv(
         root / "train/training.csv", anatomy.COLUMNS_A, [{"Patient_ID": p, **grades(i)} for i, p in enumerate(ids["train"])]
@@ -144,12 +144,12 @@ def test_template_csv(root):
 def test_people_csv(root):
     def same(raw, text: str) -> bool:
         table = raw.tables["sites.parquet"][1].drop_duplicates("patient_id").set_index("patient_id")
-        told = {r["Patient_ID"]: r for r in cells(text)}
+        written = {r["Patient_ID"]: r for r in cells(text)}
         return all(
             (table.person_id[p], table.visit[p])
             == (
-                (told[p]["person_id"] or p, 1 if np.isnan(value(told[p]["visit"])) else value(told[p]["visit"]))
-                if p in told
+                (written[p]["person_id"] or p, 1 if np.isnan(value(written[p]["visit"])) else value(written[p]["visit"]))
+                if p in written
                 else (p, 1)
             )
             for p in ("UAB001", "UAB002")
@@ -182,9 +182,9 @@ def test_boneage_csv(tmp_path):
 
     def same(raw, text: str) -> bool:
         table = raw.tables["bone_age.parquet"][1]
-        told = {f"{r['id']}-LH": (value(r["boneage"]), float(r["male"].lower() in ("true", "1"))) for r in cells(text)}
+        written = {f"{r['id']}-LH": (value(r["boneage"]), float(r["male"].lower() in ("true", "1"))) for r in cells(text)}
         found = dict(zip(table.film_id, zip(table.bone_age_months, table.male, strict=True), strict=True))
-        return found == {film: v for film, v in told.items() if not np.isnan(v[0])}
+        return found == {film: v for film, v in written.items() if not np.isnan(v[0])}
 
     fuzz(tmp_path / "boneage-training-dataset.csv", lambda: rsna_boneage.read(tmp_path, Report()), same)
 
@@ -211,12 +211,12 @@ def test_joints_coco_json(tmp_path):
     path.write_text(json.dumps(coco).replace("}, ", "},\n"))
 
     def same(found, text: str) -> bool:
-        told = json.loads(text)
-        names = {str(c["id"]): c["name"] for c in told["categories"]}
-        images = {str(i["id"]): Path(str(i["file_name"])).stem for i in told["images"]}
+        written = json.loads(text)
+        names = {str(c["id"]): c["name"] for c in written["categories"]}
+        images = {str(i["id"]): Path(str(i["file_name"])).stem for i in written["images"]}
         known = {
             (images.get(str(n["image_id"])), names.get(str(n["category_id"])), *map(float, n["bbox"]))
-            for n in told["annotations"]
+            for n in written["annotations"]
             if isinstance(n["bbox"], list) and len(n["bbox"]) == 4 and all(isinstance(v, (int, float, str)) for v in n["bbox"])
         }
         return all(
@@ -228,7 +228,7 @@ def test_joints_coco_json(tmp_path):
             for box in [(row.x_px, row.y_px, row.w_px, row.h_px)]
         )
 
-    fuzz(path, lambda: annotations.read((path,), films, Report()), same, comma=" ")
+    fuzz(path, lambda: boxes.read((path,), films, Report()), same, comma=" ")
 
 
 def test_ram_h1200_scores(tmp_path):
@@ -243,8 +243,8 @@ def test_ram_h1200_scores(tmp_path):
     (folder / "_annotation_be_scores.json").write_text(json.dumps(scores, indent=0))
 
     def same(raw, text: str) -> bool:
-        told = [str(grade) for own in json.loads(text).values() for grade in own.values()]
+        written = [str(grade) for case in json.loads(text).values() for grade in case.values()]
         found = raw.tables["sites.parquet"][1].target.dropna()
-        return len(found) <= len(told) and set(found) <= {value(grade) for grade in told}
+        return len(found) <= len(written) and set(found) <= {value(grade) for grade in written}
 
     fuzz(folder / "_annotation_be_scores.json", lambda: ram_h1200.read(tmp_path, Report()), same)

@@ -1,4 +1,4 @@
-"""Preparing a raw folder: what is read, what is refused, what is gone on from, and when the work is skipped."""
+"""Preparing a raw folder: what is read, what is refused, what is only a warning, and when the work is skipped."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ from ra.tables import BONE_AGE, BOXES, FILMS, RATINGEN, SITES
 
 
 def prepare(*args, **more):
-    """Without looking at the pictures: these are ovals."""
+    """Without screening: these pictures are ovals."""
     verb.prepare(*args, **{"trust": True, **more})
 
 
@@ -28,7 +28,7 @@ TRAIN, TEST = [f"UAB{i:03d}" for i in range(1, 10)], ["UAB101", "UAB102"]
 
 
 def picture(seed: int, width: int = 40, height: int = 60) -> np.ndarray:
-    """A bright oval on dark air, patched in its own way."""
+    """A bright oval with a random texture on a dark background."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     oval = ((x - width / 2) / (width / 3)) ** 2 + ((y - height / 2) / (height / 2.6)) ** 2 < 1
@@ -85,12 +85,12 @@ def test_prepared_set_holds_every_film_site_and_fold(raw):
     assert (first.width_px, first.height_px, first.laterality, first.split, first.visit) == (40, 60, "L", "train", 1)
     assert len(sites) == 89 * 11 and sites.target.isna().sum() == 89 * 2
     for patient, row in zip(TRAIN, map(grades, range(9)), strict=True):
-        mine = sites[sites.patient_id == patient]
-        scored = mine[mine.part != "ALL"]
+        rows = sites[sites.patient_id == patient]
+        scored = rows[rows.part != "ALL"]
         assert dict(zip(scored.part + "_" + scored.site, scored.target, strict=True)) == {
             s.column: row[s.column] for s in anatomy.SITES
         }
-        totals = mine[mine.part == "ALL"]
+        totals = rows[rows.part == "ALL"]
         assert {anatomy.OVERALL[f]: t for f, t in zip(totals.finding, totals.target, strict=True)} == {
             c: row[c] for c in anatomy.OVERALL.values()
         }
@@ -105,7 +105,7 @@ def test_orders_a_and_b_are_read_by_name(raw):
     pd.testing.assert_frame_equal(SITES.read(paths.sites("s")), SITES.read(paths.sites("b")))
 
 
-def test_skipped_when_equal_and_made_anew_when_changed(raw, capsys):
+def test_skipped_when_equal_and_rebuilt_when_changed(raw, capsys):
     prepare("ra2dream", raw, "s")
     first = (paths.work("s") / "run.json").stat().st_mtime_ns
     prepare("ra2dream", raw, "s")
@@ -116,13 +116,27 @@ def test_skipped_when_equal_and_made_anew_when_changed(raw, capsys):
     prepare("ra2dream", raw, "s")
     sites = SITES.read(paths.sites("s"))
     assert (sites.target[(sites.part == "LH") & (sites.site == "mcp_E__1") & (sites.split == "train")] == 3).all()
-    assert run.is_dir(), "runs of the older set stay; their manifests tell that they are outdated"
+    assert run.is_dir(), "runs of the older set stay; their manifests show that they are outdated"
     (raw / "train/UAB003-LF.jpg").unlink()
     prepare("ra2dream", raw, "s")
     assert len(FILMS.read(paths.films("s"))) == 43 and faults()["missing film"] == ["train/UAB003-LF"]
+    (paths.work("s") / "template.csv").write_text("changed")
+    prepare("ra2dream", raw, "s")
+    assert (paths.work("s") / "template.csv").read_bytes() == (raw / "test/template.csv").read_bytes()
 
 
-def test_a_failed_call_leaves_the_finished_set_and_no_rest(raw):
+def test_films_are_named_by_an_exact_patient_id_and_a_part(raw):
+    """Any separator and case; a name that only begins with a patient's id is another patient's film."""
+    train = raw / "train"
+    for part, name in (("LH", "UAB001_LH"), ("RH", "UAB001 rh"), ("LF", "UAB001-lf"), ("RF", "UAB001b-RF")):
+        (train / f"UAB001-{part}.jpg").rename(train / f"{name}.jpg")
+    prepare("ra2dream", raw, "s")
+    films = FILMS.read(paths.films("s"))
+    assert sorted(films.part[films.patient_id == "UAB001"]) == ["LF", "LH", "RH"]
+    assert faults()["film without a row"] == ["train/UAB001b-RF.jpg"] and faults()["missing film"] == ["train/UAB001-RF"]
+
+
+def test_a_failed_call_leaves_the_finished_set_and_no_temporary_files(raw):
     prepare("ra2dream", raw, "s")
     before = {p.name: p.read_bytes() for p in paths.work("s").iterdir()}
     edit(raw, lambda rows: rows.assign(LH_mcp_E__1="9"))
@@ -145,7 +159,7 @@ HARD = {
     ),
     "duplicate id": (lambda raw: edit(raw, lambda r: pd.concat([r, r[2:3]])), "UAB003 appears 2 times"),
     "id in both": (lambda raw: edit(raw, lambda r: r.replace("UAB004", "UAB101")), "UAB101 is in train"),
-    "path as id": (lambda raw: edit(raw, lambda r: r.replace("UAB004", "../x")), "'../x' is no plain id"),
+    "path as id": (lambda raw: edit(raw, lambda r: r.replace("UAB004", "../x")), "'../x' is not a plain id"),
     "unknown column": (
         lambda raw: edit(raw, lambda r: r.rename(columns={"LH_pip_E__2": "LH_pip_E_2"})),
         "did you mean LH_pip_E__2",
@@ -165,7 +179,7 @@ HARD = {
 
 
 @pytest.mark.parametrize("name", HARD)
-def test_what_cannot_be_trusted_is_refused_with_its_place(raw, name):
+def test_untrustworthy_input_is_refused_with_place_and_cure(raw, name):
     spoil, message = HARD[name]
     spoil(raw)
     with pytest.raises(UserError) as error:
@@ -174,7 +188,7 @@ def test_what_cannot_be_trusted_is_refused_with_its_place(raw, name):
     assert not paths.work("s").exists()
 
 
-def test_what_can_go_on_goes_on_and_is_counted(raw):
+def test_minor_faults_are_counted_as_warnings(raw):
     train = raw / "train"
     (train / "UAB001-LH.jpg").unlink()
     data = (train / "UAB002-RH.jpg").read_bytes()
@@ -203,7 +217,7 @@ def test_what_can_go_on_goes_on_and_is_counted(raw):
         prepare("ra2dream", raw, "s", strict=True)
 
 
-def test_people_keep_together_and_visits_are_read(raw):
+def test_a_person_stays_in_one_fold_and_visits_are_read(raw):
     people = [{"Patient_ID": p, "person_id": f"P{i // 3}", "visit": i % 3 + 1} for i, p in enumerate(TRAIN)]
     write_csv(raw / "train/people.csv", ("Patient_ID", "person_id", "visit"), people)
     prepare("ra2dream", raw, "s", n_folds=3)
@@ -256,7 +270,7 @@ def test_ratingen_percentages_are_read(raw):
         (("UAB009", "RH", "wrist", "5", "1"), "scores its joint a second time"),
     ],
 )
-def test_ratingen_rows_that_cannot_be_trusted_are_refused(raw, row, message):
+def test_untrustworthy_ratingen_rows_are_refused(raw, row, message):
     write_csv(raw / "train/ratingen.csv", RATINGEN_COLUMNS, ratingen_rows(("UAB009", "RH", "wrist", "5", "1"), row))
     with pytest.raises(UserError) as error:
         prepare("ra2dream", raw, "s")
@@ -309,7 +323,7 @@ def test_rsna_bone_age(tmp_path, monkeypatch):
     assert faults()["missing film"] == ["1376.png"] and not paths.sites("s").exists()
 
 
-def test_command_ends_with_one_sentence_and_its_code(raw):
+def test_command_prints_one_sentence_and_returns_its_code(raw):
     def call(root):
         command = [sys.executable, "-m", "data.prepare", "--source", "ra2dream", "--data", "s", "--trust", "--root", str(root)]
         return subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The check of every set: copies of films, people under two ids, odd grades, headers, the contact sheet."""
+"""The check of every set: copies of films, people under two ids, unusual grades, headers, the contact sheet."""
 
 import json
 import os
@@ -40,8 +40,8 @@ def film_row(folder: Path, name: str, grey: np.ndarray, person: str, split: str 
 
 def checked(rows: list[dict]) -> Report:
     report = Report()
-    films = FILMS.check(film_files.decode_all(rows, file_cache.store("s"), report)).assign(file=lambda t: t.path)
-    sanity_checks.same_films(films, file_cache.load(file_cache.store("s")), report)
+    films = FILMS.check(film_files.decode_all(rows, file_cache.cache_file("s"), report)).assign(file=lambda t: t.path)
+    sanity_checks.same_films(films, file_cache.load(file_cache.cache_file("s")), report)
     return report
 
 
@@ -80,26 +80,26 @@ def test_the_hash_is_mirrored_with_the_picture():
     assert (plain[:, ::-1] != mirrored).mean() < 0.02 and (plain != mirrored).mean() > 0.1
 
 
-def test_facts_are_kept_and_only_changes_are_read_again(tmp_path, monkeypatch):
+def test_facts_are_cached_and_only_changed_files_are_decoded(tmp_path, monkeypatch):
     rows = [film_row(tmp_path, name, picture(k), name) for k, name in enumerate("abc")]
     films = [row["path"] for row in rows]
-    before = file_cache.gather(films, file_cache.store("s"))
-    with file_cache.store("s").open("a") as stream:
+    before = file_cache.read_all(films, file_cache.cache_file("s"))
+    with file_cache.cache_file("s").open("a") as stream:
         stream.write('{"version": 1, "path": "torn')  # the line in which a call was killed
     cv2.imwrite(films[1], picture(9, 50, 70))
     read = []
-    monkeypatch.setattr(file_cache, "_look", lambda path, look=file_cache._look: read.append(path) or look(path))
-    after = file_cache.gather(films, file_cache.store("s"))
+    monkeypatch.setattr(file_cache, "_decode", lambda path, look=file_cache._decode: read.append(path) or look(path))
+    after = file_cache.read_all(films, file_cache.cache_file("s"))
     assert read == [films[1]] and after[films[0]] == before[films[0]] and after[films[1]].width_px == 50
-    assert len(file_cache.store("s").read_text().splitlines()) == 3
+    assert len(file_cache.cache_file("s").read_text().splitlines()) == 3
 
 
-def test_a_header_that_contradicts_refuses_unless_the_picture_decides(tmp_path):
+def test_a_contradicting_header_refuses_a_film_unless_the_picture_decides(tmp_path):
     row = {"film_id": "a-LH", "patient_id": "a", "part": "LH", "path": "a.dcm"}
     foot, right, lateral = Tags(limb="foot"), Tags(limb="hand", laterality="R"), Tags(limb="hand", view="lateral")
 
     def reasons(tags, trust=False, **seen):
-        return [(r["reason"], r["refused"]) for r in dicom_headers.doubts({**row, **seen}, tags, trust)]
+        return [(r["reason"], r["refused"]) for r in dicom_headers.contradictions({**row, **seen}, tags, trust)]
 
     assert reasons(foot) == [("wrong_limb", 1)] and reasons(foot, part_seen="LH") == [("wrong_limb", 0)]
     assert reasons(foot, trust=True) == [("wrong_limb", 0)] and reasons(right) == [("side_differs", 0)]
@@ -108,7 +108,7 @@ def test_a_header_that_contradicts_refuses_unless_the_picture_decides(tmp_path):
     report, gate = Report(), tmp_path / "film_issues.parquet"
     other = {**row, "film_id": "b-LH", "path": "b.dcm"}
     tags = {"a.dcm": foot, "b.dcm": replace(right, spacing_mm=0.14)}
-    kept = dicom_headers.settle([row, other], tags, gate, False, report)
+    kept = dicom_headers.apply_headers([row, other], tags, gate, False, report)
     assert [(r["film_id"], r["spacing_mm"]) for r in kept] == [("b-LH", 0.14)]
     assert (
         FILM_ISSUES.read(gate).reason.tolist() == ["wrong_limb", "side_differs"]
@@ -116,7 +116,7 @@ def test_a_header_that_contradicts_refuses_unless_the_picture_decides(tmp_path):
     )
 
 
-def test_people_that_headers_or_ids_bring_together():
+def test_headers_and_ids_reveal_people_under_two_ids():
     people = [
         ("a", "P1", 1, "h1", "2001-02-03"), ("b", "P2", 1, "h1", "2001-02-03"), ("c", "P3", 1, "h2", None),
         ("d", "P3", 2, "h3", "2001-02-03"), ("e", "p-03", 1, None, None), ("f", "P30", 1, "h4", "2004-01-02"),
@@ -131,13 +131,13 @@ def test_people_that_headers_or_ids_bring_together():
     assert [text[:4] for text in report.faults["visits out of order"]] == ["P30:"]
 
 
-def test_nobody_is_named():
+def test_identities_are_redacted():
     report = Report()
     report.identities = {"Doe", "12345678", "Doe^Jane"}
     report.warn("film without a row", "train/DOE_jane_12345678.dcm")
     report.notes.append("doe")
-    told = f"{report} {json.dumps(report.as_dict())}"
-    assert "<patient>_jane_<patient>.dcm" in told and "doe" not in told.lower() and "1234" not in told
+    output = f"{report} {json.dumps(report.as_dict())}"
+    assert "<patient>_jane_<patient>.dcm" in output and "doe" not in output.lower() and "1234" not in output
     with pytest.raises(UserError, match="<patient>"):
         report.refuse_faults()
 
@@ -163,8 +163,8 @@ def test_a_name_in_a_dicom_file_reaches_no_report(tmp_path, capsys):
     row = FILMS.read(paths.films("s")).set_index("film_id").loc["A0-LH"]
     assert row.spacing_mm == pytest.approx(0.15) and row.laterality == "L"
     assert FILM_ISSUES.read(paths.work("s") / "film_issues.parquet").reason.tolist() == ["side_differs"]
-    told = capsys.readouterr().out + (paths.work("s") / "report.json").read_text() + file_cache.store("s").read_text()
-    assert "<patient>" in told and not any(word in told.lower() for word in ("muster", "erika", "4711"))
+    output = capsys.readouterr().out + (paths.work("s") / "report.json").read_text() + file_cache.cache_file("s").read_text()
+    assert "<patient>" in output and not any(word in output.lower() for word in ("muster", "erika", "4711"))
     (root / "train/people.csv").write_text("Patient_ID,person_id,visit\nA0,Muster,x\n")
     with pytest.raises(UserError) as error:
         prepare.prepare("ra2dream", root, "s", 2, trust=True)
@@ -181,7 +181,7 @@ def sites_of(table: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_published_figures_and_scales_that_cannot_be_these(tmp_path):
+def test_published_figures_and_other_scales(tmp_path):
     assert all(sum(given) == 188 * n for given, n in zip(grade_distribution.GRADE_COUNTS.values(), (32, 12, 30, 12), strict=True))
     rng = np.random.default_rng(0)
     shares = {place: np.array(given) / sum(given) for place, given in grade_distribution.GRADE_COUNTS.items()}
@@ -221,17 +221,17 @@ def test_the_contact_sheet_shows_boxes_where_they_are(tmp_path):
     green = np.argwhere((sheet == contact_sheet.COLOURS["truth"]).all(2))
     first = green[(green[:, 0] < 400) & (green[:, 1] < 330)] - contact_sheet.GAP_PX
     assert (first.min(0) == (100, 80)).all() and (abs(first.max(0) - (300, 240)) <= 1).all(), "half the film, in its middle"
-    labels = contact_sheet.chosen(films, pd.Series(np.arange(30.0), films.index))
+    labels = contact_sheet.choose(films, pd.Series(np.arange(30.0), films.index))
     assert len(labels) == 20 and films.split[labels].value_counts().to_dict() == {"train": 10, "test": 10}
-    assert {29, 0} & set(labels) and contact_sheet.chosen(films, pd.Series(np.arange(30.0), films.index)) == labels
+    assert {29, 0} & set(labels) and contact_sheet.choose(films, pd.Series(np.arange(30.0), films.index)) == labels
 
 
 def ra2_root(root: Path, ids: dict[str, list[str]], seed: int, hands_only: bool = False) -> Path:
     """An RA2-DREAM folder; hands_only: feet have no scores."""
     number = iter(range(seed, seed + 1000))
-    for split, own in ids.items():
+    for split, patients in ids.items():
         (root / split).mkdir(parents=True)
-        for patient in own:
+        for patient in patients:
             for part in anatomy.PARTS:
                 cv2.imwrite(str(root / split / f"{patient}-{part}.jpg"), picture(next(number)))
     scores = [{"Patient_ID": p, **grades(seed + i)} for i, p in enumerate(ids["train"])]
@@ -242,15 +242,15 @@ def ra2_root(root: Path, ids: dict[str, list[str]], seed: int, hands_only: bool 
     return root
 
 
-def test_a_killed_call_leaves_nothing_and_goes_on(tmp_path):
+def test_a_killed_call_leaves_no_set_and_resumes(tmp_path):
     ids = {"train": [f"A{i}" for i in range(12)], "test": ["T"]}
     root = ra2_root(tmp_path / "raw", ids, 0)
     call = (
-        "import time, data.file_cache as f; look = f._look; f._look = lambda p: (time.sleep(0.1), look(p))[1]; "
+        "import time, data.file_cache as f; decode = f._decode; f._decode = lambda p: (time.sleep(0.1), decode(p))[1]; "
         f"from data.prepare import prepare; prepare('ra2dream', {str(root)!r}, 's', trust=True)"
     )
     killed = subprocess.Popen([sys.executable, "-c", call], cwd=paths.ROOT, env=os.environ | {"PYTHONPATH": str(paths.ROOT)})
-    kept, deadline = file_cache.store("s"), time.monotonic() + 30
+    kept, deadline = file_cache.cache_file("s"), time.monotonic() + 30
     while not (kept.is_file() and len(kept.read_text().splitlines()) >= 8) and time.monotonic() < deadline:
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
@@ -265,8 +265,8 @@ def test_a_killed_call_leaves_nothing_and_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize("moment", [0, 1, 2])
-def test_a_set_killed_while_it_is_replaced_is_whole_after_the_next_call(tmp_path, monkeypatch, moment):
-    """Renames: the old set away, the new one in, the old one's runs to it."""
+def test_a_set_killed_while_it_is_replaced_is_complete_after_the_next_call(tmp_path, monkeypatch, moment):
+    """Killed before each rename: of the old set, of the new set, and of the old set's run into the new one."""
     root = ra2_root(tmp_path / "raw", {"train": [f"A{i}" for i in range(4)], "test": ["T"]}, 0)
     prepare.prepare("ra2dream", root, "s", 2, trust=True)
     run = paths.run_dir("s", 2, "resnet")

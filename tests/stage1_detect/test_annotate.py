@@ -1,4 +1,4 @@
-"""Corrected boxes: what a page may post, what is written when, what another call finds again; the page itself in a browser."""
+"""Corrected boxes: what a page may post, what is written and when, how a later call resumes, and the page in a browser."""
 
 import http.client
 import json
@@ -12,24 +12,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import annotations as boxes
+from data.annotations import boxes
 from data.issues import Report
 from data.phantom.film import draw_film
 from ra.anatomy import JOINTS, limb
 from ra.imaging.film import FilmError, Frame
 from ra.tables import FILMS
-from stage1_detect.annotation import coco_file as coco
+from stage1_detect.annotation import marked as marked_films
 from stage1_detect.annotation import proposals
 from stage1_detect.annotation import server as page
-from stage1_detect.annotation.session import Corrections
-from stage1_detect.inference import Reading
+from stage1_detect.annotation.marked import MarkedFilm, MarkedLimb
+from stage1_detect.annotation.session import Session
+from stage1_detect.reading import Reading
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PARTS = ("LH", "RF", "RH")
 
 
-def marked(drawn, part: str) -> coco.Limb:
-    """The generator's own joints, as far as they lie on the film."""
+def marked(drawn, part: str) -> MarkedLimb:
+    """The joints that the generator drew, those on the film."""
     height, width = drawn.grey.shape
     reading = Reading(part, JOINTS[limb(part)], np.array([drawn.joints[j] for j in JOINTS[limb(part)]]), *[None] * 4)
     reading = replace(reading, box=np.full(len(reading.points), 30.0), conf=np.full(len(reading.points), 0.9))
@@ -50,14 +51,14 @@ def folder(tmp_path, drawn) -> Path:
     return tmp_path / "films"
 
 
-def opened(folder: Path, drawn) -> Corrections:
-    """The folder as a call of annotate shows it, its films read."""
-    films = Corrections(folder, folder / "joints.coco.json")
+def opened(folder: Path, drawn) -> Session:
+    """The session of a call of annotate after the detector has read its films."""
+    films = Session(folder, folder / "joints.coco.json")
     for entry, quality in zip(films.entries, (0.8, 0.3, 0.6), strict=True):
         part = entry.path.stem[-2:]
         if entry.state == "waiting":
             height, width = drawn[part].grey.shape
-            films.propose(entry, coco.Film(width, height, [marked(drawn[part], part)]), quality)
+            films.propose(entry, MarkedFilm(width, height, [marked(drawn[part], part)]), quality)
     return films
 
 
@@ -91,13 +92,13 @@ def limbs(server, number: int) -> list[dict]:
     return ask(server, f"film/{number}")[1]["marked"]["limbs"]
 
 
-def test_only_confirmed_films_are_written_and_found_again(server, folder, drawn):
+def test_only_confirmed_films_are_written_and_a_later_call_resumes(server, folder, drawn):
     out = folder / "joints.coco.json"
     changed = limbs(server, 0)
     changed[0]["boxes"]["mcp_3"][:2] = [100.5, 120.25]
     assert ask(server, "film/0", {"limbs": changed, "confirmed": False})[0] == 200 and not out.exists()
-    assert limbs(Corrections(folder, out) and server, 0)[0]["boxes"]["mcp_3"][:2] == [100.5, 120.25]
-    kept = Corrections(folder, out)  # another call: the unconfirmed change is there, still unconfirmed
+    assert limbs(Session(folder, out) and server, 0)[0]["boxes"]["mcp_3"][:2] == [100.5, 120.25]
+    kept = Session(folder, out)  # another call: the unconfirmed change is there, still unconfirmed
     assert kept.entries[0].marked.limbs[0].boxes["mcp_3"][:2] == [100.5, 120.25] and not kept.entries[0].confirmed
     changed[0]["outside"] = ["pip_5"]
     del changed[0]["boxes"]["pip_5"]
@@ -108,10 +109,10 @@ def test_only_confirmed_films_are_written_and_found_again(server, folder, drawn)
     boxes = {names[a["category_id"]]: a["bbox"] for a in value["annotations"]}
     x, y, w, h = boxes["mcp_3"]
     assert (x + w / 2, y + h / 2) == (100.5, 120.25) and "pip_5" not in boxes and len(boxes) == 21
-    again = Corrections(folder, out).entries[0]
+    again = Session(folder, out).entries[0]
     assert again.confirmed and again.marked.limbs[0].outside == ["pip_5"] and again.marked.limbs[0].complete
     assert ask(server, "film/0", {"limbs": changed, "confirmed": False})[0] == 200
-    assert coco.read(out) == {}
+    assert marked_films.read(out) == {}
     assert [e.state for e in opened(folder, drawn).entries] == ["ready"] * 3
     assert not list(folder.glob("*.tmp"))
 
@@ -127,7 +128,7 @@ def films_table(folder: Path, drawn) -> pd.DataFrame:
     return FILMS.check(pd.DataFrame(rows))
 
 
-def confirmed_boxes(folder: Path, drawn, numbers: range) -> tuple[Corrections, pd.DataFrame]:
+def confirmed_boxes(folder: Path, drawn, numbers: range) -> tuple[Session, pd.DataFrame]:
     """Some films confirmed as they are, and the boxes that data.prepare finds in the file."""
     films, report = opened(folder, drawn), Report()
     for number in numbers:
@@ -171,11 +172,11 @@ def test_both_hands_of_a_film_are_proposed(tmp_path, drawn):
 
 def test_boxes_of_films_that_lie_elsewhere_are_kept(folder, drawn):
     out = folder / "joints.coco.json"
-    other = coco.Film(50, 60, [coco.Limb("LF", {"mtp_1": [20.0, 20.0, 8.0, 8.0]})])
-    coco.write({"elsewhere.png": other}, out)
+    other = MarkedFilm(50, 60, [MarkedLimb("LF", {"mtp_1": [20.0, 20.0, 8.0, 8.0]})])
+    marked_films.write({"elsewhere.png": other}, out)
     films = opened(folder, drawn)
     films.correct(0, films.entries[0].marked.limbs, True)
-    assert coco.read(out)["elsewhere.png"] == other and len(coco.read(out)) == 2
+    assert marked_films.read(out)["elsewhere.png"] == other and len(marked_films.read(out)) == 2
 
 
 def test_a_page_without_the_token_or_with_a_foreign_host_gets_nothing(server):
@@ -184,7 +185,7 @@ def test_a_page_without_the_token_or_with_a_foreign_host_gets_nothing(server):
     assert ask(server, "film/0", body, Host="evil.example:80")[0] == 421 and ask(server, "films", Host="evil.example")[0] == 421
     assert ask(server, "film/0", json.dumps(body).encode(), Content_Type="text/plain")[0] == 415
     assert ask(server, "film/7")[0] == 404 and ask(server, "film/../../x")[0] == 404 and ask(server, "film/-1.jpg")[0] == 404
-    assert not server.films.out.exists()
+    assert not server.session.out.exists()
 
 
 @pytest.mark.parametrize(
@@ -207,10 +208,10 @@ def test_bad_posts_change_nothing(server, spoil):
     spoil(bad[0])
     status, answer = ask(server, "film/0", {"limbs": bad, "confirmed": True})
     assert status == 400 and answer["error"]
-    assert limbs(server, 0) == before and not server.films.out.exists()
+    assert limbs(server, 0) == before and not server.session.out.exists()
 
 
-def test_bodies_that_are_none_of_ours(server):
+def test_malformed_bodies_are_refused(server):
     one = limbs(server, 0)
     for body in (b"{", b"[]", b"\xff", b"[" * 60000, {"limbs": one}, {"limbs": one * 2, "confirmed": True}):
         assert ask(server, "film/0", body)[0] == 400
@@ -222,14 +223,14 @@ def test_bodies_that_are_none_of_ours(server):
 
 def test_no_name_of_a_dicom_file_is_on_the_page(folder):
     (folder / "DOE^JANE.dcm").write_bytes(bytes(128) + b"DICM" + bytes(40))
-    films = Corrections(folder, folder / "joints.coco.json")
+    films = Session(folder, folder / "joints.coco.json")
     films.propose(films.entries[0], FilmError(f"{films.entries[0].path} is damaged"), 0.0)
     running = page.serve(films, None)
     threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
-    told = [ask(running, path) for path in ("films", "film/0", "film/0.jpg")]
+    answers = [ask(running, path) for path in ("films", "film/0", "film/0.jpg")]
     running.shutdown()
     running.server_close()
-    assert told[1][1]["state"] == "unreadable" and told[1][1]["name"] is None and "DOE" not in str(told)
+    assert answers[1][1]["state"] == "unreadable" and answers[1][1]["name"] is None and "DOE" not in str(answers)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
@@ -256,19 +257,19 @@ def test_a_person_drags_a_box_and_confirms_in_a_browser(server, folder, drawn):
         tab.mouse.move(x + 20, y + 5)
         tab.mouse.move(x + 40, y - 30)
         tab.mouse.up()
-        tab.keyboard.press("x")  # not on the film; and thought better of
+        tab.keyboard.press("x")  # not on the film, then undone
         tab.keyboard.press("Control+z")
         tab.keyboard.press("Space")
         expect(tab.locator("#progress")).to_contain_text("1 of 3 confirmed")
         expect(tab.locator("#film")).to_contain_text("p-RH.png")  # the next least sure
         expect(tab.locator("#saved")).to_have_text("saved")
         wanted = [before[0] + 40 / scale, before[1] - 30 / scale]
-        saved = coco.read(folder / "joints.coco.json")
+        saved = marked_films.read(folder / "joints.coco.json")
         assert list(saved) == ["p-RF.png"] and np.allclose(saved["p-RF.png"].limbs[0].boxes["mtp_3"][:2], wanted, atol=1)
         tab.reload()
         expect(tab.locator("#film")).to_contain_text("p-RH.png")
         assert "1 of 3 confirmed" in tab.locator("#progress").inner_text()
         browser.close()
     assert not faults
-    again = Corrections(folder, folder / "joints.coco.json").entries[1]
+    again = Session(folder, folder / "joints.coco.json").entries[1]
     assert again.confirmed and np.allclose(again.marked.limbs[0].boxes["mtp_3"][:2], wanted, atol=1)

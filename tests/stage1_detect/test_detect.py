@@ -1,10 +1,9 @@
-"""Stage 1: names settled jointly, pixels carried back, unseen films read with the shipped weights."""
+"""Stage 1: joints assigned jointly, pixels mapped back, unseen films read with the shipped weights."""
 
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,12 +11,12 @@ import pandas as pd
 import pytest
 
 from data.phantom.film import draw_film
-from ra import paths
+from ra import film_names, paths
 from ra.anatomy import JOINTS
 from ra.config import UserError
 from ra.imaging import film
 from stage1_detect import inference, model, shape_model
-from stage1_detect.detect import COLUMNS, part_of
+from stage1_detect.detect import COLUMNS
 
 REAL = paths.ROOT.parent / "shared" / "radiographs"
 
@@ -32,27 +31,27 @@ def points_of(part: str, seed: int) -> np.ndarray:
     return np.array([found[j] for j in JOINTS["hand" if part[1] == "H" else "foot"]])
 
 
-def test_a_row_named_one_finger_off_is_put_right():
+def test_a_row_of_names_shifted_by_one_finger_is_corrected():
     shape = shape_model.load()["hand"]
     truth = points_of("LH", 1)
     scores = np.eye(22) * 0.9
     pips = [shape.joints.index(f"pip_{k}") for k in (2, 3, 4, 5)]
-    for place, name in zip(pips, pips[1:] + pips[:1], strict=True):  # the network says pip_3 where pip_2 lies, and so on
+    for place, name in zip(pips, pips[1:] + pips[:1], strict=True):  # the network names pip_2 pip_3, and so on
         scores[place] = 0
         scores[place, name] = 0.8
-    fitted = shape_model.settle(shape, truth, np.full(22, 20.0), scores)
-    assert np.allclose(fitted.points, truth) and not np.isnan(fitted.conf).any()
+    fit = shape_model.assign_joints(shape, truth, np.full(22, 20.0), scores)
+    assert np.allclose(fit.points, truth) and not np.isnan(fit.conf).any()
 
 
-def test_unseen_joints_are_placed_by_the_template():
+def test_undetected_joints_are_placed_by_the_shape_model():
     shape = shape_model.load()["hand"]
     for seed in range(4):
         truth = points_of("LH", seed)
         length = np.ptp(truth[:, 1])
         seen = np.array([i for i in range(22) if i not in (3, 8, 15)])
-        fitted = shape_model.settle(shape, truth[seen], np.full(len(seen), 20.0), np.eye(22)[seen] * 0.9)
-        assert np.isnan(fitted.conf[[3, 8, 15]]).all() and not np.isnan(fitted.conf[seen]).any()
-        assert np.hypot(*(fitted.points - truth).T).max() < 0.13 * length
+        fit = shape_model.assign_joints(shape, truth[seen], np.full(len(seen), 20.0), np.eye(22)[seen] * 0.9)
+        assert np.isnan(fit.conf[[3, 8, 15]]).all() and not np.isnan(fit.conf[seen]).any()
+        assert np.hypot(*(fit.points - truth).T).max() < 0.13 * length
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
@@ -105,11 +104,11 @@ def test_real_films_upright_and_turned(shipped, name, part, least, turns):
     assert hits >= least
 
 
-def test_part_of_a_name():
-    assert part_of(Path("UAB001-LH.jpg")) == "LH" and part_of(Path("x_RF.png")) == "RF" and part_of(Path("GIRLH.jpg")) is None
+def test_part_of_a_films_name():
+    assert film_names.part_of("UAB001-LH") == "LH" and film_names.part_of("x_RF") == "RF" and film_names.part_of("GIRLH") is None
 
 
-def test_predict_reads_a_folder_and_names_what_it_cannot(tmp_path):
+def test_detect_reads_a_folder_and_names_unreadable_films(tmp_path):
     films = tmp_path / "films"
     films.mkdir()
     cv2.imwrite(str(films / "someone.png"), draw_film("RH", (4, 4), max_px=500).grey)
@@ -126,7 +125,7 @@ def test_predict_reads_a_folder_and_names_what_it_cannot(tmp_path):
 
 
 def test_foreign_weights_are_refused(tmp_path):
-    (tmp_path / "w.safetensors").write_bytes(b"nothing of ours")
+    (tmp_path / "w.safetensors").write_bytes(b"not safetensors")
     with pytest.raises(UserError, match="cannot be read"):
         model.load(tmp_path / "w.safetensors")
     with pytest.raises(UserError, match="architecture"):

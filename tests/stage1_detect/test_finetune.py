@@ -1,4 +1,4 @@
-"""From corrected boxes to a detector: poses told by boxes, shapes of few films, joints without a box, folds with few films."""
+"""From corrected boxes to a detector: orientation from boxes, shapes of few films, joints without a box, folds with few films."""
 
 import json
 from pathlib import Path
@@ -10,8 +10,9 @@ import pytest
 
 from data.phantom.film import draw_film
 from ra.config import UserError
-from stage1_detect import finetune, orientation, shape_model, shape_shrinkage
-from stage1_detect.annotation import coco_file as coco
+from stage1_detect import finetune, orientation, shape_model
+from stage1_detect.annotation import marked as marked_films
+from stage1_detect.annotation.marked import MarkedFilm, MarkedLimb
 
 PARTS = ("LH", "RF", "RH")
 
@@ -34,21 +35,21 @@ def test_coco_of_others_is_read_and_faults_are_named(tmp_path):
     }
     path = tmp_path / "c.json"
     path.write_text(json.dumps(value))
-    (one,) = coco.read(path)["x.png"].limbs
+    (one,) = marked_films.read(path)["x.png"].limbs
     assert one.part == "RH" and one.complete
-    (frame,) = orientation.frames([(one.part, one.boxes)], 900, 900)
+    (frame,) = orientation.frames_of_boxes([(one.part, one.boxes)], 900, 900)
     upright = frame.from_file(np.array([one.boxes[j][:2] for j in ("pip_3", "wrist_radius", "thumb_ip", "pip_5")]))
     assert upright[0, 1] < upright[1, 1] - 100 and upright[2, 0] < upright[3, 0]  # fingers up, a right hand's thumb to the left
     categories[0]["name"] = "thumb"
     for text, words in (
         (json.dumps(value), "is no joint"),
         ("{", "not valid JSON"),
-        ("[]", "not COCO"),
-        ('{"images":[{}]}', "not COCO"),
+        ("[]", "must be COCO"),
+        ('{"images":[{}]}', "must be COCO"),
     ):
         path.write_text(text)
         with pytest.raises(UserError, match=words):
-            coco.read(path)
+            marked_films.read(path)
 
 
 def test_two_limbs_of_a_film_are_cut_between_them(drawn, tmp_path):
@@ -58,18 +59,18 @@ def test_two_limbs_of_a_film_are_cut_between_them(drawn, tmp_path):
     cv2.imwrite(str(tmp_path / "both.png"), both)
     start = right.grey.shape[1]
     both_limbs = [
-        coco.Limb(part, {j: [x + shift, y, 20.0, 30.0] for j, (x, y) in one.joints.items()})
+        MarkedLimb(part, {j: [x + shift, y, 20.0, 30.0] for j, (x, y) in one.joints.items()})
         for part, one, shift in (("LH", left, start), ("RH", right, 0))
     ]
-    coco.write({"both.png": coco.Film(both.shape[1], both.shape[0], both_limbs)}, tmp_path / "j.json")
+    marked_films.write({"both.png": MarkedFilm(both.shape[1], both.shape[0], both_limbs)}, tmp_path / "j.json")
     films, boxes = finetune.tables(tmp_path, tmp_path / "j.json")
     assert list(films.part) == ["LH", "RH"] and films.width_px.sum() == both.shape[1] and len(boxes) == 44
-    own = boxes[(boxes.film_id == films.film_id[0]) & (boxes.joint == "mcp_3")].iloc[0]
+    box = boxes[(boxes.film_id == films.film_id[0]) & (boxes.joint == "mcp_3")].iloc[0]
     assert np.allclose(
-        [own.x_px + films.left_px[0], own.y_px], [left.joints["mcp_3"][0] + start, left.joints["mcp_3"][1]], atol=0.01
+        [box.x_px + films.left_px[0], box.y_px], [left.joints["mcp_3"][0] + start, left.joints["mcp_3"][1]], atol=0.01
     )
     with pytest.raises(UserError, match="boxes of 0 limbs"):
-        coco.write({"gone.png": coco.Film(9, 9, both_limbs)}, tmp_path / "j.json")
+        marked_films.write({"gone.png": MarkedFilm(9, 9, both_limbs)}, tmp_path / "j.json")
         finetune.tables(tmp_path, tmp_path / "j.json")
 
 
@@ -83,17 +84,17 @@ def test_few_films_shrink_the_shape_and_many_make_it():
     rng = np.random.default_rng(0)
     wide = shipped.mean * [1.4, 1.0]
     points = wide + rng.normal(0, 0.02, (40, *wide.shape))
-    own = shape_model.learn(points, np.full(points.shape[:2], 0.3), "foot")
-    gaps = [abs(breadth(shape_shrinkage.towards(shipped, own, n)) - breadth(own)) for n in (2, 15, 400)]
+    learned = shape_model.learn(points, np.full(points.shape[:2], 0.3), "foot")
+    gaps = [abs(breadth(shape_model.shrink_towards(shipped, learned, n)) - breadth(learned)) for n in (2, 15, 400)]
     assert gaps[0] > 2 * gaps[1] > 4 * gaps[2] and gaps[2] < 0.01
-    few = shape_shrinkage.towards(shipped, own, 15)
+    few = shape_model.shrink_towards(shipped, learned, 15)
     assert np.allclose(few.modes.reshape(len(few.modes), -1) @ few.modes.reshape(len(few.modes), -1).T, np.eye(len(few.modes)))
     bent = shipped.mean + 2 * np.sqrt(shipped.variance[0]) * shipped.modes[0]  # a pose that the few films never showed
     placed, _, _ = shape_model.fit(few, bent, np.ones(len(bent)))
     assert np.hypot(*(placed - bent).T).max() < 0.1
 
 
-def test_a_joint_without_a_box_is_no_background(tmp_path):
+def test_a_joint_without_a_box_is_not_trained_as_background(tmp_path):
     import torch
 
     from stage1_detect import model, trainer
@@ -103,61 +104,62 @@ def test_a_joint_without_a_box_is_no_background(tmp_path):
     for name, classes in (("whole", range(22)), ("part", range(5))):
         (tmp_path / "labels" / f"{name}.txt").write_text("".join(f"{c} .5 .5 .1 .1\n" for c in classes))
     (tmp_path / "train.txt").write_text("".join(f"{tmp_path}/images/{name}.jpg\n" for name in ("whole", "part")))
-    known = trainer.marked(tmp_path / "data.yaml")
-    assert sum(known["whole.jpg"]) == 28 and known["part.jpg"] == [1.0] * 5 + [0.0] * 17 + [1.0] * 6
-    loss = model.Unmarked()
-    loss.known = torch.tensor([known["whole.jpg"], known["part.jpg"]])
+    masks = trainer.label_masks(tmp_path / "data.yaml")
+    assert sum(masks["whole.jpg"]) == 28 and masks["part.jpg"] == [1.0] * 5 + [0.0] * 17 + [1.0] * 6
+    loss = model.MaskedLoss(torch.tensor([masks["whole.jpg"], masks["part.jpg"]]))
     scores = torch.full((2, 3, 28), 4.0)  # sure of every joint everywhere
     spent = loss(scores, torch.zeros_like(scores)).sum((1, 2))
     assert torch.isclose(spent[1], spent[0] * 11 / 28)
 
 
-def test_folds_of_a_set_of_which_few_films_have_boxes(drawn, tmp_path, monkeypatch):
+def test_each_fold_is_trained_on_the_other_folds_boxed_films(drawn, tmp_path, monkeypatch):
     from stage1_detect import finetuning, model
-    from stage1_detect.config import Detector
+    from stage1_detect.config import DetectorConfig
 
     shown: dict[str, list[str]] = {}
 
     def train(settings, yaml_file, start, target, *_, epochs, shapes):
         shown[target.parent.name] = [Path(line).stem for line in (yaml_file.parent / "train.txt").read_text().splitlines()]
-        assert epochs == settings.epochs_foreign
+        assert epochs == settings.epochs_out_of_domain
         model.save(start, target, settings.model, settings.imgsz, shapes)
 
-    monkeypatch.setattr(finetuning.engine, "train", train)
-    monkeypatch.setattr(finetuning, "familiarity", lambda *_: 0.5)
+    monkeypatch.setattr(finetuning.trainer, "train", train)
+    monkeypatch.setattr(finetuning, "fraction_located", lambda *_: 0.5)
     for part, one in drawn.items():
         cv2.imwrite(str(tmp_path / f"p-{part}.png"), one.grey)
-    boxed = {part: coco.Limb(part, {j: [x, y, 20.0, 20.0] for j, (x, y) in drawn[part].joints.items()}) for part in ("LH", "RF")}
+    boxed = {part: MarkedLimb(part, {j: [x, y, 20.0, 20.0] for j, (x, y) in drawn[part].joints.items()}) for part in ("LH", "RF")}
     sizes = {part: drawn[part].grey.shape[::-1] for part in boxed}
-    coco.write({f"p-{part}.png": coco.Film(*sizes[part], [one]) for part, one in boxed.items()}, tmp_path / "j.json")
+    marked_films.write({f"p-{part}.png": MarkedFilm(*sizes[part], [one]) for part, one in boxed.items()}, tmp_path / "j.json")
     table, found = finetune.tables(tmp_path, tmp_path / "j.json")
     unboxed = table.iloc[[0]].assign(film_id="p-RH", part="RH", laterality="R", path=str(tmp_path / "p-RH.png"))
     table = pd.concat([table, unboxed]).assign(fold=[0, 1, 2])
-    settings = Detector(steps_foreign=40, batch=4)
+    settings = DetectorConfig("yolo", steps_out_of_domain=40, batch=4)
     detectors = finetuning.fold_detectors(table, found, settings, tmp_path / "run", "all", "cpu", None)
-    assert sorted(detectors) == [0, 1, 2]  # the third reads a film of a fold without boxes
+    assert sorted(detectors) == [0, 1, 2]  # the third is of a fold without boxes
     lh, rf = "00000-LH", "00001-RF"
     assert {k: set(v) for k, v in shown.items()} == {"fold_0": {rf}, "fold_1": {lh}, "fold_2": {lh, rf}}
     assert len(shown["fold_2"]) == 16  # ten epochs of four steps of four films
     only = found[found.film_id == "00000-LH"]
-    assert finetuning.fold_detectors(table, only, settings, tmp_path / "one", "0", "cpu", None)[0][1] == 320
+    assert finetuning.fold_detectors(table, only, settings, tmp_path / "one", "0", "cpu", None)[0].imgsz == 320
     assert not (tmp_path / "one" / "fold_0").exists()  # nothing to learn from: the starting detector
 
 
 def test_the_start_of_an_experiment(tmp_path):
-    from stage1_detect.config import SHIPPED, Detector
+    from stage1_detect.config import SHIPPED, DetectorConfig
 
-    assert Detector().weights() == SHIPPED == Detector(start="scratch").weights()
-    assert Detector(start=str(SHIPPED)).weights() == SHIPPED
+    assert DetectorConfig("yolo").weights() == SHIPPED == DetectorConfig("yolo", start="scratch").weights()
+    assert DetectorConfig("yolo", start=str(SHIPPED)).weights() == SHIPPED
     with pytest.raises(UserError, match="is no file"):
-        Detector(start=str(tmp_path / "none.safetensors")).weights()
+        DetectorConfig("yolo", start=str(tmp_path / "none.safetensors")).weights()
 
 
 def test_weights_carry_their_shapes(tmp_path):
     from stage1_detect import model
 
     network, imgsz, shapes = model.shipped()
-    own = shape_shrinkage.towards(shapes["foot"], shape_model.Shape(**vars(shapes["foot"]) | {"box": shapes["foot"].box * 2}), 4)
-    model.save(network, tmp_path / "w.safetensors", "yolo11n.yaml", imgsz, {"foot": own})
-    again = model.detector(tmp_path / "w.safetensors")[2]
-    assert np.allclose(again["foot"].box, own.box, atol=1e-4) and np.allclose(again["hand"].mean, shapes["hand"].mean)
+    learned = shape_model.shrink_towards(
+        shapes["foot"], shape_model.Shape(**vars(shapes["foot"]) | {"box": shapes["foot"].box * 2}), 4
+    )
+    model.save(network, tmp_path / "w.safetensors", "yolo11n.yaml", imgsz, {"foot": learned})
+    again = model.load(tmp_path / "w.safetensors").shapes
+    assert np.allclose(again["foot"].box, learned.box, atol=1e-4) and np.allclose(again["hand"].mean, shapes["hand"].mean)

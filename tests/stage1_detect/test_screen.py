@@ -1,4 +1,4 @@
-"""What pictures show: limbs found and set upright, films refused for a reason, sets settled against what was declared."""
+"""What pictures show: limbs found and set upright, films refused for a reason, declarations checked against pictures."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import screening
+from data import screening, seen_limbs
 from data.film_files import row
 from data.issues import Report
 from data.phantom.film import draw_film
@@ -18,7 +18,7 @@ from ra.config import UserError
 from ra.imaging import film
 from ra.quality_reasons import REASONS
 from ra.tables import FILM_ISSUES, SCREENING
-from stage1_detect import detect, limb_search, metatarsal_spread, model, quality_gate, screen
+from stage1_detect import detect, limb_search, model, quality_gate, screen
 
 REAL = paths.ROOT.parent / "shared" / "radiographs"
 OWN = ("normal-hand", "normal-foot")  # the real films of hands and feet
@@ -123,7 +123,7 @@ def test_what_cannot_be_scored_is_refused_with_its_reason(detector):
 
 
 def test_joints_beyond_the_edge_are_named_and_are_outside(detector):
-    from stage1_detect.film_boxes import rows
+    from stage1_detect.reading import box_rows
 
     grey, points = drawn("LH", 10)
     cut = int(points[1:5, 1].mean() + 0.06 * grey.shape[0])  # below the proximal joints of the fingers, above the knuckles
@@ -131,7 +131,7 @@ def test_joints_beyond_the_edge_are_named_and_are_outside(detector):
     (verdict,) = seen(detector, np.ascontiguousarray(grey[cut:]))
     assert verdict.part == "LH" and {"pip_2", "pip_3", "pip_4"} <= off
     assert len(off ^ set(verdict.reasons["cut_off"].split())) <= 1
-    boxes = rows(verdict.reading, "x", -1, (verdict.frame.width_px, verdict.frame.height_px))
+    boxes = box_rows(verdict.reading, "x", -1, (verdict.frame.width_px, verdict.frame.height_px))
     assert {box["joint"] for box in boxes if box["source"] == "outside"} == set(verdict.reasons["cut_off"].split())
     assert not any(REASONS[word].refuses for word in verdict.reasons)
 
@@ -169,15 +169,15 @@ def test_real_films_of_other_parts_are_refused(detector):
     others = [path for path in sorted([*REAL.glob("*.jpg"), *REAL.glob("dicom/*.dcm")]) if not path.stem.startswith(OWN)]
     assert len(others) >= 15
     for path in others:
-        (row,) = screen.look(detector, str(path), None)
+        (row,) = screen.screen_film(detector, str(path), None)
         assert (row["limb"], row["reasons"]) == (-1, "not_hand_or_foot"), path.name
 
 
-def test_the_fan_of_generated_feet_is_not_oblique(detector):
+def test_the_metatarsal_spread_of_generated_feet_is_not_oblique(detector):
     for seed in range(3):
         grey, _ = drawn("LF", 20 + seed)
-        one = limb_search.find(detector, grey, "LF")[0]
-        assert metatarsal_spread.fan(one.frame.cut(grey), one.reading) > quality_gate.LEAST_FAN
+        limb = limb_search.find(detector, grey, "LF")[0]
+        assert quality_gate.metatarsal_spread(limb.frame.cut(grey), limb.reading) > quality_gate.LEAST_SPREAD
 
 
 def write(folder: Path, name: str, grey: np.ndarray) -> Path:
@@ -203,7 +203,7 @@ def test_a_set_is_settled_against_its_pictures(tmp_path, monkeypatch):
         row(patient("f"), None, write(tmp_path, "f.png", np.random.default_rng(0).integers(0, 255, (300, 300)))),
     ]
     report = Report()
-    kept = {one["film_id"]: one for one in screening.settle(rows, tmp_path / "film_issues.parquet", report)}
+    kept = {one["film_id"]: one for one in screening.resolve_limbs(rows, tmp_path / "film_issues.parquet", report)}
     assert set(kept) == {"a-LH", "b-RH", "d-LH", "d-RH", "e-RH"}
     assert (kept["b-RH"]["part"], kept["b-RH"]["laterality"], kept["b-RH"]["part_seen"]) == ("RH", "L", "LH")
     assert kept["d-LH"]["path"] == str(both) and kept["d-LH"]["view"] == "PA"
@@ -218,9 +218,9 @@ def test_a_declared_hand_that_is_hardly_like_one_is_kept_and_doubted(tmp_path, m
     rows = [row(patient("a"), "LH", tmp_path / "a.png"), row(patient("b"), None, tmp_path / "b.png")]
     odd = {"limb": 0, "part_seen": "LH", "view_seen": None, **vars(film.Frame(0, 0, 9, 9)), "quality": 0.55}
     odd |= {"reasons": "not_hand_or_foot", "detail": "not_hand_or_foot: like a hand by 0.55 of 1"}
-    monkeypatch.setattr(screening, "look", lambda _: SCREENING.check(pd.DataFrame([{"path": r["path"], **odd} for r in rows])))
+    monkeypatch.setattr(seen_limbs, "screen", lambda _: SCREENING.check(pd.DataFrame([{"path": r["path"], **odd} for r in rows])))
     report = Report()
-    assert [one["film_id"] for one in screening.settle(rows, tmp_path / "film_issues.parquet", report)] == ["a-LH"]
+    assert [one["film_id"] for one in screening.resolve_limbs(rows, tmp_path / "film_issues.parquet", report)] == ["a-LH"]
     assert set(report.faults) == {"doubted: not_hand_or_foot", "refused: not_hand_or_foot"}
 
 
@@ -233,32 +233,32 @@ def test_a_curated_set_of_a_kind_that_the_detector_does_not_know_is_kept_as_decl
     table = SCREENING.check(
         pd.DataFrame([{"path": r["path"], **(known if i in (0, 1) else strange)} for i, r in enumerate(rows)])
     )
-    monkeypatch.setattr(screening, "look", lambda _: table)
+    monkeypatch.setattr(seen_limbs, "screen", lambda _: table)
     report = Report()
-    kept = screening.settle(rows, tmp_path / "film_issues.parquet", report)
+    kept = screening.resolve_limbs(rows, tmp_path / "film_issues.parquet", report)
     assert kept == rows[:10]  # the undeclared one is refused for itself
     reasons = FILM_ISSUES.read(tmp_path / "film_issues.parquet")
-    assert reasons.refused.sum() == 1 and len(reasons) == 9 and len(report.faults[screening.FOREIGN]) == 1
-    few = screening.settle(rows[:2] + rows[8:], tmp_path / "film_issues.parquet", Report())
+    assert reasons.refused.sum() == 1 and len(reasons) == 9 and len(report.faults[screening.UNFAMILIAR]) == 1
+    few = screening.resolve_limbs(rows[:2] + rows[8:], tmp_path / "film_issues.parquet", Report())
     assert few and [one["film_id"] for one in few] == ["p0-LH", "p1-LH"]  # two of four are too few to tell
 
 
-def test_looking_goes_on_where_it_was_killed(detector, tmp_path, monkeypatch):
+def test_screening_resumes_where_it_was_killed(detector, tmp_path, monkeypatch):
     hand = write(tmp_path, "hand.png", drawn("LH", 1)[0])
     foot = write(tmp_path, "foot.png", drawn("RF", 2)[0])
-    facts = tmp_path / "facts.jsonl"
-    monkeypatch.setattr(model, "detector", lambda *_: detector)
-    first = screen.look_all({str(hand): None}, facts)
-    with facts.open("a") as stream:
+    cache = tmp_path / "cache.jsonl"
+    monkeypatch.setattr(model, "load", lambda *_: detector)
+    first = screen.screen_all({str(hand): None}, cache)
+    with cache.open("a") as stream:
         stream.write('{"path": "torn')
     opened = []
     unpatched = film.read
     monkeypatch.setattr(film, "read", lambda path: opened.append(Path(path).name) or unpatched(path))
-    both = screen.look_all({str(hand): None, str(foot): "RF"}, facts)
+    both = screen.screen_all({str(hand): None, str(foot): "RF"}, cache)
     assert both[0] == first[0] and [one["part_seen"] for one in both] == ["LH", "RF"] and opened == ["foot.png"]
-    assert screen.look_all({str(hand): None, str(foot): "RF"}, facts) == both and opened == ["foot.png"]
+    assert screen.screen_all({str(hand): None, str(foot): "RF"}, cache) == both and opened == ["foot.png"]
     write(tmp_path, "hand.png", drawn("RH", 4)[0])
-    assert screen.look_all({str(hand): None}, facts)[0]["part_seen"] == "RH"
+    assert screen.screen_all({str(hand): None}, cache)[0]["part_seen"] == "RH"
 
 
 def test_wrong_jobs_are_named(tmp_path):
@@ -269,24 +269,24 @@ def test_wrong_jobs_are_named(tmp_path):
         screen.read_jobs(tmp_path / "none.csv")
 
 
-def test_predict_writes_both_hands_in_the_files_pixels_and_says_what_it_refuses(detector, tmp_path, monkeypatch, capsys):
+def test_detect_writes_both_hands_in_the_files_pixels_and_names_what_it_refuses(detector, tmp_path, monkeypatch, capsys):
     (left, of_left), (right, of_right) = drawn("LH", 1), drawn("RH", 3)
     write(tmp_path, "both.png", np.rot90(beside(left, right)))
     write(tmp_path, "nothing-RH.png", np.random.default_rng(0).integers(0, 255, (300, 300)))
-    monkeypatch.setattr(model, "detector", lambda *_: detector)
-    out, reasons = tmp_path / "joints.csv", tmp_path / "gate.csv"
-    monkeypatch.setattr("sys.argv", ["predict", "--films", str(tmp_path), "--out", str(out), "--gate", str(reasons)])
+    monkeypatch.setattr(model, "load", lambda *_: detector)
+    out, issues = tmp_path / "joints.csv", tmp_path / "issues.csv"
+    monkeypatch.setattr("sys.argv", ["detect", "--films", str(tmp_path), "--out", str(out), "--issues", str(issues)])
     detect.run()
     printed = capsys.readouterr().out
     assert "nothing-RH.png: refused not_hand_or_foot" in printed and REASONS["not_hand_or_foot"].cure in printed
     boxes = pd.read_csv(out).set_index(["part", "joint"])
     width = left.shape[1] + right.shape[1]
     for part, truth in (("LH", of_left), ("RH", of_right + np.array([left.shape[1], 0]))):
-        found = boxes.loc[part].loc[list(JOINTS["hand"]), ["x_px", "y_px"]].to_numpy()
+        found = boxes.loc[part].loc[list(JOINTS["hand"]), ["x_center_px", "y_center_px"]].to_numpy()
         expected = np.column_stack([truth[:, 1], width - 1 - truth[:, 0]])  # np.rot90: counter-clockwise
         assert np.hypot(*(found - expected).T).max() < 0.03 * max(left.shape)
-    told = pd.read_csv(reasons)
-    assert set(told[told.refused == 1].file) == {"nothing-RH.png"} and set(told[told.refused == 0].reason) == {"turned"}
+    table = pd.read_csv(issues)
+    assert set(table[table.refused == 1].file) == {"nothing-RH.png"} and set(table[table.refused == 0].reason) == {"turned"}
 
 
 def test_a_joint_off_the_film_has_no_crop(tmp_path):
@@ -301,7 +301,7 @@ def test_a_joint_off_the_film_has_no_crop(tmp_path):
         film_id="x-LF", joint=JOINTS["foot"], fold=-1, w_px=40.0, h_px=40.0, conf=0.9, source="model"
     )
     boxes.loc[0, ["y_px", "conf", "source"]] = [-30.0, np.nan, "outside"]
-    crops.cut_all(films, boxes, Crops(out_px=32, canvas_px=64), tmp_path)
+    crops.cut_all(films, boxes, Crops("crops", out_px=32, canvas_px=64), tmp_path)
     index = pd.read_parquet(tmp_path / "crops.parquet")
     assert list(index.joint) == [joint for joint in JOINTS["foot"] if joint != "hallux_ip"]
     assert len(pd.read_parquet(tmp_path / "canvases.parquet")) == 1

@@ -1,8 +1,10 @@
-"""The synthetic cohort: deterministic, in the promised layout, with the published statistics, and with damage one can see."""
+"""The synthetic cohort: deterministic, in the documented layout, with the published statistics and with visible damage."""
 
 import hashlib
 import json
+import sys
 from multiprocessing import get_context
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,11 +13,12 @@ import pytest
 
 from data import grade_distribution
 from data.phantom import cohort as cohorts
+from data.phantom import make
 from data.phantom import severity as sv
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
 from data.phantom.growth import Growth
-from ra import challenge_scores
+from ra import challenge_scores, paths
 from ra.anatomy import COLUMNS_B, HAND_JOINTS, ID, JOINTS, SITES
 
 
@@ -38,12 +41,12 @@ def test_every_joint_lies_on_the_film(part):
         assert (places > 0).all() and (places < film.grey.shape[::-1]).mean() > 0.95
 
 
-def test_thumb_and_great_toe_are_on_the_side_that_the_part_says():
+def test_thumb_and_great_toe_are_on_the_side_of_the_part():
     for part, joint, other in (("LH", "thumb_ip", "pip_5"), ("LF", "hallux_ip", "mtp_5")):
         for side in "LR":
             film = draw_film(side + part[1], (4, 1), max_px=400)
-            to_the_right = film.joints[joint][0] > film.joints[other][0]
-            assert to_the_right == (side == "L")
+            is_right = film.joints[joint][0] > film.joints[other][0]
+            assert is_right == (side == "L")
 
 
 def joint_window(joint: str, damage: Damage, size: int = 25) -> np.ndarray:
@@ -90,12 +93,12 @@ def test_plain_mode_has_the_published_statistics():
 
 
 def test_the_readers_noise_is_realistic():
-    """The truth itself scores 55 to 65 % below the column mean on SC2 and SC3: the default cohort is not easier than that."""
+    """On SC2 and SC3 the truth scores 55 to 65 % below the column mean: the default cohort is not easier than real data."""
     below = []
     for seed in range(5):
         people = cohorts.patients(cohorts.Cohort(seed=seed, train=100, test=100))
         by_split = {split: [p for p in people if p.split == split] for split in ("train", "test")}
-        reader = {split: cohorts.score_table(own, [p.readers[0] for p in own]) for split, own in by_split.items()}
+        reader = {split: cohorts.score_table(group, [p.readers[0] for p in group]) for split, group in by_split.items()}
         truth = cohorts.score_table(by_split["test"], [p.truth for p in by_split["test"]])
         mean = reader["test"].astype({c: float for c in COLUMNS_B if c != ID})
         mean.loc[:, mean.columns != ID] = reader["train"].drop(columns=ID).mean().to_numpy()[None].repeat(len(mean), 0)
@@ -137,3 +140,27 @@ def test_layout_on_disk(tmp_path):
     for image in boxes["images"]:  # boxes are in the upright picture's pixels, EXIF or not
         height, width = cv2.imread(str(root / "train" / image["file_name"]), cv2.IMREAD_GRAYSCALE).shape
         assert (width, height) == (image["width"], image["height"])
+
+
+def test_make_names_its_folders_by_profile_or_file_and_skips_what_is_current(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RA_DATA", str(tmp_path))
+    small = ("--set", "train=1", "--set", "test=1", "--set", "second_visits=0", "--set", "max_px=120", "--set", "boneage=2")
+
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["make", *arguments, *small])
+        make.run()
+        return capsys.readouterr().out
+
+    call("--profile", "smoke")
+    assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == ["boneage-smoke", "phantom-smoke"]
+    assert call("--profile", "smoke").count("finished, skipped") == 2
+    call("--config", str(paths.ROOT / "configs/phantom/fresh.yaml"), "--only", "cohort")
+    assert (tmp_path / "raw/phantom-fresh/train/training.csv").is_file() and not (tmp_path / "raw/boneage-fresh").exists()
+    monkeypatch.setattr(make, "generator_hash", lambda: "changed")
+    assert "phantom-smoke: made" in call("--profile", "smoke", "--only", "cohort")
+
+
+def test_the_generator_hash_covers_every_module_that_draws():
+    """Left out are the verbs, which change no film."""
+    modules = {path.stem for path in Path(make.__file__).parent.glob("*.py")}
+    assert modules - set(make.GENERATOR) == {"__init__", "make", "histories", "detector_films"}

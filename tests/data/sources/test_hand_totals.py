@@ -1,4 +1,4 @@
-"""Films with totals of the hands: what the table may look like, what is refused, and from raw films to a table of totals."""
+"""Films with totals of the hands: accepted and refused tables, and the steps from raw films to a table of totals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -21,22 +20,25 @@ from data.issues import Report
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
 from data.sources import hand_totals
+from evaluation import results
 from ra import config, folds, paths
 from ra.anatomy import BOTH_HANDS, HAND_JOINTS, SITES, limb
 from ra.config import UserError
 from ra.imaging import film
 from ra.tables import FILMS
 from ra.tables import SITES as SITES_TABLE
-from stage2_score import config as members
-from stage2_score import scores, train
-from stage2_score import whole_films as film_cuts
-from stage3_stack import hands, intervals, totals
+from stage2_score import pictures, scores, train, whole_films
+from stage2_score.config import Member
+from stage3_stack import intervals, submit
+from stage3_stack import train as train_stack
+from stage3_stack.config import HandTotals
 from tests.data.test_prepare import picture
 from tests.stage3_stack.test_stack import call
 
+CONFIGS = paths.ROOT / "configs/hand_totals"
 ROLES = {"file": "image", "total": "SHS"}
 NAMES = ROLES | {"erosion": "ero", "narrowing": "jsn", "patient": "case", "date": "taken", "age": "years"}
-PLACES = combine.SCORED["sites.parquet"]
+SITE_KEYS = combine.SITE_KEYS["sites.parquet"]
 BOTH = ["ward a/IMG 1.png", "ward a/IMG 2.PNG", "IMG 3.png", "b/IMG 4.png", "b/c/IMG 5.png"]
 SINGLE = ["IMG 6-LH.png", "7-LH.png", "7-RH.png"]
 HEADER = "image,SHS,ero,jsn,case,taken,years,sex,remark"
@@ -53,7 +55,7 @@ IMG 6-LH,70,40,30,dan,,,,
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """Seven rows: five films of both hands (ovals), one of a left hand, one pair; the last has no total."""
+    """Seven rows: five films of both hands (ovals), one of a left hand, one pair; the last row has no total."""
     monkeypatch.setenv("RA_DATA", str(tmp_path / "data"))
     root = tmp_path / "films"
     for i, name in enumerate([*BOTH, *SINGLE]):
@@ -68,9 +70,9 @@ def read(root, **names) -> tuple[sources.Raw, Report]:
     return hand_totals.read(root, report, sources.columns(hand_totals, names or NAMES)), report
 
 
-def halves(rows: list[dict], gate, report) -> list[dict]:
-    """In place of stage 1: a film that nothing declares shows a left hand on its left half and a right one on its right."""
-    del gate, report
+def halves(rows: list[dict], issues_file, report) -> list[dict]:
+    """Instead of stage 1: an undeclared film shows a left hand on its left half and a right hand on its right half."""
+    del issues_file, report
     out = []
     for row in rows:
         width, height = film.size(row["path"])
@@ -83,9 +85,9 @@ def halves(rows: list[dict], gate, report) -> list[dict]:
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """What the pictures show is told."""
-    monkeypatch.setattr(screening, "settle", halves)
+def screened(monkeypatch):
+    """Screening without the detector, by `halves`."""
+    monkeypatch.setattr(screening, "resolve_limbs", halves)
 
 
 def prepare(root, **more):
@@ -107,7 +109,7 @@ def test_rows_find_their_films_persons_and_visits(root):
     assert not report.faults
 
 
-@pytest.mark.usefixtures("told")
+@pytest.mark.usefixtures("screened")
 def test_a_film_of_both_hands_becomes_two_and_keeps_its_total(root):
     prepare(root)
     films, sites = FILMS.read(paths.films("s")), SITES_TABLE.read(paths.sites("s"))
@@ -120,36 +122,34 @@ def test_a_film_of_both_hands_becomes_two_and_keeps_its_total(root):
 
 
 def test_a_total_of_two_hands_is_not_taken_for_one(root, monkeypatch):
-    """Where the other hand was refused the total is of both: the film is no film of one hand, and has no picture of a pair."""
-    gone = ("IMG 1-RH", "7-RH")
-    monkeypatch.setattr(screening, "settle", lambda *given: [row for row in halves(*given) if row["film_id"] not in gone])
+    """If the other hand was refused, the total is still that of both hands, and the film gives no picture of a pair."""
+    refused = ("IMG 1-RH", "7-RH")
+    monkeypatch.setattr(screening, "resolve_limbs", lambda *args: [row for row in halves(*args) if row["film_id"] not in refused])
     prepare(root)
     films, sites = FILMS.read(paths.films("s")), SITES_TABLE.read(paths.sites("s"))
     assert sites.part[sites.patient_id.isin(["IMG 1", "7"])].eq(BOTH_HANDS).all()
     assert json.loads((paths.work("s") / "report.json").read_text())["faults"]["one of two hands"] == ["IMG 1", "7"]
-    assert film_cuts.half_pairs(films, sites) == {"IMG 1", "7"}
-    call(film_cuts, str(paths.ROOT / "stage2_score/configs/smoke/films.yaml"), "--data", "s")
+    assert whole_films.half_seen(films, sites) == {"IMG 1", "7"}
+    call(pictures, str(CONFIGS / "pictures"), "--data", "s", "--profile", "smoke")
     index = pd.read_parquet(paths.run_dir("s", 2, "films") / "hands.parquet")
     assert sorted(index.patient_id) == ["IMG 2", "IMG 3", "IMG 4", "IMG 5", "IMG 6-LH"]
 
 
-@pytest.mark.usefixtures("told")
+@pytest.mark.usefixtures("screened")
 def test_totals_beside_grades_of_sites(root):
-    """Two sets as one: whose film shows what stays told, and nobody gets a total that was not given."""
+    """Two sets as one: which hands a film shows is preserved, and no patient gets a total that was not given."""
     prepare(root)
-    graded = [
-        {"patient_id": "p", "person_id": "p", "visit": 1, "split": "train", "target": 1.0, **{k: getattr(s, k) for k in PLACES}}
-        for s in SITES
-    ]
+    patient = {"patient_id": "p", "person_id": "p", "visit": 1, "split": "train", "target": 1.0}
+    graded = [{**patient, **{key: getattr(site, key) for key in SITE_KEYS}} for site in SITES]
     both = pd.concat([SITES_TABLE.read(paths.sites("s")), pd.DataFrame(graded)], ignore_index=True)
-    both = SITES_TABLE.check(combine.filled(both, both.drop_duplicates("patient_id"), PLACES))
+    both = SITES_TABLE.check(combine.with_unscored_rows(both, both.drop_duplicates("patient_id"), SITE_KEYS))
     found = scores.hands_totals(both).set_index("patient_id").target
     assert found["p"] == 62 and found["IMG 1"] == 12.5 and found["IMG 6-LH"] == 70 and np.isnan(found["7"]) and len(found) == 8
     lone = pd.DataFrame([{"patient_id": patient, "part": "LH"} for patient in ("p", "IMG 1", "IMG 6-LH")])
-    assert film_cuts.half_pairs(lone, both) == {"IMG 1"}
+    assert whole_films.half_seen(lone, both) == {"IMG 1"}
 
 
-@pytest.mark.usefixtures("told")
+@pytest.mark.usefixtures("screened")
 def test_a_split_keeps_the_test_totals_for_the_end(root):
     split = iter(["train", "validation", "Train", "val", "test", "train", "train"])
     text = re.sub(r"(?m)^(.+)$", lambda m: m[1] + "," + (next(split) if m[1] != HEADER else "split"), TABLE)
@@ -162,7 +162,7 @@ def test_a_split_keeps_the_test_totals_for_the_end(root):
 
 
 def swap(old: str, new: str):
-    """The table with a text in place of another."""
+    """The table with one text replaced by another."""
     return lambda root: (root / "totals 2024.csv").write_text(TABLE.replace(old, new))
 
 
@@ -210,7 +210,7 @@ def test_what_cannot_be_trusted_is_refused_with_its_place(root, name):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.usefixtures("told")
+@pytest.mark.usefixtures("screened")
 def test_what_can_go_on_is_counted(root):
     (root / "IMG 3.png").unlink()
     cv2.imwrite(str(root / "9-RF.png"), picture(9))
@@ -250,11 +250,11 @@ def write_dicom(path, grey: np.ndarray, **tags) -> None:
     header.save_as(path, enforce_file_format=True)
 
 
-@pytest.mark.usefixtures("told")
-def test_a_header_tells_person_and_date_and_nobody_reads_who_it_is(root, capsys):
-    own = {"PatientName": "Doe^Jane", "PatientID": "KH4711", "PatientBirthDate": "19610203"}
+@pytest.mark.usefixtures("screened")
+def test_a_header_gives_person_and_date_and_the_identity_is_redacted(root, capsys):
+    identity = {"PatientName": "Doe^Jane", "PatientID": "KH4711", "PatientBirthDate": "19610203"}
     for day, name in (("20120403", "KH4711 b"), ("20100403", "jane_doe a")):
-        write_dicom(root / f"{name}.dcm", np.hstack([picture(1), picture(2)]), StudyDate=day, **own)
+        write_dicom(root / f"{name}.dcm", np.hstack([picture(1), picture(2)]), StudyDate=day, **identity)
     write_dicom(root / "scan 9.dcm", np.hstack([picture(3)] * 2), StudyDate="20120403", PatientID="KH0815", PatientName="Roe^X")
     (root / "totals 2024.csv").write_text(TABLE + "KH4711 b,10,,,,,,,\njane_doe a,20,,,,,,,\nscan 9,30,,,zoe,,,,\n")
     prepare(root)
@@ -262,9 +262,9 @@ def test_a_header_tells_person_and_date_and_nobody_reads_who_it_is(root, capsys)
     first, second, other = (films[films.path.str.contains(name)].iloc[0] for name in ("jane_doe", "KH4711", "scan"))
     assert first.person_id == second.person_id != other.person_id == "zoe" and (first.visit, second.visit) == (1, 2)
     assert first.patient_id != second.patient_id and second.patient_id == f"{second.person_id} b"
-    told = capsys.readouterr().out + films.drop(columns="path").to_string() + SITES_TABLE.read(paths.sites("s")).to_string()
-    told += (paths.work("s") / "report.json").read_text()
-    assert not re.search("4711|doe|jane|1961", told, re.IGNORECASE)
+    output = capsys.readouterr().out + films.drop(columns="path").to_string() + SITES_TABLE.read(paths.sites("s")).to_string()
+    output += (paths.work("s") / "report.json").read_text()
+    assert not re.search("4711|doe|jane|1961", output, re.IGNORECASE)
 
 
 def mutate(text: bytes, rng: np.random.Generator) -> bytes:
@@ -299,13 +299,13 @@ def mutate(text: bytes, rng: np.random.Generator) -> bytes:
     return bytes(data)
 
 
-def test_damaged_tables_are_refused_or_read_as_they_stand(root, monkeypatch):
-    """2,100 damaged copies: an error in one line, or every total is the number that stands in the file."""
+def test_damaged_tables_are_refused_or_read_exactly(root, monkeypatch):
+    """2,100 damaged copies: an error in one line, or every total is the number in the file."""
     rng, whole = np.random.default_rng(0), TABLE.encode()
     files = hand_totals.films(root)
     monkeypatch.setattr(hand_totals, "films", lambda _: files)
     monkeypatch.setattr(hand_totals, "texts", lambda root: [root / "totals 2024.csv"])
-    monkeypatch.setattr(hand_totals.headers, "read_all", lambda _: {})  # no film changes
+    monkeypatch.setattr(hand_totals.dicom_headers, "read_all", lambda _: {})  # the films do not change
     path, refused = root / "totals 2024.csv", 0
     for _ in range(2100):
         data = mutate(mutate(whole, rng), rng) if rng.random() < 0.3 else mutate(whole, rng)
@@ -319,7 +319,7 @@ def test_damaged_tables_are_refused_or_read_as_they_stand(root, monkeypatch):
         lines = [[c.strip() for c in line] for line in csv.reader(io.StringIO(path.read_text("utf-8-sig"))) if any(line)]
         column = lines[0].index("SHS")
         given = [float(line[column]) for line in lines[1:] if line[column].lower() not in ("", "na", "nan", "n/a")]
-        if rng.random() < 0.03:  # and every one stands in the sites table
+        if rng.random() < 0.03:  # and every one is in the sites table
             shown = pd.DataFrame(raw.films).assign(part="LH").drop_duplicates("patient_id")
             shown = shown.assign(**dict.fromkeys(("left_px", "top_px", "turns"), 0), width_px=80, height_px=60)
             SITES_TABLE.check(raw.tables["sites.parquet"][1](shown))
@@ -330,7 +330,7 @@ def test_damaged_tables_are_refused_or_read_as_they_stand(root, monkeypatch):
     assert 500 < refused < 2000
 
 
-def test_totals_of_sites_come_before_those_that_a_set_gives():
+def test_sums_of_sites_take_precedence_over_given_totals():
     keys = {"person_id": "x", "visit": 1, "split": "train"}
 
     def row(patient, part, site, finding, target):
@@ -356,21 +356,24 @@ def draw_hands(seed: int, severity: float, max_px: int = 400) -> np.ndarray:
     return np.hstack([cv2.resize(grey, (round(grey.shape[1] * height / len(grey)), height)) for grey in two])
 
 
-@pytest.mark.parametrize("profile", ["smoke", "demo", "full"])
+@pytest.mark.parametrize("profile", config.PROFILES)
 def test_every_profile_stacks_the_members_that_it_trains(profile):
-    two, three = (
-        paths.ROOT / stage / "configs" / profile / "sources/hand_totals.yaml" for stage in ("stage2_score", "stage3_stack")
-    )
-    given = SimpleNamespace(config=str(two), configs=[], run=None, sets=[])
-    trained = dict(members.load(members.Member, given))
-    (ensemble,) = config.load(hands.Ensembles, three).ensembles
-    assert set(ensemble.members) == set(trained)
-    assert all(m.kind == "hands" and m.weights[-1] == "scratch" for m in trained.values()), "runs without pretraining"
+    trained = dict(config.experiments({"hands": Member}, [CONFIGS / "members"], profile))
+    ((_, stack),) = config.experiments({"hand_totals": HandTotals}, [CONFIGS / "stack"], profile)
+    assert set(stack.members) == set(trained)
+    assert all(member.weights[-1] == "scratch" for member in trained.values()), "runs without pretraining"
+
+
+def test_a_pair_is_found_with_any_separator_and_case(root):
+    for old, new in (("7-LH", "7_lh"), ("7-RH", "7 RH")):
+        (root / f"{old}.png").rename(root / f"{new}.png")
+    raw, report = read(root)
+    assert [(f["patient_id"], f["part"]) for f in raw.films][-2:] == [("7", "LH"), ("7", "RH")] and not report.faults
 
 
 @pytest.mark.slow
-def test_the_picture_tells_how_many_hands_a_film_shows(tmp_path, monkeypatch):
-    """As it is, with stage 1 looking: two hands, one hand, feet."""
+def test_screening_finds_how_many_hands_a_film_shows(tmp_path, monkeypatch):
+    """With stage 1 screening: two hands, one hand, a foot."""
     monkeypatch.setenv("RA_DATA", str(tmp_path / "data"))
     root = tmp_path / "hospital"
     root.mkdir()
@@ -388,7 +391,7 @@ def test_the_picture_tells_how_many_hands_a_film_shows(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory):
-    """Twelve films of both hands, more damaged one by one."""
+    """Twelve films of both hands with increasing damage."""
     root = tmp_path_factory.mktemp("hospital")
     (root / "films").mkdir()
     for i, severity in enumerate(np.linspace(0, 1, 12)):
@@ -397,25 +400,26 @@ def hospital(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("told")
-@pytest.mark.parametrize(("open_rows", "split"), [((1, 5, 9), "test"), ((), "oof")])
-def test_from_films_to_totals(hospital, tmp_path, monkeypatch, capsys, open_rows, split):
-    """The lines of run_all.sh for such a set, in the smoke profile: the open totals, or those of all films out of fold."""
+@pytest.mark.usefixtures("screened")
+@pytest.mark.parametrize(("without_total", "split"), [((1, 5, 9), "test"), ((), "oof")])
+def test_from_films_to_totals(hospital, tmp_path, monkeypatch, capsys, without_total, split):
+    """The steps of run_all.sh for such a set, in the smoke profile: missing totals, or out-of-fold totals of all films."""
     monkeypatch.setenv("RA_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("RA_SUBMISSIONS", str(tmp_path / "submissions"))
-    rows = [f"h{i:02d},{'' if i in open_rows else 25 * i}" for i in range(12)]
+    rows = [f"h{i:02d},{'' if i in without_total else 25 * i}" for i in range(12)]
     (hospital / "scores.csv").write_text("\n".join(["image,SHS", *rows]))
-    two, three = (str(paths.ROOT / stage / "configs/smoke") for stage in ("stage2_score", "stage3_stack"))
+    smoke = ("--data", "s", "--profile", "smoke")
     verb.prepare("hand_totals", hospital, "s", 3, columns=ROLES)
-    call(film_cuts, f"{two}/films.yaml", "--data", "s")
-    call(train, f"{two}/sources/hand_totals.yaml", "--data", "s", "--bone-age", "none", "--jobs", "1")
-    ensemble = ("--data", "s", "--config", f"{three}/sources/hand_totals.yaml")
-    call(hands, *ensemble)
+    call(pictures, str(CONFIGS / "pictures"), *smoke)
+    call(train, str(CONFIGS / "members"), *smoke, "--bone-age", "none", "--jobs", "1")
+    call(train_stack, str(CONFIGS / "stack"), *smoke)
     call(intervals, "--data", "s", "--run", "totals")
-    call(totals, *ensemble)
-    made = pd.read_csv(paths.submission("s"))
-    assert list(made) == ["Patient_ID", "total"] and made.Patient_ID.tolist() == [f"h{i:02d}" for i in open_rows or range(12)]
-    assert made.total.between(0, 280).all()
+    call(submit, "--data", "s", "--run", "totals")
+    call(results, "--data", "s", "--run", "totals")
+    submission = pd.read_csv(paths.submission("s"))
+    assert list(submission) == ["Patient_ID", "total"]
+    assert submission.Patient_ID.tolist() == [f"h{i:02d}" for i in without_total or range(12)]
+    assert submission.total.between(0, 280).all()
     assert json.loads(paths.submission("s").with_suffix(".json").read_text())["split"] == split
     lines = {line.split("  ")[0] for line in capsys.readouterr().out.splitlines()}
     assert {"column mean", "totals_resnet34", "totals_mobilenet", "totals"} <= lines

@@ -1,4 +1,4 @@
-"""RAM-H1200: hands alone, from the published tree to a submission of the columns that it scores, and what is refused."""
+"""RAM-H1200: hands only, from the published tree to a submission of the scored columns, and refused trees."""
 
 import importlib
 import json
@@ -32,9 +32,12 @@ def grades(case: str, prefix: str) -> dict[str, int]:
 
 
 def write_tree(root, max_px: int) -> dict[str, str]:
-    """The published tree with 14 persons; case -> official split. Person 1 comes twice, person 3 with one hand."""
+    """Write the published tree with 14 persons; returns case -> official split. Person 1 has two visits, person 3 one hand."""
     cases = {
-        f"JP_SCGH_P{n:04d}_201201{n + 1:02d}_58{n:02d}_{side}": s for s, own in PERSONS.items() for n in own for side in "LR"
+        f"JP_SCGH_P{n:04d}_201201{n + 1:02d}_58{n:02d}_{side}": s
+        for s, persons in PERSONS.items()
+        for n in persons
+        for side in "LR"
     }
     cases |= {f"JP_SCGH_P0001_20150630_6000_{side}": "train" for side in "LR"}
     cases = {case: split for case, split in cases.items() if case != ALONE[:-1] + "L"}
@@ -76,7 +79,7 @@ def tree(tmp_path_factory):
 
 @pytest.fixture
 def copy(tree, tmp_path, monkeypatch):
-    """A tree of its own to break."""
+    """A copy of the tree to damage."""
     monkeypatch.setenv("RA_DATA", str(tmp_path / "data"))
     shutil.copytree(tree[0], tmp_path / "raw")
     return tmp_path / "raw"
@@ -97,7 +100,7 @@ def test_hands_scores_boxes_and_the_official_split(tree, tmp_path, monkeypatch):
     films, sites = FILMS.read(paths.films("s")), SITES.read(paths.sites("s"))
     assert len(films) == len(cases) == 29 and set(films.part) == {"LH", "RH"} and not faults()
     assert len(sites) == 89 * 15 and sites[sites.part.isin(["LF", "RF", "ALL"])].target.isna().all()
-    assert sites[sites.split == "test"].target.isna().all(), "the gold is in gold.csv alone"
+    assert sites[sites.split == "test"].target.isna().all(), "the gold scores are only in gold.csv"
     one = sites[(sites.patient_id == "JP_SCGH_P0001_20150630") & sites.part.isin(["LH", "RH"])]
     assert set(one.person_id) == {"JP_SCGH_P0001"} and set(one.visit) == {2} and set(one.split) == {"train"}
     for row in one.itertuples():
@@ -115,7 +118,7 @@ def test_hands_scores_boxes_and_the_official_split(tree, tmp_path, monkeypatch):
     train = films[films.split == "train"]
     assert len(boxes) == 22 * len(train) and set(boxes.film_id) == set(train.film_id)
     fold = folds.load("s")
-    assert fold["JP_SCGH_P0001_20120102"] == fold["JP_SCGH_P0001_20150630"], "a person stays whole"
+    assert fold["JP_SCGH_P0001_20120102"] == fold["JP_SCGH_P0001_20150630"], "a person stays in one fold"
 
 
 def test_split_folders_in_the_root_itself(copy):
@@ -123,14 +126,14 @@ def test_split_folders_in_the_root_itself(copy):
     for split in PERSONS:
         shutil.copytree(copy / "Segmentation" / split, flat / split)
         for prefix in ("BE", "JSN"):
-            own = copy / "SvdH_Scoring" / f"SvdH_{prefix}_Scoring" / split
-            shutil.copytree(own, flat / split, dirs_exist_ok=True)
+            scores = copy / "SvdH_Scoring" / f"SvdH_{prefix}_Scoring" / split
+            shutil.copytree(scores, flat / split, dirs_exist_ok=True)
     prepare(flat)
     assert len(FILMS.read(paths.films("s"))) == 29 and not faults() and not paths.truth_boxes("s").exists()
 
 
 def test_regions_are_the_sites_of_the_challenge():
-    """As in the table of the data set's ROI names beside RA2-DREAM's columns, written out here a second time."""
+    """The table of the data set's ROI names and the columns of RA2-DREAM, written out independently."""
     erosion = "IP mcp_E__ip, MCP-T mcp_E__1, MCP-I mcp_E__2, MCP-M mcp_E__3, MCP-R mcp_E__4, MCP-S mcp_E__5, PIP-I pip_E__2, "
     erosion += "PIP-M pip_E__3, PIP-R pip_E__4, PIP-S pip_E__5, CMC-T wrist_E__mc1, Tm wrist_E__mul, S wrist_E__nav, "
     erosion += "L wrist_E__lunate, R wrist_E__radius, U wrist_E__ulna"
@@ -169,7 +172,7 @@ HARD = {
 
 
 @pytest.mark.parametrize("case", HARD)
-def test_what_cannot_be_trusted_is_one_sentence(copy, case):
+def test_untrustworthy_trees_are_refused_in_one_sentence(copy, case):
     breaks, sentence = HARD[case]
     breaks(copy)
     with pytest.raises(UserError) as error:
@@ -178,7 +181,7 @@ def test_what_cannot_be_trusted_is_one_sentence(copy, case):
     assert not paths.work("s").exists()
 
 
-def test_what_work_goes_on_from_is_told(copy):
+def test_minor_faults_are_reported(copy):
     score(copy, None)
     films = copy / "Segmentation" / "train"
     (films / "JP_SCGH_P0002_20120103_5802_L.bmp").unlink()
@@ -190,13 +193,13 @@ def test_what_work_goes_on_from_is_told(copy):
     assert f"{ALONE[:-7]}-RH" in set(FILMS.read(paths.films("s")).film_id)
 
 
-def test_download_says_the_licence_and_ends_in_a_sentence(tmp_path, monkeypatch, capsys):
+def test_download_prints_the_licence_and_fails_in_one_sentence(tmp_path, monkeypatch, capsys):
     import huggingface_hub
 
-    asked = {}
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda **kwargs: asked.update(kwargs))
+    request = {}
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda **kwargs: request.update(kwargs))
     ram_h1200.download(tmp_path)
-    assert asked == {"repo_id": "TokyoTechMagicYang/RAM-H1200-v1", "repo_type": "dataset", "local_dir": tmp_path}
+    assert request == {"repo_id": "TokyoTechMagicYang/RAM-H1200-v1", "repo_type": "dataset", "local_dir": tmp_path}
     assert "CC BY 4.0" in capsys.readouterr().out
 
     def unreachable(**_):
@@ -212,26 +215,25 @@ def test_from_the_tree_to_a_submission_of_hands(tree, tmp_path, monkeypatch):
     monkeypatch.setenv("RA_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("RA_SUBMISSIONS", str(tmp_path / "submissions"))
     prepare(tree[0])
-    one, two, three = (f"stage{k}/configs/smoke" for k in ("1_detect", "2_score", "3_stack"))
 
     def step(module: str, *arguments: str) -> None:
         monkeypatch.setattr(sys, "argv", [module, *arguments, "--data", "s"])
         importlib.import_module(module).run()
 
-    blend = ("--config", f"{three}/blend.yaml")
+    smoke, run, joints = ("--profile", "smoke"), ("--run", "blend"), "configs/joints"
     small = ("--set", "weights=[scratch]", "--set", "optim.epochs=1")
-    step("stage1_detect.train", "--config", f"{one}/template.yaml")
-    step("stage2_score.crops", f"{two}/crops.yaml", "--boxes", "template")
-    step("stage2_score.train", f"{two}/resnet.yaml", f"{two}/whole.yaml", *small)
-    step("stage3_stack.train", *blend)
-    step("stage3_stack.intervals", *blend)
-    step("stage3_stack.submit", *blend)
-    step("evaluation.results", *blend)
-    made = pd.read_csv(paths.submission("s"), index_col=0)
-    assert list(made.columns) == HANDS and len(made) == 3 and made.notna().all(axis=None)
-    top = np.array([anatomy.BY_COLUMN[c].max_grade for c in HANDS])
-    assert (made.to_numpy() >= 0).all() and (made.to_numpy() <= top).all()
-    assert sorted(made.index) == [f"JP_SCGH_P{n:04d}_201201{n + 1:02d}" for n in PERSONS["test"]]
+    step("stage1_detect.train", "configs/detect/template.yaml", *smoke)
+    step("stage2_score.pictures", f"{joints}/pictures", *smoke, "--set", "boxes=template")
+    step("stage2_score.train", f"{joints}/members/resnet.yaml", f"{joints}/members/whole.yaml", *smoke, *small)
+    step("stage3_stack.train", f"{joints}/stack", *smoke, "--set", "members=[resnet, whole]")
+    step("stage3_stack.intervals", *run)
+    step("stage3_stack.submit", *run)
+    step("evaluation.results", *run)
+    submission = pd.read_csv(paths.submission("s"), index_col=0)
+    assert list(submission.columns) == HANDS and len(submission) == 3 and submission.notna().all(axis=None)
+    maximum = np.array([anatomy.BY_COLUMN[c].max_grade for c in HANDS])
+    assert (submission.to_numpy() >= 0).all() and (submission.to_numpy() <= maximum).all()
+    assert sorted(submission.index) == [f"JP_SCGH_P{n:04d}_201201{n + 1:02d}" for n in PERSONS["test"]]
     oof = pd.read_parquet(paths.scores("s", 3, "blend", "oof"))
     assert oof[oof.part.isin(["LF", "RF"])].pred.isna().all() and oof[oof.part.isin(["LH", "RH"])].pred.notna().all()
     results = pd.read_csv(paths.run_dir("s", 3, "blend") / "results.csv").set_index("name")
@@ -239,4 +241,4 @@ def test_from_the_tree_to_a_submission_of_hands(tree, tmp_path, monkeypatch):
     template = pd.read_csv(paths.work("s") / "template.csv").assign(LF_mtp_E__1=np.nan)
     template.to_csv(paths.work("s") / "template.csv", index=False)
     with pytest.raises(UserError, match="LF_mtp_E__1, which no training patient"):
-        step("stage3_stack.submit", *blend)
+        step("stage3_stack.submit", *run)

@@ -1,4 +1,4 @@
-"""Crops of single joints with percentages: what is read, what is refused, and the way from the crops to the visits' scores."""
+"""Crops of single joints with percentages: accepted and refused tables, and the steps from crops to scores of visits."""
 
 import csv
 import io
@@ -24,11 +24,11 @@ from ra.imaging import film
 from ra.tables import ACTIVITY, BOXES, FILMS, RATINGEN, SITES
 from stage2_score import crops
 from stage2_score.config import Crops
-from stage3_stack import visits
+from stage3_stack.kinds import joint_visits
 
 HEAD = ("file", "patient", "date", "part", "joint", "percent", "grade", "split", "swollen", "tender", "esr", "crp", "global")
 ROWS = [
-    # a person at two dates, the later one first; the wrist; a joint that nobody scored; a person of the test set
+    # a person at two dates, the later one first; the wrist; an unscored joint; a person of the test set
     ("b/1.png", "P1", "12.3.2006", "LH", "MCP 2", "45", "", "", "9", "4", "0", "", "50"),
     ("a/1.png", "P1", "2005-03-12", "LH", "wrist", "37.5", "2", "train", "0", "1", "10", "3", ""),
     ("a/2", "P1", "2005-03-12", "RF", "mtp-V", "", "", "train", "", "", "10", "", ""),
@@ -82,10 +82,10 @@ def test_each_crop_is_a_film_with_one_box_and_each_date_a_visit(raw):
     assert percent.dropna().to_dict() == {
         ("P1-v2", "LH", "mcp_2"): 45, ("P1-v1", "LH", "wrist"): 37.5, ("P2-v1", "RH", "thumb_ip"): 90
     }  # fmt: skip
-    assert len(percent) == 5, "a joint that nobody scored is still read"
+    assert len(percent) == 5, "an unscored joint is still read"
     gold = RATINGEN.read(paths.ratingen_gold("s"))
-    assert gold[["patient_id", "percent"]].to_numpy().tolist() == [["P3-v1", 0]], "test patients' percentages lie apart"
-    assert SITES.read(paths.sites("s")).target.isna().all(), "nobody gave an SvdH score"
+    assert gold[["patient_id", "percent"]].to_numpy().tolist() == [["P3-v1", 0]], "test patients are in a separate table"
+    assert SITES.read(paths.sites("s")).target.isna().all(), "there are no SvdH scores"
     fold = folds.load("s")
     assert sorted(fold.index) == ["P1-v1", "P1-v2", "P2-v1"] and fold["P1-v1"] == fold["P1-v2"] != fold["P2-v1"]
     assert not faults()
@@ -118,11 +118,11 @@ def test_das28_and_rau_by_hand():
         ("IP", "hand", "thumb_ip"), ("IP", "foot", "hallux_ip"), ("MTP1", "foot", "mtp_1"), ("mtp_iv", "foot", "mtp_4"),
     ],
 )  # fmt: skip
-def test_joints_are_known_by_their_usual_names(name, limb, joint):
+def test_joints_are_found_by_their_usual_names(name, limb, joint):
     assert joint_columns.find(name, (limb,)) == (limb, joint)
 
 
-def test_a_side_will_do_where_the_joint_tells_the_limb(raw):
+def test_a_side_is_enough_if_the_joint_identifies_the_limb(raw):
     head = ["side" if name == "part" else name for name in HEAD]
     rows = [(*r[:3], side, r[4], *r[5:]) for r, side in zip(ROWS, ("L", "left", "Right", "r", "R"), strict=True)]
     rows[3] = (*rows[3][:4], "thumb IP", *rows[3][5:])
@@ -148,25 +148,25 @@ REFUSED = {
     "no number": (cell(0, "percent", "1_0"), "percent is '1_0'"),
     "half a grade": (cell(3, "grade", "2.5"), "grade is '2.5', not a whole number from 0 to 5"),
     "shares": ([(*r[:5], "0.5", *r[6:]) for r in ROWS], "multiply them by 100"),
-    "a day that is none": (cell(0, "date", "31.2.2006"), "date '31.2.2006' is no day"),
-    "day or month": (cell(0, "date", "3/4/2006"), "date '3/4/2006' does not say which number is the month"),
-    "no date": (cell(0, "date", ""), "date '' is no day"),
+    "impossible day": (cell(0, "date", "31.2.2006"), "date '31.2.2006' is not a date"),
+    "ambiguous month": (cell(0, "date", "3/4/2006"), "date '3/4/2006' is ambiguous: day or month first"),
+    "no date": (cell(0, "date", ""), "date '' is not a date"),
     "unknown part": (cell(0, "part", "HL"), "part is 'HL'; write LH, RH, LF or RF"),
     "unknown split": (cell(0, "split", "trian"), "split is 'trian'; write train, val or test"),
     "too many joints": (cell(0, "swollen", "29"), "swollen is '29', not a whole number from 0 to 28"),
     "two ESR": (cell(2, "esr", "11"), "esr is 10 in row 3 and 11 in row 4, of the same patient and date"),
     "joint twice": ([*ROWS, ("x.png", *ROWS[0][1:])], "rows 2 and 7 are both LH mcp_2 of P1 at one date"),
     "picture twice": (cell(4, "file", "a/2.png"), "rows 4 and 6 name the same picture, 2.png"),
-    "two pictures": (cell(4, "file", "1.png"), "1.png is 2 pictures; write folder and suffix"),
+    "two pictures": (cell(4, "file", "1.png"), "1.png matches 2 pictures; write folder and suffix"),
     "visit in both": (cell(1, "split", "test"), "rows 3 and 4 are of one patient and date, in train and in test"),
     "no picture at all": ([("x" + r[0], *r[1:]) for r in ROWS], "none of its files is below"),
     "only test": ([(*r[:7], "test", *r[8:]) for r in ROWS], "no row to train on"),
-    "path as id": (cell(0, "patient", "../P1"), "patient is no plain id"),
+    "path as id": (cell(0, "patient", "../P1"), "patient is not a plain id"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_trusted_is_refused_with_its_place(raw, name):
+def test_untrustworthy_tables_are_refused_with_row_and_cure(raw, name):
     rows, message = REFUSED[name]
     write(raw, rows)
     with pytest.raises(UserError) as error:
@@ -194,7 +194,7 @@ def test_tables_that_are_missing_are_named(raw):
         prepare(raw)
 
 
-def test_what_can_go_on_goes_on_and_is_counted(raw):
+def test_minor_faults_are_counted_as_warnings(raw):
     (raw / "a/2.png").unlink()
     cv2.imwrite(str(raw / "extra.png"), np.full((30, 30), 9, np.uint8))
     write(raw, [*cell(0, "grade", "1"), ("a/9.png", "P1", "2008-01-01", "LH", "wrist", "3", "", "test", *[""] * 5)])
@@ -208,7 +208,7 @@ def test_what_can_go_on_goes_on_and_is_counted(raw):
 
 
 def test_a_crop_keeps_its_greys_and_right_ones_are_mirrored(raw):
-    """A joint may be dark in the middle of its crop; a whole limb would be taken for inverted."""
+    """A crop that is dark in the middle is not inverted, unlike a film of a whole limb."""
     y, x = np.mgrid[:60, :40]
     dark = np.clip(255 - 12 * np.hypot(30 - y, 20 - x) ** 0.5 * (x < 30), 0, 255).astype(np.uint8)
     dark = 255 - cv2.GaussianBlur(dark, (5, 5), 0)
@@ -216,7 +216,7 @@ def test_a_crop_keeps_its_greys_and_right_ones_are_mirrored(raw):
     dark = dark if film.looks_inverted(dark) else 255 - dark
     cv2.imwrite(str(raw / "4.png"), dark)
     prepare(raw)
-    films, c = FILMS.read(paths.films("s")), Crops(out_px=60, canvas_px=32, cut="box")
+    films, c = FILMS.read(paths.films("s")), Crops(kind="crops", out_px=60, canvas_px=32, cut="box")
     (raw / "out").mkdir()
     counts, _ = crops.cut_all(films, BOXES.read(paths.truth_boxes("s")), c, raw / "out")
     index = pd.read_parquet(raw / "out/crops.parquet").set_index("film_id")
@@ -250,7 +250,7 @@ def mutated(rng, text: str) -> str:
 
 
 def percents(text: str) -> list[float]:
-    """What a table says, read another way: each row's percent, or the middle of its grade's step."""
+    """The percentages of a table, read independently: each row's percent, or the middle of its grade's range."""
     rows = [{k.strip(): v.strip() for k, v in r.items()} for r in csv.DictReader(io.StringIO(text)) if any(r.values())]
     number = [[float(r.get(k, "") or "nan") if r.get(k) != "NA" else np.nan for k in ("percent", "grade")] for r in rows]
     given = [max(20 * grade - 10, 0) if np.isnan(percent) else percent for percent, grade in number]
@@ -311,12 +311,15 @@ def cut(hand) -> dict[str, np.ndarray]:
 def test_from_crops_to_the_scores_of_visits(tmp_path, monkeypatch):
     draw_set(tmp_path / "raw", n_persons=8, n_test=2)
     world = os.environ | {"RA_DATA": str(tmp_path / "data"), "RA_SUBMISSIONS": str(tmp_path / "out"), "OMP_NUM_THREADS": "1"}
-    two, three = "stage2_score/configs/smoke", "stage3_stack/configs/smoke"
+    smoke = "--data s --profile smoke"
     for line in (
         f"data.prepare --source scqm_joints --root {tmp_path / 'raw'} --data s --folds 2",
-        f"stage2_score.crops {two}/crops_box.yaml --data s --boxes truth",
-        f"stage2_score.train {two}/sources/scqm_joints.yaml --data s --device cpu --jobs 1",
-        f"stage3_stack.visits --data s --config {three}/sources/scqm_joints.yaml",
+        f"stage2_score.pictures configs/joint_visits/pictures {smoke}",
+        f"stage2_score.train configs/joint_visits/members {smoke} --bone-age none --device cpu --jobs 1",
+        f"stage3_stack.train configs/joint_visits/stack {smoke}",
+        f"stage3_stack.train configs/joint_visits/stack {smoke} --set members=[rohrbach_weighted] --run weighted",
+        "stage3_stack.submit --data s --run visits",
+        "evaluation.results --data s --run visits",
     ):
         command = [sys.executable, "-m", *line.split()]
         done = subprocess.run(command, cwd=paths.ROOT, env=world, capture_output=True, text=True, check=False)
@@ -328,9 +331,9 @@ def test_from_crops_to_the_scores_of_visits(tmp_path, monkeypatch):
     assert np.allclose(table.rau, (38 * grades.sum(axis=1) / table.n_scored).round(1)) and (table.n_scored == 22).all()
     assert (table.rau_low <= table.rau + 0.1).all() and set(table.das28_esr_band) <= {"remission", "low", "moderate", "high"}
     record = json.loads((tmp_path / "out/s.json").read_text())
-    assert record["visits"] == 3 and set(record["metrics"]) == {"oof", "test"}
+    assert record["patients"] == 3 and record["split"] == "test"
     assert "quadratic kappa" in done.stdout and "commonest grade" in done.stdout
     monkeypatch.setenv("RA_DATA", world["RA_DATA"])
     joints = RATINGEN.read(paths.ratingen("s"))
-    out_of_fold = visits.table("s", ("rohrbach_weighted",), "oof", joints[joints.split == "train"])
+    out_of_fold = joint_visits.visit_table("s", "weighted", "oof", joints[joints.split == "train"])
     assert len(out_of_fold) == 9 and out_of_fold.rau.notna().all() and not len(out_of_fold.filter(like="_percent").columns)

@@ -15,7 +15,7 @@ from stage2_score import augment, data, engine, limb_region, loss, sweep, whole_
 from stage2_score.config import Augment, Member, Optim, Sampler, WholeFilms
 from stage2_score.networks import joint_masks, unet
 from stage2_score.networks import network as model
-from stage2_score.tasks.film import ROI, Film, from_roi, reduce_folds, to_roi
+from stage2_score.tasks.film import ROI, Film, from_roi, to_roi
 
 LARGE = 40.0  # a logit so large that the probabilities of all others vanish
 
@@ -261,13 +261,6 @@ def test_weights_of_crops_fit_the_encoder_and_know_no_coordinates():
     own, of_crops = whole.state_dict()[first], crops.state_dict()[first]
     assert torch.equal(own[:, :1], of_crops) and (own[:, 1:] == 0).all()
     assert len([k for k in taken if k.startswith("backbone.")]) > 20
-
-
-def test_test_boxes_are_the_median_of_the_folds():
-    places = [(10.0, 0.9, "model"), (12.0, 0.7, "model"), (90.0, np.nan, "template")]
-    frame = pd.DataFrame(places, columns=["x_px", "conf", "source"])
-    row = reduce_folds(frame.assign(film_id="a", joint="mcp_2", y_px=1.0, w_px=4.0, h_px=4.0, fold=[0, 1, 2])).iloc[0]
-    assert (row.x_px, row.source) == (12.0, "model") and row.conf == pytest.approx(0.8)
 
 
 def test_a_sweep_names_its_runs():
