@@ -7,7 +7,7 @@ from matplotlib.patches import Circle
 
 from evaluation import confusion as crosstab
 from evaluation import site_groups, three_raters
-from evaluation.agreement import Found, named
+from evaluation.agreement import Statistics, pair_name
 from evaluation.raters import Raters
 from ra.anatomy import SITES
 from report import plotting
@@ -19,13 +19,13 @@ CIRCLES = ((-0.42, 0.24), (0.42, 0.24), (0.0, -0.5))  # centres; each a circle o
 RADIUS = 0.8
 
 
-def bland_altman(rows: Raters, pairs: Pairs, found: Found, whose: str) -> Picture:
+def bland_altman(rows: Raters, pairs: Pairs, found: Statistics, whose: str) -> Picture:
     """Difference of the two totals over their mean, with bias, limits and the line of the slope."""
     with plotting.figure(1, len(pairs), width=3.4 * len(pairs), height=3.5, sharey=True, squeeze=False) as (drawn, axes):
         for ax, pair in zip(axes[0], pairs, strict=True):
             a, b = (rows.by[name].totals[:, 0] for name in pair)
             ax.scatter((a + b) / 2, a - b, s=16, color=plotting.ACCENT, alpha=0.55, linewidths=0)
-            of = named(*pair)
+            of = pair_name(*pair)
             for name, colour in (("bias", plotting.INK), ("lower", plotting.WARN), ("upper", plotting.WARN)):
                 one = found[name, of, "total"]
                 if np.isfinite(one.value):
@@ -124,10 +124,10 @@ def _matrix(ax: object, counts: np.ndarray) -> None:
     ax.tick_params(length=0, labelsize=7)
 
 
-def venn(names: list[str], found: Found, whose: str) -> Picture:
+def venn(names: list[str], found: Statistics, whose: str) -> Picture:
     """The agreement diagram of three raters: a circle each, shares in the regions."""
     with plotting.figure(1, 2, width=7.6, height=4.0) as (drawn, axes):
-        for ax, scope in zip(axes, (three_raters.RESCORED, three_raters.places.EVERYTHING), strict=True):
+        for ax, scope in zip(axes, (three_raters.RESCORED, site_groups.EVERYTHING), strict=True):
             ax.set(xlim=(-1.5, 1.5), ylim=(-1.55, 1.35), aspect="equal")
             ax.axis("off")
             for centre, colour in zip(CIRCLES, plotting.COLOURS, strict=False):

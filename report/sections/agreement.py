@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation import agreement, site_groups, three_raters
-from evaluation.agreement import COLLECTED, GAP, Found, named
+from evaluation.agreement import COLLECTED, GAP, Statistics, pair_name
 from evaluation.raters import MODEL, READER1, TRUTH, Raters
 from ra.anatomy import FINDINGS
 from report.blocks import Block, Cell, Section, Table, Text
@@ -60,7 +60,7 @@ def section(raters: Raters, splits: list[str]) -> Section:
             found |= {(one.name, one.of, one.scope): one for one in three_raters.measure(raters, split, names)}
     main = drawn(raters, splits)
     blocks: list[Block] = [_closeness(founds, pairs), *_truth(founds, raters.names)]
-    blocks += _pictures(raters.of(main), pairs, names, founds[main], whose(main))
+    blocks += _pictures(raters.in_split(main), pairs, names, founds[main], whose(main))
     for split in sorted(splits, key=lambda split: split != main):
         blocks += _details(founds[split], pairs, whose(split))
     more = [one for found in founds.values() for one in found.values()]
@@ -72,7 +72,7 @@ CURE = "Bring a second reading of the same films as RAW/train/reader2.csv and RA
 
 def drawn(raters: Raters, splits: list[str]) -> str:
     """The split whose pictures are shown: that of most patients."""
-    return max(splits, key=lambda split: len(raters.of(split).patients))
+    return max(splits, key=lambda split: len(raters.in_split(split).patients))
 
 
 def whose(split: str) -> str:
@@ -80,25 +80,25 @@ def whose(split: str) -> str:
     return {"oof": "training patients, out of fold", "test": "test patients"}.get(split, "all patients")
 
 
-def _lead(founds: dict[str, Found], pairs: list[tuple[str, str]], names: list[str]) -> str:
+def _lead(founds: dict[str, Statistics], pairs: list[tuple[str, str]], names: list[str]) -> str:
     if not {MODEL, READER1} <= set(names):
-        one = next(iter(founds.values()))["icc_2_1", named(*pairs[0]), "total"]
-        return f"{named(*pairs[0])}, {one.n} sets of films with a total by both: ICC(2,1) of the total is {one.text}."
+        one = next(iter(founds.values()))["icc_2_1", pair_name(*pairs[0]), "total"]
+        return f"{pair_name(*pairs[0])}, {one.n} sets of films with a total by both: ICC(2,1) of the total is {one.text}."
     said = [f"{whose(split)}{_verdict(found, pairs[0])}" for split, found in founds.items()]
     cure = "" if len(names) > 2 else f" A second reader is lacking. {CURE}"
     return f"Is the model as close to the readers as they are to each other? Of {'; '.join(said)}.{cure}"
 
 
-def _verdict(found: Found, pair: tuple[str, str]) -> str:
+def _verdict(found: Statistics, pair: tuple[str, str]) -> str:
     """By the ICC of the total, or where there are no totals by the kappa of all sites."""
     for short, name, what, scope in (("icc", "icc_2_1", "ICC", "total"), ("kappa", "kappa", "kappa", site_groups.EVERYTHING)):
-        gap, one = found.get((f"{short}_gap", GAP, scope)), found[name, named(*pair), scope]
+        gap, one = found.get((f"{short}_gap", GAP, scope)), found[name, pair_name(*pair), scope]
         if gap is not None and not np.isnan(gap.low):
             verdict = "cannot be told from" if gap.low <= 0 <= gap.high else "is above" if gap.low > 0 else "is below"
             how = f"{what}, {scope}: difference {gap.text}"
             return f" (n = {gap.n}): the model's agreement with the readers {verdict} theirs with each other ({how})"
         if gap is None and one.n:
-            return f" (n = {one.n} {one.unit}): {what} of {named(*pair)}, {scope}: {one.text}"
+            return f" (n = {one.n} {one.unit}): {what} of {pair_name(*pair)}, {scope}: {one.text}"
     return ": too few patients to say"
 
 
@@ -107,12 +107,12 @@ def _some(cells: list[Cell]) -> bool:
     return any(cell is not None and not np.isnan(cell.value) for cell in cells)
 
 
-def _cells(found: Found, name: str, of: list[str], scope: str) -> list[Cell]:
+def _cells(found: Statistics, name: str, of: list[str], scope: str) -> list[Cell]:
     return [found.get((name, one, scope)) for one in of]
 
 
-def _closeness(founds: dict[str, Found], pairs: list[tuple[str, str]]) -> Table:
-    columns = [named(*pair) for pair in pairs]
+def _closeness(founds: dict[str, Statistics], pairs: list[tuple[str, str]]) -> Table:
+    columns = [pair_name(*pair) for pair in pairs]
     gap = any((f"{short}_gap", GAP, scope) in found for found in founds.values() for _, scope, short in CLOSE)
     rows = [
         [f"{WORDS[name]}, {scope}; {whose(split)}", *_cells(found, name, columns, scope)]
@@ -123,10 +123,10 @@ def _closeness(founds: dict[str, Found], pairs: list[tuple[str, str]]) -> Table:
     return Table("How close the raters are to each other", ["", *columns, *([GAP] if gap else [])], rows)
 
 
-def _truth(founds: dict[str, Found], names: list[str]) -> list[Block]:
+def _truth(founds: dict[str, Statistics], names: list[str]) -> list[Block]:
     if TRUTH not in names:
         return []
-    columns = [named(name, TRUTH) for name in names if name != TRUTH]
+    columns = [pair_name(name, TRUTH) for name in names if name != TRUTH]
     rows = [
         [f"{WORDS[name]}, {scope}; {whose(split)}", *_cells(found, name, columns, scope)]
         for name, scope, _ in CLOSE
@@ -135,21 +135,21 @@ def _truth(founds: dict[str, Found], names: list[str]) -> list[Block]:
     return [Table("Against the truth behind the synthetic readers, which no real set has", ["", *columns], rows)]
 
 
-def _pictures(rows: Raters, pairs: list[tuple[str, str]], names: list[str], found: Found, who: str) -> list[Block]:
+def _pictures(rows: Raters, pairs: list[tuple[str, str]], names: list[str], found: Statistics, who: str) -> list[Block]:
     from report import rater_figures
 
     out: list[Block] = []
-    if any(found["bias", named(*pair), "total"].n for pair in pairs):
+    if any(found["bias", pair_name(*pair), "total"].n for pair in pairs):
         out += [rater_figures.bland_altman(rows, pairs, found, who), rater_figures.totals(rows, pairs, who)]
-    if any(found["kappa", named(*pair), site_groups.EVERYTHING].n for pair in pairs):
+    if any(found["kappa", pair_name(*pair), site_groups.EVERYTHING].n for pair in pairs):
         out.append(rater_figures.confusion(rows, pairs, who))
         if len(names) == 3:
             out.append(rater_figures.venn(names, found, who))
     return out
 
 
-def _details(found: Found, pairs: list[tuple[str, str]], who: str) -> list[Block]:
-    columns = [named(*pair) for pair in pairs]
+def _details(found: Statistics, pairs: list[tuple[str, str]], who: str) -> list[Block]:
+    columns = [pair_name(*pair) for pair in pairs]
     three = [*columns, *([COLLECTED] if ("icc_2_1", COLLECTED, "total") in found else [])]
     totals = ("total", *FINDINGS)
     limits = ("bias", "lower", "upper", "slope", "distance")
@@ -177,7 +177,7 @@ def _details(found: Found, pairs: list[tuple[str, str]], who: str) -> list[Block
     return [*(one for one in tables if one.rows), *_rescored(found, three, pairs[0][1], who)]
 
 
-def _rescored(found: Found, three: list[str], drawn_by: str, who: str) -> list[Block]:
+def _rescored(found: Statistics, three: list[str], drawn_by: str, who: str) -> list[Block]:
     if ("icc_1_1", COLLECTED, three_raters.RESCORED) not in found:
         return []
     words = {

@@ -37,7 +37,7 @@ def statistic(
 def make(raters: Raters) -> Section:
     """The section; without second visits its lead alone."""
     study, ends = Study(change.successive(raters)), change.first_to_last(raters)
-    if not study.told:
+    if not study.has_change:
         return Section(ID, TITLE, words.LACKING)
     told, more = _told(study)
     blocks: list[Block] = [_verdict_table(study), _error_table(study), _icc_table(study), _coverage_table(study)]

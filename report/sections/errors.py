@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation import calibration, halo_effect, site_errors, site_groups
-from evaluation.agreement import named
+from evaluation.agreement import pair_name
 from evaluation.raters import MODEL, READER1, READER2, Raters
 from evaluation.site_errors import Sites, site_name
 from evaluation.statistic import Statistic
@@ -33,7 +33,7 @@ def make(raters: Raters) -> Section:
         return made
     main = drawn(raters, splits)
     said = {split: calibration.measure(raters, split) for split in splits}
-    beside = halo_effect.with_own(raters)
+    beside = halo_effect.with_own_site_run(raters)
     healthy = {split: halo_effect.measure(beside, split) for split in splits}
     made.blocks += [*_probabilities(said, main), *_healthy(raters, healthy, main)]
     made.more += [one for found in (*said.values(), *healthy.values()) for one in found.values()]
@@ -46,7 +46,7 @@ def section(raters: Raters, splits: list[str], pairs: list[tuple[str, str]]) -> 
     if not graded or not splits:
         return Section(ID, TITLE, NOTHING)
     main = drawn(raters, splits)
-    by_split = {split: {named(*pair): site_errors.by_site(raters, split, pair) for pair in graded} for split in splits}
+    by_split = {split: {pair_name(*pair): site_errors.by_site(raters, split, pair) for pair in graded} for split in splits}
     more = [one for of in by_split.values() for sites in of.values() for ones in sites.values() for one in ones.values()]
     return Section(ID, TITLE, _lead(graded[0], by_split[main], whose(main)), _sites(by_split[main], whose(main)), more)
 
@@ -57,8 +57,8 @@ def _largest(sites: Sites) -> list[tuple[str, str, str]]:
 
 
 def _lead(pair: tuple[str, str], of: dict[str, Sites], who: str) -> str:
-    worst = _largest(of[named(*pair)])
-    one, first = of[named(*pair)][worst[0]]["mae"], f"{pair[0][:1].upper()}{pair[0][1:]}"
+    worst = _largest(of[pair_name(*pair)])
+    one, first = of[pair_name(*pair)][worst[0]]["mae"], f"{pair[0][:1].upper()}{pair[0][1:]}"
     n = f"({who}, n = {one.n} sites)"
     return f"{first} and {pair[1]} are furthest apart at {one.scope}: by {one.text} grades on average {n}."
 

@@ -38,7 +38,7 @@ def make(raters: Raters) -> Section:
     folder = upstream_runs.detector(raters)
     if folder is None:
         return Section(ID, TITLE, "No detector looked for the joints of this set: its own boxes, or whole films, were read.")
-    statistics = localisation.statistics(raters.data, folder.name, ID)
+    statistics = localisation.statistics(raters.data, folder.name)
     blocks: list[Block] = [_table(statistics)] if statistics else []
     blocks.append(Text(BOXES))
     chosen, boxes = choose(_films(raters.data, folder.name)), _boxes(raters.data, folder.name)

@@ -52,7 +52,7 @@ def make(raters: Raters) -> Section:
     blocks += [_bands(split, rows, judged.get("oof", rows)) for split, rows in judged.items()]
     more = coverage.reliability(raters)
     blocks += [pictures.sorted_totals(judged), pictures.widths(judged)] + ([pictures.reliability(more)] if more else [])
-    blocks += [_states(raters, split) for split in SPLITS if (raters.reading.split == split).any()]
+    blocks += [_states(raters, split) for split in SPLITS if (raters.intervals.split == split).any()]
     return Section(ID, TITLE, " ".join(leads), [*blocks, Text(NOTE, "note")], more)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from evaluation import leaderboard, runtime
 from evaluation import leaderboard_statistics as evidence
-from evaluation import runtime
-from evaluation.leaderboard_statistics import Line, Standing
+from evaluation.leaderboard import Leaderboard
+from evaluation.leaderboard_statistics import Line
 from evaluation.raters import READER2, SPLITS, Raters
 from evaluation.statistic import Statistic
 from report import plotting
@@ -29,7 +30,7 @@ SCORES = (
 
 def make(raters: Raters) -> Section:
     """The results table, the way from the column mean to the noise floor, the comparison with the best member, the minutes."""
-    standing = evidence.load(raters)
+    standing = leaderboard.of_raters(raters)
     if not standing.gold:
         return Section(ID, TITLE, "Nothing can be measured: reader 1 scored no patient of this set (gold.csv, data.prepare).")
     found = {split: evidence.lines(standing, split) for split in standing.splits}
@@ -42,9 +43,9 @@ def make(raters: Raters) -> Section:
     if any(compared.values()):
         blocks.append(_compared(compared))
     blocks.append(_totals({split: evidence.totals(raters, split) for split in found}))
-    if standing.told:
-        blocks.append(Text(standing.told, "note"))
-    steps = runtime.steps(raters, ID)
+    if standing.note:
+        blocks.append(Text(standing.note, "note"))
+    steps = runtime.steps(raters)
     if steps:
         blocks += _minutes(steps)
     return Section(ID, TITLE, _lead(found), blocks, ways)
@@ -64,8 +65,8 @@ def _lead(found: dict[str, list[Line]]) -> str:
     return ". ".join(said) + "."
 
 
-def _floor_words(standing: Standing) -> str:
-    noise = next(filter(None, map(standing.noise, standing.splits)), None)
+def _floor_words(standing: Leaderboard) -> str:
+    noise = next(filter(None, map(standing.noise_row, standing.splits)), None)
     if noise is None:
         return "What readers cannot tell apart themselves is not known here: the set has neither a second reading nor a truth."
     if noise[1] == READER2:

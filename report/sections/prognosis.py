@@ -36,7 +36,7 @@ def make(raters: Raters) -> Section:
     made = {source: pg.prognosis(source, visits, learn) for source, visits in sources.items()}
     done = [found for found in made.values() if found]
     lacking = [pg.learnable(source, sources[source], learn) for source, found in made.items() if not found]
-    few = [verb.too_few(one) for one in lacking]
+    few = [verb.too_few_text(one) for one in lacking]
     sentences = [_told(found) for found in done]
     lead = " ".join([words for words, _ in sentences] + few)
     more = [one for _, statistics in sentences for one in statistics] + lacking
@@ -46,7 +46,7 @@ def make(raters: Raters) -> Section:
 
 def _told(made: Prognosis) -> tuple[str, list[Statistic]]:
     """One sentence per source, and its numbers."""
-    counts = {"visits": len(made.found.row), "persons": made.found.persons}
+    counts = {"visits": len(made.cases.row), "persons": made.cases.persons}
     visits, persons = (
         Statistic(pg.SECTION, what, "all", f"from {made.source}", "forecast", n, n=n, unit=what, digits=0)
         for what, n in counts.items()
@@ -75,7 +75,7 @@ def _picture(made: list[Prognosis]) -> Picture:
                 arms = np.nan_to_num([[one.value - one.low], [one.high - one.value]])
                 left.errorbar([one.value], [place + 0.2 * row], xerr=arms, fmt="o", markersize=4, color=colour)
             ahead, last = (found.forecasts[:, FORECASTS.index(name)] for name in (RIDGE, SAME))
-            rise = found.found.outcome - last
+            rise = found.cases.outcome - last
             right.plot(ahead - last, rise, "o", markersize=3, alpha=0.6, color=colour, label=f"from {found.source}")
         left.set_yticks(range(len(FORECASTS)), FORECASTS)
         left.set_ylim(len(FORECASTS) - 0.5, -0.5)

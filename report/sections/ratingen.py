@@ -8,7 +8,7 @@ import pandas as pd
 from evaluation import disease_activity, rau, svdh_to_ratingen
 from evaluation.raters import MODEL, READER1, SPLITS, Raters
 from evaluation.statistic import Statistic
-from evaluation.svdh_to_ratingen import Eroded
+from evaluation.svdh_to_ratingen import RatingenScores
 from ra.anatomy import PARTS
 from ra.clinical import RAU_SITES
 from report.blocks import Block, Section, Table, Text
@@ -59,15 +59,15 @@ SIMULATED = " The items of this synthetic set are simulated with that weak corre
 
 def make(raters: Raters) -> Section:
     """Ratingen grades and Rau scores against reader 1's; the DAS28 against the damage."""
-    found, measured = svdh_to_ratingen.read(raters), disease_activity.load(raters)
+    found, measured = svdh_to_ratingen.scores(raters), disease_activity.load(raters)
     lead, blocks, more = (NOTHING, [], []) if found is None else _reading(raters, found)
     if measured is None:
         return Section(ID, TITLE, lead, [*blocks, Text(NO_ACTIVITY)], more)
     return Section(ID, TITLE, lead, blocks + _activity(raters, found, measured), more)
 
 
-def _reading(raters: Raters, found: Eroded) -> tuple[str, list[Block], list[Statistic]]:
-    count, figures = rau.scored(found), rau.measure(raters, found)
+def _reading(raters: Raters, found: RatingenScores) -> tuple[str, list[Block], list[Statistic]]:
+    count, figures = rau.joints_scored(found), rau.measure(raters, found)
     splits = [split for split in SPLITS if ("kappa", split) in figures]
     blocks: list[Block] = [Text(_source(found)), Text(_joints(*count), "note")]
     if not splits:
@@ -88,7 +88,7 @@ def _n(one: Statistic) -> str:
     return f"{one.n} {one.unit}"
 
 
-def _source(found: Eroded) -> str:
+def _source(found: RatingenScores) -> str:
     """Where the grades come from, in words."""
     if found.runs:
         chosen = "the set's best such member out of fold" if len(found.runs) == 1 else "averaged"
@@ -119,7 +119,7 @@ def _joints(median: Statistic, fewest: Statistic) -> str:
     )
 
 
-def _activity(raters: Raters, found: Eroded | None, measured: pd.DataFrame) -> list[Block]:
+def _activity(raters: Raters, found: RatingenScores | None, measured: pd.DataFrame) -> list[Block]:
     """Bands and correlations as tables, the correlations drawn."""
     indices = {name: measured[column].to_numpy() for column, name in disease_activity.INDICES.items()}
     damage = damages(raters, found)
@@ -148,7 +148,7 @@ def _activity(raters: Raters, found: Eroded | None, measured: pd.DataFrame) -> l
     return blocks + [pictures.activity(scope, damage, indices) for scope in dict.fromkeys(scope for scope, _ in damage)]
 
 
-def damages(raters: Raters, found: Eroded | None) -> dict[tuple[str, str], np.ndarray]:
+def damages(raters: Raters, found: RatingenScores | None) -> dict[tuple[str, str], np.ndarray]:
     """(what, whose) -> (n,) scores of damage, where anybody has one."""
     column = TARGETS.index("total")
     of_rau = {} if found is None else {READER1: svdh_to_ratingen.rau(found.reader), MODEL: svdh_to_ratingen.rau(found.model)}

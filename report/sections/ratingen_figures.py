@@ -7,7 +7,7 @@ import numpy as np
 from evaluation import disease_activity as evidence
 from evaluation import svdh_to_ratingen
 from evaluation.raters import SPLITS, Raters
-from evaluation.svdh_to_ratingen import Eroded
+from evaluation.svdh_to_ratingen import RatingenScores
 from ra.tables import LEVELS
 from report import plotting
 from report.blocks import Picture
@@ -17,7 +17,7 @@ TICKS = np.array([0, 2, 5, 10, 20, 50, 100, 200, 400])
 CELLS = 16  # of a histogram's axis
 
 
-def scores(raters: Raters, found: Eroded, splits: list[str]) -> Picture:
+def scores(raters: Raters, found: RatingenScores, splits: list[str]) -> Picture:
     """The model's Rau score over reader 1's, with its 95 % interval; a panel per split."""
     model, reader = svdh_to_ratingen.rau(found.model), svdh_to_ratingen.rau(found.reader)
     level = LEVELS.index(95)

@@ -49,7 +49,7 @@ def pages(raters, tmp_path_factory):
         with pytest.MonkeyPatch.context() as patch:
             if change:
                 undrawn(patch)
-            rows = change(raters).of("oof") if change else raters
+            rows = change(raters).in_split("oof") if change else raters
             sections = [section.make(rows), errors_section.make(rows)]
         folder = tmp_path_factory.mktemp(name)
         page.write(folder, name, sections, {})
@@ -153,7 +153,7 @@ def test_bootstrap_of_a_mean_is_students_interval_and_keeps_persons_together():
 
 
 def test_a_splits_figures_are_those_of_its_own_patients(raters):
-    found, rows = agreement.measure(raters, "test"), raters.of("test")
+    found, rows = agreement.measure(raters, "test"), raters.in_split("test")
     model, reader = rows.by[MODEL], rows.by[READER1]
     feet = site_groups.LIMB_FINDINGS["foot erosion"]
     theirs = cohen_kappa_score(reader.grades[:, feet].ravel(), model.whole[:, feet].ravel(), weights="quadratic")
@@ -171,7 +171,7 @@ def test_a_splits_figures_are_those_of_its_own_patients(raters):
         found["kappa_gap", agreement.GAP, site_groups.EVERYTHING],
         ((MODEL, READER1), (MODEL, READER2), (READER1, READER2)),
     )
-    one, two, own = (found["kappa", agreement.named(*pair), site_groups.EVERYTHING].value for pair in pairs)
+    one, two, own = (found["kappa", agreement.pair_name(*pair), site_groups.EVERYTHING].value for pair in pairs)
     assert gap.value == pytest.approx((one + two) / 2 - own)
 
 
@@ -195,7 +195,7 @@ def test_the_drawn_set_has_equal_grades_and_the_same_figures(raters):
 
 def test_calibration_finds_probabilities_that_hold_and_those_that_do_not(raters):
     rng = np.random.default_rng(2)
-    belief = raters.belief
+    belief = raters.probabilities
     drawn = (belief.cumsum(-1) < rng.random(belief.shape[:2])[..., None]).sum(-1).astype(float)
     honest = reading_of(raters, READER1, drawn)
     found = calibration.measure(honest, "all")
@@ -219,18 +219,18 @@ def test_a_reader_who_scores_healthy_joints_of_damaged_patients_worse_is_seen(ra
 
 
 def test_a_stack_that_sees_each_joint_alone_stands_beside_the_model(raters, monkeypatch, tmp_path):
-    assert halo_effect.with_own(raters) is raters  # no such run
+    assert halo_effect.with_own_site_run(raters) is raters  # no such run
     monkeypatch.setenv("RA_DATA", str(tmp_path))
-    p = np.zeros((*raters.belief.shape[:2], 11))
+    p = np.zeros((*raters.probabilities.shape[:2], 11))
     p[..., 0], p[..., 1] = 0.75, 0.25
     for split in ("oof", "test"):
         rows = raters.split == split
-        start = stack_world.head(halo_effect.OWN, split, raters.fold[rows], raters.patients[rows], 86)
+        start = stack_world.head(halo_effect.OWN_SITE_RUN, split, raters.fold[rows], raters.patients[rows], 86)
         table = stack_world.scores_table(start, p[rows], np.zeros((rows.sum(), 86), bool))
-        tables.SCORES.write(table, paths.scores(raters.data, 3, halo_effect.OWN, split))
-    beside = halo_effect.with_own(raters.take(np.arange(150)[::-1]))
-    assert beside.names[-1] == halo_effect.OWN_NAME and (beside.by[halo_effect.OWN_NAME].grades == 0.25).all()
-    assert halo_effect.measure(beside, "test")["mean_at_healthy", halo_effect.OWN_NAME, "0 to 10"].value == 0.25
+        tables.SCORES.write(table, paths.scores(raters.data, 3, halo_effect.OWN_SITE_RUN, split))
+    beside = halo_effect.with_own_site_run(raters.take(np.arange(150)[::-1]))
+    assert beside.names[-1] == halo_effect.OWN_SITE_NAME and (beside.by[halo_effect.OWN_SITE_NAME].grades == 0.25).all()
+    assert halo_effect.measure(beside, "test")["mean_at_healthy", halo_effect.OWN_SITE_NAME, "0 to 10"].value == 0.25
 
 
 def test_error_by_site_is_of_both_sides(raters):
@@ -262,7 +262,7 @@ def test_shuffled_answers_have_no_correlation_but_the_right_mean(pages):
 def test_a_shift_is_a_bias_and_leaves_the_order(raters, pages):
     found, folder = pages["shifted"]
     text, numbers = written(folder)
-    rows = raters.of("oof")
+    rows = raters.in_split("oof")
     sound = pages["sound"][0]
     added = (world.shifted(rows).by[MODEL].totals - rows.by[MODEL].totals)[:, 0].mean()
     bias = found["bias", PAIR, "total"]

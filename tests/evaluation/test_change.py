@@ -123,8 +123,8 @@ def test_too_few_persons_for_a_quantile_leave_independent_errors(world):
 
 def test_new_patients_intervals_rest_on_the_training_pairs(world):
     """A run applied to another set: its pairs alone, taught by the training pairs, get what they get beside them."""
-    whole, alone = change.successive(world), change.successive(world.of("test"))
-    wanted, made = change.bounds(whole, 80), change.bounds(alone, 80, change.successive(world.of("oof")))
+    whole, alone = change.successive(world), change.successive(world.in_split("test"))
+    wanted, made = change.bounds(whole, 80), change.bounds(alone, 80, change.successive(world.in_split("oof")))
     np.testing.assert_array_equal(made.low, wanted.low[whole.split == "test"])
     assert made.factor == wanted.factor and made.persons == 60
     assert set(change.bounds(alone, 80).factor.values()) == {1.0}
@@ -132,7 +132,7 @@ def test_new_patients_intervals_rest_on_the_training_pairs(world):
 
 def test_a_wider_level_holds_the_narrower_one(world):
     few = change.successive(world.take(np.isin(world.person, [f"P{k:03d}" for k in (*range(12), 70, 71)])))
-    limits = change.nested(few)
+    limits = change.nested_bounds(few)
     assert limits[80].factor["total"] != 1 and limits[95].factor["total"] == 1
     assert (limits[95].low <= limits[80].low).all() and (limits[95].high >= limits[80].high).all()
 
@@ -208,7 +208,7 @@ def test_histories_are_a_function_of_their_seed_and_never_heal(drawn):
 
 def test_the_ridge_beats_the_naive_forecasts_of_the_synthetic_cohort(drawn):
     made = pg.prognosis("training", visits(drawn))
-    assert len(made.found.row) == 360 and made.error("same slope", "rmse").n == 240
+    assert len(made.cases.row) == 360 and made.error("same slope", "rmse").n == 240
     for name in ("no change", "same slope"):
         assert made.difference(name, "rmse").high < 0 and f"beats {name}" in made.verdicts
 

@@ -206,7 +206,7 @@ def test_what_others_were_read_as_decides_and_nothing_of_ones_own(world):
 
 
 def test_a_reading_is_near_the_readers_and_a_shuffled_one_is_not(world):
-    found = svdh_to_ratingen.read(world)
+    found = svdh_to_ratingen.scores(world)
     assert found.readers == svdh_to_ratingen.CONVERTED and found.runs == ()
     figures = rau.measure(world, found)
     kappa, icc, bias = (figures[name, "test"] for name in ("kappa", "icc_2_1", "bias"))
@@ -214,7 +214,7 @@ def test_a_reading_is_near_the_readers_and_a_shuffled_one_is_not(world):
     assert 0.85 <= figures["coverage_95", "oof"].value <= 1 and figures["coverage_80", "oof"].value < 0.97
     one, (_, truth) = figures["exact", "test"], (None, found.reader[world.split == "test"])
     assert one.value == pytest.approx((found.whole[world.split == "test"] == truth).mean())
-    broken = rau.measure(world, svdh_to_ratingen.read(evaluation_world.shuffled(world)))
+    broken = rau.measure(world, svdh_to_ratingen.scores(evaluation_world.shuffled(world)))
     assert broken["icc_2_1", "test"].high < 0.5 and broken["kappa", "test"].high < 0.3
 
 
@@ -224,11 +224,11 @@ def test_joints_without_a_number_are_left_out_of_the_score(world):
     grades = world.by[MODEL].grades.copy()
     grades[-1, feet] = np.nan
     gone = world.with_model(grades, world.by[MODEL].totals)
-    found = svdh_to_ratingen.read(gone)
+    found = svdh_to_ratingen.scores(gone)
     row = rau.table(gone, found).iloc[-1]
     assert row.n_scored == 22 and row.rau_lowest < row.rau < row.rau_highest and pd.isna(row.LF_mtp_1_grade)
     assert row.rau_highest - row.rau_lowest == pytest.approx(190 * 12 / 34, abs=0.11)
-    assert [one.value for one in rau.scored(found)] == [34, 22]
+    assert [one.value for one in rau.joints_scored(found)] == [34, 22]
 
 
 def ratingen_run(name, rows):
@@ -282,7 +282,7 @@ def test_ratingen_members_answer_where_there_are_any():
         "good",
         "zero",
     )
-    good = svdh_to_ratingen.read(replace(named, ratingen=("good",)))
+    good = svdh_to_ratingen.scores(replace(named, ratingen=("good",)))
     known = ~np.isnan(good.reader)
     assert (
         good.readers == svdh_to_ratingen.GIVEN

@@ -180,7 +180,7 @@ def test_a_set_that_lacks_everything_has_every_section(tmp_path):
     by = {MODEL: hand_grades(raters.by[MODEL], test | ~test), READER1: hand_grades(raters.by[READER1], ~test)}
     poor = replace(raters, by=by | {READER2: nobody, TRUTH: nobody}, belief=None)
     unknown = replace(poor, by=poor.by | {READER1: nobody})
-    for known in (poor, raters.of("test").take(np.arange(1)), unknown, holed(evaluation_world.make(n_train=36, n_test=12))):
+    for known in (poor, raters.in_split("test").take(np.arange(1)), unknown, holed(evaluation_world.make(n_train=36, n_test=12))):
         text = page.write(tmp_path, "poor", sections.make(known), {}).read_text()
         assert Page(text).sections == ["alarms", *sections.ORDER]
 

@@ -274,7 +274,7 @@ def test_the_section_measures_what_the_reader_says(world):
     assert numbers["intervals/coverage_95/test/model/total"].value == pytest.approx(share)
     assert numbers["intervals/measured_95/test/model/total"].value == pytest.approx(share)
     assert numbers["intervals/sites/test/model/no_film"].value == 12
-    assert section.make(known.of("nobody")).blocks == []
+    assert section.make(known.in_split("nobody")).blocks == []
 
 
 def test_a_set_of_hand_totals_has_intervals_too(world):
