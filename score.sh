@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# New films scored by a run that is finished, without training anything:
+# New films scored by a finished run, without training anything:
 #
-#   bash score.sh SET DIR                what run_all.sh trained on SET, applied to the films of DIR
-#   SOURCE=phantom bash score.sh SET DIR      generated films, which are what their names say
-#   bash score.sh --no-report SET DIR
+#   bash score.sh SET DIR                  the run that run_all.sh trained on SET, applied to the films of DIR
+#   SOURCE=phantom bash score.sh SET DIR   generated films, whose names are right
+#   bash score.sh --no-report SET DIR      without the report
 #
 # SET is a prepared set with a finished run, as run_all.sh names it (phantom-demo). DIR holds test/<Patient_ID>-<LH|RH|LF|RF>.jpg
-# (or PNG, BMP, TIFF, DICOM); test/template.csv, test/people.csv and gold/ where there are any (README, your own films).
-# RUN names the stack (default blend). Ends in submissions/NAME.csv with its intervals and in a report; NAME is DIR's, and -scored.
-# What is finished is skipped.
+# (or PNG, BMP, TIFF, DICOM), and test/template.csv, test/people.csv and gold/ if there are any (docs/data_formats.md).
+# RUN names the stack (default blend). The result is submissions/<DIR's name>-scored.csv with its intervals, and a report.
+# Finished steps are skipped.
 set -euo pipefail
 start=$SECONDS
 report=yes words=()
@@ -17,7 +17,7 @@ for word in "$@"; do
 done
 set -- "${words[@]}"
 if (($# != 2)) || [[ $1 == -* || $2 == -* ]]; then
-  sed -n '2,12s/^# \{0,1\}//p' "$0"
+  sed -n '2,11s/^# \{0,1\}//p' "$0"
   exit 2
 fi
 trained=$1 run=${RUN:-blend} source=${SOURCE:-ra2dream} root=$(realpath -m -- "$2")
@@ -47,29 +47,25 @@ set=$(basename "$root" | tr -c 'A-Za-z0-9_.\n-' _)-scored
 step() {
   printf '\n[%3d s] %s\n' $((SECONDS - start)) "$1"
   shift
-  "$@"
-}
-
-said() { # what a file of a finished run says: said FILE KEY
-  python -c 'import sys, yaml; said = yaml.safe_load(open(sys.argv[1]))[sys.argv[2]]; print(*[said] if isinstance(said, str) else said)' "$@"
+  python -m "$@"
 }
 
 members=() pictures=()
-for member in $(said "$stack/config.yaml" members); do
+for member in $(python -m ra.config "$stack/config.yaml" members); do
   members+=("$work/$trained/stage2/$member/config.yaml")
-  pictures+=("$(said "${members[-1]}" crops)")
+  pictures+=("$(python -m ra.config "${members[-1]}" pictures)")
 done
-step "prepare $set" python -m data.prepare --source "$source" --root "$root" --data "$set"
-for cut in $(printf '%s\n' "${pictures[@]}" | sort -u); do
-  boxes=$(said "$work/$trained/stage2/$cut/run.json" boxes)
-  step "stage 1: joints" python -m stage1_detect.predict --trained "$trained" --data "$set" --run "$boxes"
-  step "stage 2: $cut" python -m stage2_score.crops "$work/$trained/stage2/$cut/config.yaml" --data "$set" --boxes "$boxes"
+step "prepare $set" data.prepare --source "$source" --root "$root" --data "$set"
+for name in $(printf '%s\n' "${pictures[@]}" | sort -u); do
+  boxes=$(python -m ra.config "$work/$trained/stage2/$name/config.yaml" boxes)
+  step "stage 1: joints" stage1_detect.predict --trained "$trained" --data "$set" --run "$boxes"
+  step "stage 2: $name" stage2_score.pictures "$work/$trained/stage2/$name/config.yaml" --data "$set"
 done
-step "stage 2: members" python -m stage2_score.predict "${members[@]}" --trained "$trained" --data "$set"
-step "stage 3: the stack" python -m stage3_stack.predict --trained "$trained" --data "$set" --run "$run"
-step "stage 3: intervals" python -m stage3_stack.intervals --data "$set" --run "$run"
-step "stage 3: submission" python -m stage3_stack.submit --data "$set" --run "$run"
+step "stage 2: members" stage2_score.predict "${members[@]}" --trained "$trained" --data "$set"
+step "stage 3: the stack" stage3_stack.predict --trained "$trained" --data "$set" --run "$run"
+step "stage 3: intervals" stage3_stack.intervals --data "$set" --run "$run"
+step "stage 3: submission" stage3_stack.submit --data "$set" --run "$run"
 if [[ -n $report ]]; then
-  step "report" python -m report --if-changed --data "$set" --run "$run"
+  step "report" report --data "$set" --run "$run" --if-changed
 fi
 printf '\nfinished in %d s: submissions/%s.csv\n' $((SECONDS - start)) "$set"

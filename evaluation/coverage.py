@@ -17,6 +17,7 @@ from evaluation.statistic import NAN, Statistic
 from ra import paths
 from ra.anatomy import ALL_PARTS, BOTH_HANDS, PARTS, SITES, TOTAL, limb
 from ra.tables import LEVELS
+from stage3_stack import intervals
 from stage3_stack.cohort import MAX_GRADES, TARGETS
 from stage3_stack.predictions import SITE_OF
 from stage3_stack.uncertainty import conformal, prediction_table
@@ -160,20 +161,21 @@ def reliability(raters: Raters) -> list[Statistic]:
     folder = paths.run_dir(raters.data, 3, raters.run)
     if not (folder / "config.yaml").is_file():
         return []
-    book = prediction_table.load(raters.data, folder)
-    kind = prediction_table.stratum(book, TOTAL)
-    low, high, _ = conformal.cross_fitted(kind, book.person, book.fold, NOMINAL)
-    names = [place for place in book.places if place.stratum == TOTAL]
-    whole = next((i for i, place in enumerate(names) if place.finding == TOTAL), None)
-    row = pd.Index(raters.patients).get_indexer(book.cohort.patients)
-    if whole is None:
+    predictions = intervals.predictions(raters.data, raters.run)
+    columns = [column for column in predictions.columns if column.stratum == TOTAL]
+    column = next((i for i, column in enumerate(columns) if column.finding == TOTAL), None)
+    if column is None:
         return []
+    stratum = prediction_table.stratum(predictions, TOTAL)
+    low, high, _ = conformal.cross_fitted(stratum, predictions.person, predictions.fold, NOMINAL)
+    low, high = low[:, column], high[:, column]
+    row = pd.Index(raters.patients).get_indexer(predictions.patient)
     truth, out = np.where(row >= 0, raters.by[READER1].totals[row, 0], np.nan), []
     for split in raters.splits:
-        use = (book.fold >= 0) == (split == "oof")
-        use = use & ~np.isnan(truth) & ~np.isnan(low[:, whole, 0])
+        in_split = (predictions.fold >= 0) == (split == "oof")
+        use = in_split & ~np.isnan(truth) & ~np.isnan(low[:, 0])
         for i, level in enumerate(NOMINAL):
-            inside = (low[use, whole, i] <= truth[use]) & (truth[use] <= high[use, whole, i])
-            share = astuple(wilson(inside, book.person[use]))
+            covered = (low[use, i] <= truth[use]) & (truth[use] <= high[use, i])
+            share = astuple(wilson(covered, predictions.person[use]))
             out.append(Statistic(SECTION, f"measured_{level}", split, MODEL, WHOLE, *share, n=int(use.sum()), digits=2))
     return out

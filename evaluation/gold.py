@@ -10,7 +10,7 @@ import pandas as pd
 
 from ra import paths
 from stage3_stack import submission
-from stage3_stack.hands import given_totals
+from stage3_stack.ensemble import given_totals
 
 
 def reader_scores(data: str, name: str) -> pd.DataFrame | None:

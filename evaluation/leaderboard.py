@@ -21,6 +21,7 @@ from ra.anatomy import PARTS, SITES
 from ra.config import UserError
 from ra.text_table import grid, number
 from stage3_stack import cohort as cohorts
+from stage3_stack import config as stack_config
 from stage3_stack import outputs
 from stage3_stack.cohort import Cohort
 from stage3_stack.config import JointStack
@@ -200,7 +201,7 @@ def _on_disk(raters: Raters) -> Leaderboard | None:
     folder = paths.run_dir(raters.data, 3, raters.run)
     if not (folder / "config.yaml").is_file() or not (folder / "learners.parquet").is_file():
         return None
-    config = runs.saved_config(raters.data, raters.run)
+    config = stack_config.saved(folder)
     return of_run(raters.data, raters.run, config) if isinstance(config, JointStack) else None
 
 

@@ -14,7 +14,7 @@ from ra.challenge_scores import unlog_score
 from stage3_stack import outputs, submission
 from stage3_stack.cohort import FINDING_SITES, TARGETS, Cohort
 from stage3_stack.features import film_sums
-from stage3_stack.predictions import MOMENTS, Member
+from stage3_stack.predictions import MOMENTS, MemberPredictions
 
 Key = tuple[str, str]  # (kind of row, name)
 Tables = dict[str, pd.DataFrame]  # split -> submission
@@ -54,7 +54,7 @@ def of_cohort(cohort: Cohort) -> Rows:
     return rows
 
 
-def member_tables(cohort: Cohort, member: Member, floor: Tables) -> Tables:
+def member_tables(cohort: Cohort, member: MemberPredictions, floor: Tables) -> Tables:
     """A member as a submission: 2^E[L(y)] - 1 for a site, the sum of expected grades for a total; the column mean for the joints
     of a missing film."""
     out = {}

@@ -11,15 +11,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from evaluation import gold, runs
+from evaluation import gold
 from evaluation.bootstrap import ratio
 from ra import folds, paths, tables
 from ra.anatomy import ALL_PARTS, BOTH_HANDS, SITES, TOTAL, limb
 from ra.config import UserError
+from stage3_stack import config as stack_config
 from stage3_stack import submission
 from stage3_stack.cohort import TARGETS, targets
 from stage3_stack.config import JointStack, JointVisits
-from stage3_stack.hands import given_totals
+from stage3_stack.ensemble import given_totals
 from stage3_stack.predictions import SITE_OF, load_member
 
 MODEL, READER1, READER2, TRUTH = "model", "reader 1", "reader 2", "truth"
@@ -105,7 +106,7 @@ class Raters:
 
 def load(data: str, run: str) -> Raters:
     """The raters of a finished run of stage 3, by the run's kind. Joint stacks and hand totals need stage3_stack.intervals."""
-    config = runs.saved_config(data, run)
+    config = stack_config.saved(paths.run_dir(data, 3, run))
     if isinstance(config, JointVisits):
         return of_crops(data, run, config.members)
     intervals = _read_intervals(data, run)
@@ -208,7 +209,7 @@ def _in_order(totals: pd.Series | None, patients: pd.Index) -> np.ndarray:
 def _probabilities(data: str, members: tuple[str, ...], patients: pd.Index, n_train: int) -> np.ndarray | None:
     """(n, 86, 11) mean of the joint members' distributions over grades."""
     loaded = [load_member(data, name, patients, n_train) for name in members]
-    distributions = [member.belief for member in loaded if member.belief is not None]
+    distributions = [member.probabilities for member in loaded if member.probabilities is not None]
     if not distributions:
         return None
     stacked = np.stack(distributions)

@@ -19,7 +19,7 @@ from __future__ import annotations
 from evaluation import runs
 from ra import cli, manifest, paths
 from ra.config import UserError
-from stage3_stack import ledger
+from stage3_stack import config, ledger
 from stage3_stack.config import JointStack
 
 
@@ -28,10 +28,9 @@ def run() -> None:
     p.add_argument("--run", default="blend", metavar="RUN", help="run of stage 3 (default %(default)s)")
     args = p.parse_args()
     folder = paths.run_dir(args.data, 3, args.run)
-    manifest.file_hash(folder)  # a UserError when the run is not finished
+    saved = config.saved(folder)
     if trained := runs.record(folder).get("trained"):
         raise UserError(f"{folder} is the run of {trained} applied to {args.data}; python -m report shows what is known of it")
-    saved = runs.saved_config(args.data, args.run)
     if isinstance(saved, JointStack):
         joints(args.data, args.run, saved, args.name or args.data)
         return
@@ -41,11 +40,11 @@ def run() -> None:
     print(text(args.data, args.run), flush=True)
 
 
-def joints(data: str, run: str, config: JointStack, submission: str) -> None:
+def joints(data: str, run: str, saved: JointStack, submission: str) -> None:
     """Print the leaderboard of a joint stack, write results.csv, and enter the test scores into the submission's ledger line."""
     from evaluation import leaderboard
 
-    board = leaderboard.of_run(data, run, config)
+    board = leaderboard.of_run(data, run, saved)
     board.write(paths.run_dir(data, 3, run) / "results.csv")
     print(board.text(), flush=True)
     record = paths.submission(submission).with_suffix(".json")

@@ -1,20 +1,13 @@
-"""What a finished run's folder records: its config with its kind, its metrics, its minutes."""
+"""What a run's folder records: its metrics and its minutes. The config that it was made with is stage3_stack.config.saved."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from ra import config, paths
-from stage3_stack.config import KINDS, StackConfig
+from ra import paths
 
 NAN = float("nan")
-
-
-def saved_config(data: str, run: str) -> StackConfig:
-    """The config that a run of stage 3 was made with, by its kind; UserError without one."""
-    [(_, saved)] = config.experiments(KINDS, [paths.run_dir(data, 3, run) / "config.yaml"])
-    return saved
 
 
 def finished(data: str, stage: int) -> list[str]:

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from evaluation import ratingen
 from evaluation.raters import MODEL, READER1, Raters
 from ra import clinical, paths
 from ra.anatomy import SITES, WRIST, limb
 from ra.clinical import RAU_FACTOR, RAU_MAX_GRADE, RAU_SITES
 from ra.tables import LEVELS
-from stage3_stack import ratingen
 from stage3_stack.uncertainty import conformal
 
 PER_GRADE = {"hand": 20.0, "foot": 10.0}  # percent of surface per SvdH grade, as in the synthetic cohort

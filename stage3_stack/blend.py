@@ -1,6 +1,6 @@
 """The greedy blend: selection with replacement (Caruana et al., ICML 2004), bagged over patients, on the challenge's own score.
 
-Everything is in the log scale: candidates (m, n, s) and targets (n, s) of n patients with s columns each; with one column the
+Everything is in the log scale: candidates (m, n, s) and targets (n, s) of n patients with s columns each. With one column the
 score is SC1's, with a finding's columns SC2's or SC3's.
 """
 
@@ -11,10 +11,10 @@ import numpy as np
 from ra.challenge_scores import log_score, root_mean_square, weighted_mean
 
 
-def finish(log_grade: np.ndarray, top: np.ndarray, zero_below: float) -> np.ndarray:
-    """Log grades cut to [0, L(maximum)]; a grade below the threshold becomes 0. top (s,) in the log scale."""
-    cut = np.clip(log_grade, 0.0, top)
-    return np.where(cut < log_score(zero_below), 0.0, cut)
+def finish(log_grade: np.ndarray, maximum: np.ndarray, zero_below: float) -> np.ndarray:
+    """Log grades clipped to [0, maximum], with 0 for a grade below the threshold. maximum (s,) is in the log scale."""
+    clipped = np.clip(log_grade, 0.0, maximum)
+    return np.where(clipped < log_score(zero_below), 0.0, clipped)
 
 
 def loss(pred: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
@@ -36,13 +36,13 @@ def select(candidates: np.ndarray, target: np.ndarray, weight: np.ndarray, round
 
 
 def weights(candidates: np.ndarray, target: np.ndarray, weight: np.ndarray, *, rounds: int, bags: int, seed: int) -> np.ndarray:
-    """(m,) mean of the greedy selections on `bags` resamples of the patients, which keeps few patients from deciding alone."""
+    """(m,) mean of the greedy selections on `bags` resamples of the patients, so that a few patients do not decide alone."""
     rng, n = np.random.default_rng(seed), len(target)
     draws = [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(bags)] or [np.ones(n)]
-    chosen = [select(candidates, target, weight * draw, rounds) for draw in draws if (weight * draw).sum() > 0]
-    return np.mean(chosen, axis=0)
+    selections = [select(candidates, target, weight * draw, rounds) for draw in draws if (weight * draw).sum() > 0]
+    return np.mean(selections, axis=0)
 
 
-def threshold(pred: np.ndarray, target: np.ndarray, weight: np.ndarray, top: np.ndarray, tried: tuple[float, ...]) -> float:
-    """The `zero_below` that leaves the least loss; the smallest one when nothing is gained."""
-    return min(sorted(tried), key=lambda t: loss(finish(pred, top, t), target, weight))
+def threshold(pred: np.ndarray, target: np.ndarray, weight: np.ndarray, maximum: np.ndarray, options: tuple[float, ...]) -> float:
+    """The `zero_below` among the options that leaves the least loss; the smallest one when none reduces it."""
+    return min(sorted(options), key=lambda option: loss(finish(pred, maximum, option), target, weight))

@@ -16,7 +16,7 @@ from ra import folds, paths, tables
 from ra.anatomy import ALL_PARTS, FINDINGS, PARTS, SITES
 from ra.challenge_scores import patient_weight
 from ra.config import UserError
-from stage3_stack.predictions import SITE_OF, Member, joined, load_member
+from stage3_stack.predictions import SITE_OF, MemberPredictions, concatenate, load_member
 
 TARGETS = ("total", *FINDINGS)  # the three Overall columns, as OVERALL orders them
 MAX_GRADES = np.array([s.max_grade for s in SITES], dtype=float)
@@ -25,9 +25,12 @@ FINDING_SITES = {f: np.array([j for j, s in enumerate(SITES) if s.finding == f])
 
 @dataclass
 class Cohort:
-    """n patients, of whom the first n_train have targets. person and fold are (n_train,); grades (n_train, 86) and totals
-    (n_train, 3: total, erosion, narrowing) are NaN where not scored; weight is the challenge's, of a patient without a total by
-    the sum of the grades that he has."""
+    """n patients, of whom the first n_train have targets.
+
+    patients and visit are (n,), person and fold (n_train,). grades (n_train, 86) and totals (n_train, 3: total, erosion,
+    narrowing) are NaN where not scored. weight (n_train,) is the challenge's; for a patient without a total it follows from the
+    sum of the patient's scored sites.
+    """
 
     patients: np.ndarray
     visit: np.ndarray
@@ -36,10 +39,11 @@ class Cohort:
     grades: np.ndarray
     totals: np.ndarray
     weight: np.ndarray
-    members: list[Member]
+    members: list[MemberPredictions]
 
     @property
     def n_train(self) -> int:
+        """Number of training patients."""
         return len(self.fold)
 
     @property
@@ -49,17 +53,19 @@ class Cohort:
 
     @property
     def train(self) -> np.ndarray:
+        """Indices of the training patients."""
         return np.arange(self.n_train)
 
     @property
     def test(self) -> np.ndarray:
+        """Indices of the test patients."""
         return np.arange(self.n_train, len(self.patients))
 
 
 def load(data: str, members: tuple[str, ...], *, joints: bool = True) -> Cohort:
-    """Read a prepared set and the tables of its members; UserError or ContractError says what is missing.
+    """Read a prepared set and the tables of its members; a UserError or ContractError names what is missing.
 
-    `joints` refuses members of whom none scores joints, without which there is nothing to stack.
+    With `joints`, a list of members in which none scores joints is refused, because such a set of members cannot be stacked.
     """
     sites, fold = tables.SITES.read(paths.sites(data)), folds.load(data)
     people = sites.drop_duplicates("patient_id").set_index("patient_id").sort_index()
@@ -84,49 +90,57 @@ def load(data: str, members: tuple[str, ...], *, joints: bool = True) -> Cohort:
     )
 
 
+def person_ids(data: str, patients: np.ndarray) -> np.ndarray:
+    """(n,) person_id of patients of a prepared set."""
+    people = tables.SITES.read(paths.sites(data)).drop_duplicates("patient_id").set_index("patient_id").person_id
+    return people.loc[patients].to_numpy()
+
+
 def trained_on(folder: Path) -> str | None:
-    """The set that a finished run of stage 3 was trained on, where it was applied to another; else None."""
+    """The set on which a run was trained, if the folder holds its application to another set; else None."""
     record = folder / "run.json"
     return json.loads(record.read_text()).get("trained") if record.is_file() else None
 
 
-def with_others(cohort: Cohort, data: str) -> Cohort:
-    """The same training patients, with every patient of another prepared set in place of the test patients.
+def with_patients_of(cohort: Cohort, data: str) -> Cohort:
+    """The same training patients, with all patients of another prepared set instead of the test patients.
 
-    Of the other set are read who its patients are and what the members' runs, applied to it, say of them in test.parquet; its
-    targets are not.
+    Only the other set's list of patients and its members' test.parquet are read, never its targets.
     """
     sites = tables.SITES.read(paths.sites(data))
     people = sites.drop_duplicates("patient_id").set_index("patient_id").sort_index()
     n = cohort.n_train
-    loaded = [load_member(data, m.name, people.index, 0, m.stage) for m in cohort.members]
+    applied = [load_member(data, m.name, people.index, 0, m.stage) for m in cohort.members]
     return replace(
         cohort,
         patients=np.concatenate([cohort.patients[:n], people.index.to_numpy()]),
         visit=np.concatenate([cohort.visit[:n], people.visit.to_numpy()]),
-        members=[joined(ours, n, theirs) for ours, theirs in zip(cohort.members, loaded, strict=True)],
+        members=[concatenate(member, n, other) for member, other in zip(cohort.members, applied, strict=True)],
     )
 
 
 def targets(sites: pd.DataFrame, train: pd.Index) -> tuple[np.ndarray, np.ndarray]:
-    """grades and totals; a total that the reader did not give is the sum of the grades given, NaN when a whole limb is without
-    any that others have: films of hands alone tell no total of hands and feet."""
-    place = train.get_indexer(sites.patient_id)
-    wide, given = np.full((len(train), len(SITES)), np.nan), np.full((len(train), len(TARGETS)), np.nan)
-    for array, part, column in (
-        (wide, sites.part != ALL_PARTS, [SITE_OF.get(k, -1) for k in zip(sites.part, sites.site, strict=True)]),
-        (given, sites.part == ALL_PARTS, [TARGETS.index(f) for f in sites.finding]),
-    ):
-        use = part.to_numpy() & (place >= 0) & (np.array(column) >= 0)
-        array[place[use], np.array(column)[use]] = sites.target.to_numpy()[use]
-    known = ~np.isnan(wide)
-    limbs = [np.array([s.part == part and s.finding == f for s in SITES]) for part in PARTS for f in FINDINGS]
-    lacking = np.any([known[:, own].any() & ~known[:, own].any(axis=1) for own in limbs], axis=0)
-    return wide, np.where(np.isnan(given), np.where(lacking[:, None], np.nan, _sums(wide)), given)
+    """grades (n, 86) and totals (n, 3) of the training patients.
+
+    A total that the reader did not give is the sum of the given grades. It is NaN for a patient who lacks all sites of a part and
+    finding that other patients have: films of the hands alone do not give a total of hands and feet.
+    """
+    row = train.get_indexer(sites.patient_id)
+    grades, totals = np.full((len(train), len(SITES)), np.nan), np.full((len(train), len(TARGETS)), np.nan)
+    site_column = np.array([SITE_OF.get(key, -1) for key in zip(sites.part, sites.site, strict=True)])
+    total_column = np.array([TARGETS.index(finding) for finding in sites.finding])
+    is_total = (sites.part == ALL_PARTS).to_numpy()
+    for array, wanted, column in ((grades, ~is_total & (site_column >= 0), site_column), (totals, is_total, total_column)):
+        use = wanted & (row >= 0)
+        array[row[use], column[use]] = sites.target.to_numpy()[use]
+    known = ~np.isnan(grades)
+    groups = [np.array([s.part == part and s.finding == finding for s in SITES]) for part in PARTS for finding in FINDINGS]
+    lacking = np.any([known[:, group].any() & ~known[:, group].any(axis=1) for group in groups], axis=0)
+    return grades, np.where(np.isnan(totals), np.where(lacking[:, None], np.nan, _sums(grades)), totals)
 
 
 def _sums(grades: np.ndarray) -> np.ndarray:
-    """(n, 3) total, erosion and narrowing of the grades given; NaN where there is none."""
-    sums = pd.DataFrame({f: pd.DataFrame(grades[:, own]).sum(axis=1, min_count=1) for f, own in FINDING_SITES.items()})
+    """(n, 3) total, erosion and narrowing of the given grades; NaN where none is given."""
+    sums = pd.DataFrame({f: pd.DataFrame(grades[:, sites]).sum(axis=1, min_count=1) for f, sites in FINDING_SITES.items()})
     sums.insert(0, "total", sums.sum(axis=1, min_count=1))
     return sums.to_numpy()

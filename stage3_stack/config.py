@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from ra import config, manifest
 from ra.config import Named, UserError
 
 
@@ -16,7 +18,7 @@ class JointStack:
     members: tuple[str, ...]  # runs of stage 2
     site_learners: tuple[Named, ...]  # predict one grade of one site
     total_learners: tuple[Named, ...]  # predict the patient's total, erosion and narrowing
-    features: Literal["all", "own", "patient"] = "all"  # what a site's learners see, features.FEATURES
+    features: Literal["all", "own", "patient"] = "all"  # columns that a site's learners see: features.FEATURE_SETS
     inner_folds: int = 5  # patient splits inside the training patients that choose blend and threshold
     rounds: int = 12  # picks of the greedy blend
     bags: int = 16  # resamples of the patients over which the greedy blend is averaged
@@ -41,7 +43,7 @@ class HandTotals:
     combine: Literal["linear", "all_classes", "single_class", "total_to_class"]  # linear_ensembles.py
     members: tuple[str, ...]  # runs of stage 2
     bounds_of: str | None = None  # total_to_class: the classifier whose head.params.bounds cut the total
-    # Penalty per patient on the weights' distance from the members' mean. Ours: a cohort is small, theirs had 2,700 films.
+    # Penalty per patient on the distance of the weights from those of the members' mean. The paper has none: it had 2,700 films.
     alpha: float = 0.1
 
     def __post_init__(self) -> None:
@@ -63,6 +65,12 @@ class JointVisits:
 
 KINDS: dict[str, type] = {"joints": JointStack, "hand_totals": HandTotals, "joint_visits": JointVisits}
 StackConfig = JointStack | HandTotals | JointVisits
+
+
+def saved(folder: Path) -> StackConfig:
+    """The config that a finished run was made with, from its folder; UserError when the run is not finished."""
+    manifest.file_hash(folder)
+    return config.experiments(KINDS, [folder / "config.yaml"])[0][1]
 
 
 def _check_members(members: tuple[str, ...]) -> None:

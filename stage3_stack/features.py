@@ -1,77 +1,92 @@
-"""What a learner may know about a site: the members' opinion of it and of the patient's other sites.
+"""Level-2 features of a site and of a patient's totals, computed from the members' out-of-fold predictions.
 
 One function makes the features for fitting and for predicting. They are computed patient by patient from the members' tables
-alone: no target and no other patient enters, so nothing of a fold that is predicted can leak through them. Missing stays NaN.
+alone, without targets and without other patients, so that nothing of a predicted fold can leak. Missing values stay NaN.
+
+Columns of a site's features:
+
+    <member>:elog, :grade, :any, :spread       moments of that member's distribution (predictions.MOMENTS)
+    mean_elog ... mean_spread                  their means over the joint members
+    <member>:ratingen_elog ...                 moments of a Ratingen member's grade of the joint
+    <group>_elog, <group>_any                  means of mean_elog and mean_any over related sites (NEIGHBOURS)
+    same_<joint>_<finding>, other_...          mean_elog of every joint on the same and on the other side of the body
+    <member>:part, :patient, :hands, :severity   totals and classes of members that see whole films
+    template, foot, kind                       share of template boxes, foot or hand, which site it is
+
+Columns of a total's features end in :own where a member's value is of the very total that is predicted.
 """
 
 from __future__ import annotations
-
-import warnings
 
 import numpy as np
 
 from ra.anatomy import FINDINGS, SITES, limb, other_side
 from ra.challenge_scores import log_score
 from stage3_stack.cohort import FINDING_SITES, Cohort
-from stage3_stack.predictions import FILM_OF, MOMENTS, Member
+from stage3_stack.nan_mean import nan_mean, ratio
+from stage3_stack.predictions import FILM_OF, MOMENTS, MemberPredictions
 
 ELOG, GRADE, ANY, _ = range(len(MOMENTS))
-KINDS = {k: i for i, k in enumerate(dict.fromkeys((limb(s.part), s.joint, s.finding) for s in SITES))}  # left and right are one
+# (limb, joint, finding) -> number; left and right sites are of the same kind
+SITE_KINDS = {k: i for i, k in enumerate(dict.fromkeys((limb(s.part), s.joint, s.finding) for s in SITES))}
 HANDS = np.array([limb(s.part) == "hand" for s in SITES])
-IDENTITY = "kind"  # the feature that names the site; a category, not a quantity
+SITE_KIND = "kind"  # the feature column that names the site's kind: a category, not a quantity
 
 
-def _row(site) -> tuple[str, str]:
-    """Sites of one row lie side by side: pip, mcp (with the thumb's ip), wrist, mtp (with the hallux ip) of one part."""
-    return site.part, site.site.split("_")[0]
+def _same(values: list) -> np.ndarray:
+    """(86, 86) whether two sites have equal values."""
+    array = np.array(values)
+    return array[:, None] == array[None, :]
 
 
-def _masks() -> dict[str, np.ndarray]:
-    """name -> (86, 86) booleans: row j marks the sites whose mean is the feature of site j. Site j is in none of its own."""
-    n = len(SITES)
-    order = {f: {j: i for i, j in enumerate(FINDING_SITES[f])} for f in FINDINGS}
+def _neighbours() -> dict[str, np.ndarray]:
+    """Name -> (86, 86) booleans: row j marks the sites whose mean is a feature of site j. No site is its own neighbour.
 
-    def mask(related) -> np.ndarray:
-        return np.array([[i != j and related(SITES[j], SITES[i], j, i) for i in range(n)] for j in range(n)])
+    A row of joints lies side by side in one part: pip, mcp (with the thumb's ip), wrist, mtp (with the hallux ip).
+    """
+    same_part, same_limb = _same([s.part for s in SITES]), _same([limb(s.part) for s in SITES])
+    same_finding, same_site = _same([s.finding for s in SITES]), _same([s.site for s in SITES])
+    same_row = same_part & _same([s.site.split("_")[0] for s in SITES])
+    same_joint = same_part & _same([s.joint for s in SITES])
+    opposite = np.array([[b.part == other_side(a.part) for b in SITES] for a in SITES])
 
-    def other_finding(a, b, *_) -> bool:
-        shared = any(s.joint == a.joint and s.part == a.part and s.finding != a.finding for s in SITES)
-        return a.finding != b.finding and (_row(a) == _row(b) if not shared else (a.part, a.joint) == (b.part, b.joint))
+    order = np.zeros(len(SITES), dtype=int)  # of a site among those of its finding
+    for sites in FINDING_SITES.values():
+        order[sites] = np.arange(len(sites))
+    consecutive = np.abs(order[:, None] - order[None, :]) == 1
 
-    def adjacent(a, b, j, i) -> bool:
-        return a.finding == b.finding and _row(a) == _row(b) and abs(order[a.finding][i] - order[a.finding][j]) == 1
-
-    return {
-        "other_side": mask(lambda a, b, *_: b.part == other_side(a.part) and b.site == a.site),
-        "other_finding": mask(other_finding),
-        "adjacent": mask(adjacent),
-        "row": mask(lambda a, b, *_: a.finding == b.finding and _row(a) == _row(b)),
-        "part": mask(lambda a, b, *_: a.finding == b.finding and a.part == b.part),
-        "limb": mask(lambda a, b, *_: a.finding == b.finding and limb(a.part) == limb(b.part)),
-        "finding": mask(lambda a, b, *_: a.finding == b.finding),
-        "patient": mask(lambda *_: True),
+    joint_other_finding = same_joint & ~same_finding
+    has_both_findings = joint_other_finding.any(axis=1, keepdims=True)
+    masks = {
+        "other_side": opposite & same_site,
+        # a joint that is scored for one finding alone takes the other finding's sites of its row
+        "other_finding": np.where(has_both_findings, joint_other_finding, same_row & ~same_finding),
+        "adjacent": same_finding & same_row & consecutive,
+        "row": same_finding & same_row,
+        "part": same_finding & same_part,
+        "limb": same_finding & same_limb,
+        "finding": same_finding,
+        "patient": np.ones_like(same_finding),
     }
+    return {name: mask & ~np.eye(len(SITES), dtype=bool) for name, mask in masks.items()}
 
 
-MASKS = _masks()
+NEIGHBOURS = _neighbours()
 
 
 def mean_over(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(n, 86) -> (n, 86): for each site the mean of what is known among the sites of its mask; NaN when nothing is."""
+    """(n, 86) -> (n, 86): for each site the mean of the known values among the sites of its mask; NaN when none is known."""
     count = (~np.isnan(values)).astype(float) @ mask.T
-    return np.divide(np.nan_to_num(values) @ mask.T, count, out=np.full(count.shape, np.nan), where=count > 0)
+    return ratio(np.nan_to_num(values) @ mask.T, count)
 
 
-def opinion(members: list[Member]) -> np.ndarray:
-    """(n, 86, 4) mean moments over the joint members that have one; all NaN where none has."""
-    stack = np.stack([m.moments for m in members])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a film that is missing for every member stays NaN
-        return np.nanmean(stack, axis=0)
+def mean_moments(members: list[MemberPredictions]) -> np.ndarray:
+    """(n, 86, 4) moments averaged over the joint members that have a value; NaN where none has."""
+    return nan_mean(np.stack([m.moments for m in members if m.moments is not None]), axis=0)
 
 
-def _own(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:
-    """The members' opinion of the very site; <member>:elog is a member's own guess at L(grade), a Ratingen grade is not."""
+def _site(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:
+    """The members' predictions of the site itself. Only <member>:elog predicts L(grade); a Ratingen grade is on another scale."""
     out: dict[str, np.ndarray] = {}
     for m in cohort.members:
         if m.moments is not None:
@@ -83,35 +98,37 @@ def _own(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:
     return out
 
 
-def _related(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:  # noqa: ARG001
+def _related_sites(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:  # noqa: ARG001
     """Means over related sites of the patient."""
-    out = {f"{name}_elog": mean_over(mean[..., ELOG], mask) for name, mask in MASKS.items()}
-    return out | {f"{name}_any": mean_over(mean[..., ANY], MASKS[name]) for name in ("other_side", "finding", "patient")}
+    out = {f"{name}_elog": mean_over(mean[..., ELOG], mask) for name, mask in NEIGHBOURS.items()}
+    return out | {f"{name}_any": mean_over(mean[..., ANY], NEIGHBOURS[name]) for name in ("other_side", "finding", "patient")}
 
 
 def _both_sides(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:  # noqa: ARG001
-    """The same joint on the other side and in the other finding, and all 86 opinions of the patient, the site's own side first.
+    """The joint on the other side and in the other finding, and all 86 predictions of the patient, the site's own side first.
 
-    After Li & Guan, whose second level saw both sides and both findings of a patient; that a right joint's row names the
-    right side's opinions as a left joint's the left side's, so that both learn from each other, is ours.
+    After Li & Guan, whose second level used both sides and both findings of a patient. Ours: a right joint's `same_` columns hold
+    the right side and a left joint's the left side, so that both sides train one model.
     """
     elog = mean[..., ELOG]
-    out = {f"{name}_elog": mean_over(elog, MASKS[name]) for name in ("other_side", "other_finding")}
-    place = {(s.part[0], limb(s.part), s.joint, s.finding): j for j, s in enumerate(SITES)}
-    for side, of in (("same", lambda part: part[0]), ("other", lambda part: other_side(part)[0])):
-        for kind in KINDS:
-            out[f"{side}_{kind[1]}_{kind[2]}"] = elog[:, [place[of(s.part), *kind] for s in SITES]]
+    out = {f"{name}_elog": mean_over(elog, NEIGHBOURS[name]) for name in ("other_side", "other_finding")}
+    site_index = {(s.part[0], limb(s.part), s.joint, s.finding): j for j, s in enumerate(SITES)}
+    sides = {"same": [s.part[0] for s in SITES], "other": [other_side(s.part)[0] for s in SITES]}
+    for name, side_of_site in sides.items():
+        for kind in SITE_KINDS:
+            columns = [site_index[side, *kind] for side in side_of_site]
+            out[f"{name}_{kind[1]}_{kind[2]}"] = elog[:, columns]
     return out
 
 
-def _whole(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:
-    """What members of whole films say of the part and of the patient."""
+def _whole_films(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:
+    """Predictions of whole-film and both-hands members for the part and for the patient."""
     shape, out = mean.shape[:2], {}
     for m in cohort.members:
         if m.films is not None:
             part = np.stack([m.films[:, FILM_OF[s.part, s.finding]] for s in SITES], axis=1)
             out[f"{m.name}:part"] = log_score(part)
-            out[f"{m.name}:patient"] = np.broadcast_to(log_score(8 * _nanmean(m.films))[:, None], shape)
+            out[f"{m.name}:patient"] = np.broadcast_to(log_score(8 * nan_mean(m.films, axis=-1))[:, None], shape)
         if m.hands is not None:
             out[f"{m.name}:hands"] = np.broadcast_to(log_score(m.hands)[:, None], shape)
         if m.severity is not None:
@@ -119,71 +136,68 @@ def _whole(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:
     return out
 
 
-def _place(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:
-    """Which site it is, and whether its box was the template's."""
-    template = _nanmean(np.stack([m.template for m in cohort.members if m.template is not None], axis=-1))
+def _identity(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:
+    """Which site it is, and the share of members whose box was the template's."""
+    template = nan_mean(np.stack([m.template for m in cohort.members if m.template is not None], axis=-1), axis=-1)
     foot = [float(limb(s.part) == "foot") for s in SITES]
-    kind = [float(KINDS[limb(s.part), s.joint, s.finding]) for s in SITES]
-    return {"template": template} | {
-        name: np.broadcast_to(value, mean.shape[:2]) for name, value in (("foot", foot), (IDENTITY, kind))
-    }
+    kind = [float(SITE_KINDS[limb(s.part), s.joint, s.finding]) for s in SITES]
+    shape = mean.shape[:2]
+    return {"template": template, "foot": np.broadcast_to(foot, shape), SITE_KIND: np.broadcast_to(kind, shape)}
 
 
-FEATURES = {
-    "all": (_own, _related, _whole, _place),
-    "own": (_own, _place),
-    "patient": (_own, _both_sides, _place),
-}  # the named sets of a recipe
+FEATURE_SETS = {
+    "all": (_site, _related_sites, _whole_films, _identity),
+    "own": (_site, _identity),  # nothing but the site itself
+    "patient": (_site, _both_sides, _identity),
+}  # the values of `features` in a config
 
 
 def site_features(cohort: Cohort, features: str = "all") -> tuple[np.ndarray, list[str]]:
-    """(n, 86, F) features of all patients and their names; `features` is a name in FEATURES."""
-    mean = opinion([m for m in cohort.members if m.moments is not None])
+    """(n, 86, F) features of all patients and their names; `features` is a name in FEATURE_SETS."""
+    mean = mean_moments(cohort.members)
     out: dict[str, np.ndarray] = {}
-    for block in FEATURES[features]:
+    for block in FEATURE_SETS[features]:
         out |= block(cohort, mean)
     return np.stack(list(out.values()), axis=-1), list(out)
 
 
-def expected_class(member: Member) -> np.ndarray:
+def expected_class(member: MemberPredictions) -> np.ndarray:
     """(n,) expected severity class 0..9."""
     return member.severity @ np.arange(member.severity.shape[1])
 
 
-def _nanmean(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is known; NaN when nothing is."""
-    count = np.sum(~np.isnan(values), axis=-1)
-    return np.divide(np.nansum(values, axis=-1), count, out=np.full(count.shape, np.nan), where=count > 0)
-
-
 def total_features(cohort: Cohort, rows: np.ndarray, grades: np.ndarray, target: str) -> tuple[np.ndarray, list[str]]:
-    """(len(rows), F) features of patients' totals, from the stack's own site grades (len(rows), 86) and the members' sums.
+    """(len(rows), F) features of patients' totals, from the stack's site grades (len(rows), 86) and the members' sums.
 
-    `target` is total, erosion or narrowing; the members' sums of it are called <member>:own. A sum over a missing film takes
-    the stack's grades for it, so that all are numbers on one scale: L(total). Sites that the set does not score count in none
-    (their `grades` are 0).
+    `target` is total, erosion or narrowing. A member's sum of that very target is called <member>:own, the others by their name.
+    Where a film is missing, a sum takes the stack's grades, so that all features are on one scale: L(total). Sites that the set
+    does not score count in no sum (their `grades` are 0).
     """
-    parts = np.array([any(cohort.scored[j] for j in _of(*key)) for key in FILM_OF])
+
+    def named(prefix: str, sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {f"{prefix}:{'own' if name == target else name}": log_score(value) for name, value in sums.items()}
+
+    scored_parts = np.array([any(cohort.scored[j] for j in _sites_of(*key)) for key in FILM_OF])
     out = {f"sites_{name}": log_score(value) for name, value in _sums(grades).items()}
     for m in cohort.members:
         if m.moments is not None:
-            own = m.moments[rows][..., GRADE]
-            own = _sums(np.where(np.isnan(own) | ~cohort.scored, grades, own))
-            out |= {f"{m.name}:{'own' if name == target else name}": log_score(value) for name, value in own.items()}
+            expected = m.moments[rows][..., GRADE]
+            out |= named(m.name, _sums(np.where(np.isnan(expected) | ~cohort.scored, grades, expected)))
         if m.films is not None:
-            own = film_sums(np.where(parts, m.films[rows], np.nan), grades)
-            prefix = m.name if m.moments is None else f"{m.name}_film"
-            out |= {f"{prefix}:{'own' if name == target else name}": log_score(value) for name, value in own.items()}
+            sums = film_sums(np.where(scored_parts, m.films[rows], np.nan), grades)
+            out |= named(m.name if m.moments is None else f"{m.name}_film", sums)
         out |= _patient_features(m, rows, grades, target, cohort.scored)
-    seen = opinion([m for m in cohort.members if m.moments is not None])[rows]
-    out["count"] = np.log2(1 + np.nansum(np.where(cohort.scored, seen[..., ANY], np.nan), axis=1))
+    damaged = mean_moments(cohort.members)[rows][..., ANY]
+    out["count"] = np.log2(1 + np.nansum(np.where(cohort.scored, damaged, np.nan), axis=1))  # expected number of damaged sites
     out["worst"] = log_score(grades.max(axis=1))
-    out["half_grade"] = np.log2(1 + (grades > 0.5).sum(axis=1))
+    out["half_grade"] = np.log2(1 + (grades > 0.5).sum(axis=1))  # number of sites above half a grade
     return np.stack(list(out.values()), axis=-1), list(out)
 
 
-def _patient_features(m: Member, rows: np.ndarray, grades: np.ndarray, target: str, scored: np.ndarray) -> dict[str, np.ndarray]:
-    """What a both-hands or Ratingen member says of a patient; the stack's own grades stand in for feet and missing hands."""
+def _patient_features(
+    m: MemberPredictions, rows: np.ndarray, grades: np.ndarray, target: str, scored: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Predictions of a both-hands or Ratingen member; the stack's grades are used for feet and for missing hands."""
     out = {}
     if m.hands is not None:
         hands = np.where(np.isnan(m.hands[rows]), grades[:, HANDS].sum(axis=1), m.hands[rows])
@@ -193,19 +207,19 @@ def _patient_features(m: Member, rows: np.ndarray, grades: np.ndarray, target: s
     if m.severity is not None:
         out[f"{m.name}:severity"] = expected_class(m)[rows]
     if m.ratingen is not None:
-        grade = m.ratingen[rows][..., GRADE]
-        known = np.where(np.isnan(grade) | ~scored, grades, grade)
-        out[f"{m.name}:ratingen"] = log_score(known[:, FINDING_SITES["erosion"]].sum(axis=1))
+        expected = m.ratingen[rows][..., GRADE]
+        filled = np.where(np.isnan(expected) | ~scored, grades, expected)
+        out[f"{m.name}:ratingen"] = log_score(filled[:, FINDING_SITES["erosion"]].sum(axis=1))
     return out
 
 
 def _sums(grades: np.ndarray) -> dict[str, np.ndarray]:
     """(n, 86) -> the patient's total, erosion and narrowing."""
-    return {"total": grades.sum(axis=1)} | {f: grades[:, s].sum(axis=1) for f, s in FINDING_SITES.items()}
+    return {"total": grades.sum(axis=1)} | {finding: grades[:, sites].sum(axis=1) for finding, sites in FINDING_SITES.items()}
 
 
-def _of(part: str, finding: str) -> list[int]:
-    """The sites of one part and finding."""
+def _sites_of(part: str, finding: str) -> list[int]:
+    """Indices of the sites of one part and finding."""
     return [j for j, s in enumerate(SITES) if s.part == part and s.finding == finding]
 
 
@@ -213,6 +227,9 @@ def film_sums(films: np.ndarray, grades: np.ndarray) -> dict[str, np.ndarray]:
     """Part totals (n, 8) -> the patient's total, erosion and narrowing; a missing part is the sum of its grades (n, 86)."""
     filled = films.copy()
     for (part, finding), i in FILM_OF.items():
-        filled[:, i] = np.where(np.isnan(films[:, i]), grades[:, _of(part, finding)].sum(axis=1), films[:, i])
-    by = {f: filled[:, [i for (_, g), i in FILM_OF.items() if g == f]].sum(axis=1) for f in FINDINGS}
-    return {"total": sum(by.values()), **by}
+        filled[:, i] = np.where(np.isnan(films[:, i]), grades[:, _sites_of(part, finding)].sum(axis=1), films[:, i])
+    sums = {}
+    for finding in FINDINGS:
+        columns = [i for (_, other), i in FILM_OF.items() if other == finding]
+        sums[finding] = filled[:, columns].sum(axis=1)
+    return {"total": sum(sums.values()), **sums}

@@ -1,88 +1,87 @@
-"""Give every grade and total of a run its interval, and what could not be scored its state instead of a number.
+"""Prediction intervals of a finished run, and a state instead of a number for every site that could not be scored.
 
-    python -m stage3_stack.intervals --data SET --config stage3_stack/configs/demo/blend.yaml
-    python -m stage3_stack.intervals --data SET --run totals          a set of hand totals
+    python -m stage3_stack.intervals --data SET --run blend
 
-Reads a finished run of stage3_stack.train (or of stage3_stack.hands with a set of hand totals) and what its members left;
-writes data/work/SET/stage3/RUN/intervals_{oof,test}.parquet (tables.PREDICTION_INTERVALS) and intervals.json, the calibration. Intervals are
-conformal (evidence/conformal.py), of 80 and 95 %: a fold's rest on the other folds' residuals, the test patients' on all
-training patients'. What was not scored, and the totals of it: evidence/unscorable.py, evidence/prorate.py.
+Writes data/work/SET/stage3/RUN/intervals_{oof,test}.parquet (tables.PREDICTION_INTERVALS) and intervals.json, the calibration.
+Intervals of 80 and 95 % are conformal (uncertainty/conformal.py): those of a fold are calibrated on the other folds' residuals,
+those of the test patients on all training patients'. Sites that were not scored, and totals with such sites:
+uncertainty/scorability.py and uncertainty/prorating.py. A run of kind joint_visits has no intervals.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 
-from ra import atomic, cli, manifest, paths
+from ra import atomic, cli, manifest, paths, tables
 from ra.config import UserError
-from stage3_stack import config as recipes
+from stage3_stack import config, submission
+from stage3_stack.kinds import kind_of
+from stage3_stack.uncertainty import prediction_table
+from stage3_stack.uncertainty.prediction_table import Predictions
 
 RECORD = "intervals.json"
+SPLITS = ("oof", "test")
 
 
 def run() -> None:
-    args = recipes.parser(__doc__).parse_args()
-    make(args.data, recipes.run_name(args), args.force)
+    """The verb."""
+    p = cli.parser(__doc__, "data", "force")
+    p.add_argument("--run", default="blend", metavar="NAME", help="finished run of stage 3 (default %(default)s)")
+    args = p.parse_args()
+    make(args.data, args.run, args.force)
 
 
 def make(data: str, run_name: str, force: bool = False) -> None:
-    """Skip when the intervals on disk are those of this very run; else write both tables, the record last."""
+    """Write both tables, the record last; skipped when they are current or the run's kind has no intervals."""
     folder = paths.run_dir(data, 3, run_name)
+    if not kind_of(config.saved(folder)).has_intervals:
+        print(f"{run_name}: a run of kind {config.saved(folder).kind} has no intervals", flush=True)
+        return
     record, inputs = folder / RECORD, _inputs(data, folder)
-    if not force and stands(data, run_name):
-        print(f"{folder.name}: intervals finished, skipped", flush=True)
+    if not force and manifest.is_current(record, inputs):
+        print(f"{run_name}: intervals finished, skipped", flush=True)
         return
     record.unlink(missing_ok=True)  # from here until the end the run has no intervals
-    from stage3_stack.uncertainty import prediction_table as reading
+    by_split, calibration = prediction_table.make(predictions(data, run_name))
+    files = [paths.prediction_intervals(data, run_name, split) for split in SPLITS]
+    for split, path in zip(SPLITS, files, strict=True):
+        tables.PREDICTION_INTERVALS.write(by_split[split], path)
+    manifest.write_record(record, inputs, files, calibration=calibration)
+    print(f"{run_name}: {prediction_table.summary(by_split)}", flush=True)
 
-    tables, calibration = reading.make(data, folder)
-    for split, table in tables.items():
-        reading.write(table, paths.prediction_intervals(data, run_name, split))
-    atomic.write_json(record, {"inputs": inputs, "calibration": calibration})
-    print(f"{folder.name}: {reading.summary(tables)}", flush=True)
 
-
-def stands(data: str, run_name: str) -> bool:
-    """Whether the run has intervals, and they are of what it is now."""
+def predictions(data: str, run_name: str) -> Predictions:
+    """Predictions of a finished run with everything that their intervals are computed from."""
     folder = paths.run_dir(data, 3, run_name)
-    record, files = folder / RECORD, [paths.prediction_intervals(data, run_name, split) for split in ("oof", "test")]
-    if not (record.is_file() and all(file.is_file() for file in files)):
-        return False
-    return json.loads(record.read_text())["inputs"] == _inputs(data, folder)
+    experiment = config.saved(folder)
+    return kind_of(experiment).predictions(data, folder, experiment)
 
 
-def required(data: str, run_name: str) -> str:
-    """The hash of a run's intervals; UserError when it has none of its own."""
+def require(data: str, run_name: str) -> str:
+    """The hash of a run's intervals; UserError when they are missing or not of the run as it is now."""
     folder = paths.run_dir(data, 3, run_name)
-    if not stands(data, run_name):
+    if not manifest.is_current(folder / RECORD, _inputs(data, folder)):
         raise UserError(f"{folder} has no intervals; run python -m stage3_stack.intervals --data {data} --run {run_name} first")
     return manifest.file_hash(folder / RECORD)
 
 
-def beside_path(submission: Path) -> Path:
+def csv_path(submission_path: Path) -> Path:
     """submissions/NAME.intervals.csv of submissions/NAME.csv."""
-    return submission.with_suffix(".intervals.csv")
+    return submission_path.with_suffix(".intervals.csv")
 
 
-def beside(out: Path, reading: Path, patients: list[str], columns: list[str]) -> dict:
-    """The intervals of a submission in place beside it; what its manifest says of them."""
-    from ra import tables
-    from stage3_stack import submission
-
-    rows = submission.with_intervals(tables.PREDICTION_INTERVALS.read(reading), patients, columns)
-    path = beside_path(out)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    rows.to_csv(temporary, index=False)
-    temporary.replace(path)
-    return {"intervals": path.name, "intervals_sha256": manifest.file_hash(path), "imputed": submission.imputed(rows)}
+def write_csv(path: Path, table_path: Path, patients: list[str], columns: list[str]) -> dict[str, dict[str, list[str]]]:
+    """Write the intervals of a submission's patients and columns; returns the imputed cells (submission.imputed)."""
+    rows = submission.interval_rows(tables.PREDICTION_INTERVALS.read(table_path), patients, columns)
+    atomic.write_table(path, rows)
+    return submission.imputed(rows)
 
 
 def _inputs(data: str, folder: Path) -> dict[str, str]:
-    """What the intervals are made of: the run, and the films that were there to be read."""
-    more = {name: paths.work(data) / f"{name}.parquet" for name in ("films", "film_issues")}
-    return {"run": manifest.file_hash(folder)} | {name: manifest.file_hash(p) for name, p in more.items() if p.is_file()}
+    """Hashes of what the intervals are made from: the run, and the tables of films that explain missing sites."""
+    films = {name: paths.work(data) / f"{name}.parquet" for name in ("films", "film_issues")}
+    hashes = {name: manifest.file_hash(path) for name, path in films.items() if path.is_file()}
+    return {"run": manifest.file_hash(folder)} | hashes
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The learners: fit(x, y, weight, names) on rows of features, predict(x); all in the log scale L(grade) = log2(grade + 1).
 
-A learner keeps everything that it fitted, imputation and scaling included, so that a fold's learner knows that fold's training
-patients only. `save` writes what a person can read (JSON) or LightGBM's own text; nothing is pickled.
+A learner fits imputation and scaling itself, on the same rows, so that a fold's learner depends on that fold's training patients
+only. `export` writes what was fitted as JSON, or as LightGBM's own text, for people to read: no code loads these files, since
+stage3_stack.predict fits the stack again.
 """
 
 from __future__ import annotations
@@ -12,81 +13,86 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.optimize import nnls
 
-from ra.config import UserError
-from ra.manifest import write_json
-from stage3_stack.config import Named
-from stage3_stack.features import IDENTITY, KINDS
+from ra import atomic
+from ra.config import Named, UserError
+from stage3_stack.features import SITE_KIND, SITE_KINDS
+from stage3_stack.nan_mean import nan_mean
 
-GUESS = (":elog", ":own")  # how a member's own guess at the target ends: L of a site's grade, L of a total
+# How the columns end that hold a member's prediction of the target itself: <member>:elog, E[L(grade)] of a site, and
+# <member>:own, L of the member's value of the total that is predicted (features.py).
+PREDICTION_COLUMNS = (":elog", ":own")
 THREADS = 1  # fixed, so that no sum depends on the machine; on tables this small a second thread only waits
 
 
 class Learner(Protocol):
+    """x (rows, features) with NaN for what is missing; y, weight (rows,); names: of the features."""
+
     def fit(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, names: list[str]) -> Learner: ...
     def predict(self, x: np.ndarray) -> np.ndarray: ...
-    def save(self, folder: Path, name: str) -> list[Path]: ...
+    def export(self, folder: Path, name: str) -> list[Path]: ...
 
 
 class Imputer:
-    """NaN -> the mean of the site's kind among the training rows, else of the column, else 0."""
+    """Replaces NaN by the mean of the site's kind among the training rows, else by that of the column, else by 0."""
 
     def fit(self, x: np.ndarray, names: list[str]) -> Imputer:
-        self.identity = names.index(IDENTITY) if IDENTITY in names else None
-        mean, kind = _mean(x, np.zeros(x.shape[1])), self._kind(x)
-        self.fill = np.tile(mean, (len(KINDS), 1))
+        self.kind_column = names.index(SITE_KIND) if SITE_KIND in names else None
+        mean, kind = nan_mean(x, axis=0, otherwise=0.0), self._kind(x)
+        self.fill = np.tile(mean, (len(SITE_KINDS), 1))
         for k in np.unique(kind):
-            self.fill[k] = _mean(x[kind == k], mean)
+            self.fill[k] = nan_mean(x[kind == k], axis=0, otherwise=mean)
         return self
 
     def _kind(self, x: np.ndarray) -> np.ndarray:
-        return np.zeros(len(x), dtype=int) if self.identity is None else x[:, self.identity].astype(int)
+        return np.zeros(len(x), dtype=int) if self.kind_column is None else x[:, self.kind_column].astype(int)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return np.where(np.isnan(x), self.fill[self._kind(x)], x)
 
 
-def _mean(x: np.ndarray, fallback: np.ndarray) -> np.ndarray:
-    count = np.sum(~np.isnan(x), axis=0)
-    return np.divide(np.nansum(x, axis=0), count, out=fallback.astype(float).copy(), where=count > 0)
-
-
 class Linear:
-    """What the linear learners share: imputed columns, intercepts per kind of site if asked, coefficients to be found."""
+    """Base of the linear learners: imputed and standardised columns, an intercept, and coefficients that `solve` finds."""
+
+    name = "linear"
 
     def fit(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, names: list[str]) -> Linear:
         self.columns = [i for i, name in enumerate(names) if self.uses(name)]
         if not self.columns:
-            raise UserError(f"learner {type(self).__name__.lower()} finds no column to use; give the stack a joint member")
+            raise UserError(f"learner {self.name} finds no column to use; give the stack a joint member")
         self.names = [names[i] for i in self.columns]
         self.impute = Imputer().fit(x, names)
         filled = self.impute(x)[:, self.columns]
         self.centre = np.average(filled, axis=0, weights=weight)
         self.scale = np.sqrt(np.average(np.square(filled - self.centre), axis=0, weights=weight))
-        self.scale[self.scale < 1e-9] = np.inf  # a constant column says nothing
+        self.scale[self.scale < 1e-9] = np.inf  # a constant column gets no coefficient
         self.coefficient, self.intercept = self.solve((filled - self.centre) / self.scale, y, weight / weight.mean())
         return self
 
     def uses(self, name: str) -> bool:
-        return name != IDENTITY
+        """Whether the column of this name is one of the regressors."""
+        return name != SITE_KIND
 
     def solve(self, z: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
+        """Coefficients and intercept for standardised columns z; the weights have mean 1."""
         raise NotImplementedError
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         return (self.impute(x)[:, self.columns] - self.centre) / self.scale @ self.coefficient + self.intercept
 
-    def save(self, folder: Path, name: str) -> list[Path]:
+    def export(self, folder: Path, name: str) -> list[Path]:
+        """Intercept, coefficients and means of the columns, on the features' own scale."""
         path = folder / f"{name}.json"
-        slope = dict(zip(self.names, np.round(self.coefficient / self.scale, 6).tolist(), strict=True))
-        at_zero = float(self.intercept - (self.coefficient / self.scale) @ self.centre)
-        write_json(
-            path, {"intercept": at_zero, "coefficients": slope, "imputed_by": dict(zip(self.names, self.centre, strict=True))}
-        )
+        slopes = dict(zip(self.names, np.round(self.coefficient / self.scale, 6).tolist(), strict=True))
+        intercept = float(self.intercept - (self.coefficient / self.scale) @ self.centre)
+        means = dict(zip(self.names, self.centre, strict=True))
+        atomic.write_json(path, {"intercept": intercept, "coefficients": slopes, "imputed_by": means})
         return [path]
 
 
 class Ridge(Linear):
     """Weighted ridge on all features; `alpha` is the penalty per row."""
+
+    name = "ridge"
 
     def __init__(self, alpha: float = 0.03):
         self.alpha = alpha
@@ -97,14 +103,16 @@ class Ridge(Linear):
         return np.linalg.solve(gram, (z * weight[:, None]).T @ (y - mean)), float(mean)
 
 
-class Nnls(Linear):
-    """Non-negative weights of the members' own guesses and a few context means: more damage seen never lowers a grade."""
+class NonNegativeLeastSquares(Linear):
+    """Non-negative weights of the members' predictions and a few context means: more damage seen never lowers a grade."""
+
+    name = "nnls"
 
     def __init__(self, alpha: float = 0.003, context: tuple[str, ...] = ("other_side_elog", "row_elog", "finding_elog")):
         self.alpha, self.context = alpha, tuple(context)
 
     def uses(self, name: str) -> bool:
-        return name.endswith(GUESS) or name in self.context
+        return name.endswith(PREDICTION_COLUMNS) or name in self.context
 
     def solve(self, z: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
         root, mean = np.sqrt(weight), np.average(y, weights=weight)
@@ -113,8 +121,10 @@ class Nnls(Linear):
         return coefficient, float(mean)
 
 
-class Lad(Linear):
-    """Weighted least absolute deviations with an L1 penalty: SC1's own loss."""
+class LeastAbsoluteDeviations(Linear):
+    """Weighted least absolute deviations with an L1 penalty: the loss of SC1."""
+
+    name = "lad"
 
     def __init__(self, alpha: float = 0.05):
         self.alpha = alpha
@@ -127,28 +137,27 @@ class Lad(Linear):
 
 
 class Mean:
-    """The null learner: the mean of the members' own guesses (or `only` one of them); nothing is fitted but what fills a gap."""
+    """The null learner: the mean of the members' predictions, or `only` one of them; only the imputation is fitted."""
 
     def __init__(self, only: str | None = None):
         self.only = only
 
     def fit(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, names: list[str]) -> Mean:  # noqa: ARG002
-        self.columns = [i for i, name in enumerate(names) if name.endswith(GUESS) and self.only in (None, name)]
+        self.columns = [i for i, name in enumerate(names) if name.endswith(PREDICTION_COLUMNS) and self.only in (None, name)]
         self.impute = Imputer().fit(x, names)
         return self
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        own = x[:, self.columns]
-        count = np.sum(~np.isnan(own), axis=1)
-        filled = self.impute(x)[:, self.columns].mean(axis=1)
-        return np.divide(np.nansum(own, axis=1), count, out=filled, where=count > 0)
+        imputed = self.impute(x)[:, self.columns].mean(axis=1)
+        return nan_mean(x[:, self.columns], axis=1, otherwise=imputed)
 
-    def save(self, folder: Path, name: str) -> list[Path]:  # noqa: ARG002
+    def export(self, folder: Path, name: str) -> list[Path]:  # noqa: ARG002
+        """No file: there is no coefficient to show."""
         return []
 
 
 class LightGBM:
-    """Small regularised trees that correct the members' mean; `objective` l2 for sites, l1 for totals."""
+    """Small regularised trees that correct the mean of the members; `objective` is l2 for sites and l1 for totals."""
 
     def __init__(self, rounds: int = 150, objective: str = "l2", base: bool = True, seed: int = 0, **params: Any):
         self.rounds, self.base = rounds, Mean() if base else None
@@ -163,11 +172,10 @@ class LightGBM:
         import lightgbm
 
         start = self.base.fit(x, y, weight, names).predict(x) if self.base else None
-        category = [names.index(IDENTITY)] if IDENTITY in names else []
-        plain = [name.replace(":", "_") for name in names]  # LightGBM's text format knows no colon
-        data = lightgbm.Dataset(
-            x, y, weight=weight / weight.mean(), init_score=start, feature_name=plain, categorical_feature=category
-        )
+        categories = [names.index(SITE_KIND)] if SITE_KIND in names else []
+        columns = [name.replace(":", "_") for name in names]  # LightGBM's text format refuses a colon
+        options = {"init_score": start, "feature_name": columns, "categorical_feature": categories}
+        data = lightgbm.Dataset(x, y, weight=weight / weight.mean(), **options)
         self.booster = lightgbm.train(self.params, data, self.rounds)
         return self
 
@@ -175,16 +183,18 @@ class LightGBM:
         out = self.booster.predict(x, num_threads=THREADS)
         return out + self.base.predict(x) if self.base else out
 
-    def save(self, folder: Path, name: str) -> list[Path]:
+    def export(self, folder: Path, name: str) -> list[Path]:
+        """The trees in LightGBM's text format."""
         path = folder / f"{name}.txt"
-        self.booster.save_model(path)
+        with atomic.replacing(path) as temporary:
+            self.booster.save_model(temporary)
         return [path]
 
 
 class ExtraTrees:
-    """Extremely randomised trees, averaged with the members' mean guess as Li & Guan averaged theirs with their network.
+    """Extremely randomised trees, averaged with the members' mean as Li & Guan averaged theirs with their network.
 
-    `share` is the trees' part of that average (0.5, ours: they do not say).
+    `share` is the trees' share of that average; the paper does not give it, 0.5 is our choice.
     """
 
     def __init__(self, share: float = 0.5, trees: int = 100, seed: int = 0, **params: Any):
@@ -203,21 +213,27 @@ class ExtraTrees:
     def predict(self, x: np.ndarray) -> np.ndarray:
         return self.share * self.forest.predict(self.impute(x)) + (1 - self.share) * self.mean.predict(x)
 
-    def save(self, folder: Path, name: str) -> list[Path]:
-        """The importances, largest first; the trees themselves are of no use to a reader."""
+    def export(self, folder: Path, name: str) -> list[Path]:
+        """The feature importances, largest first; hundreds of trees could not be read."""
         path = folder / f"{name}.json"
-        found = sorted(zip(self.forest.feature_importances_.tolist(), self.names, strict=True), reverse=True)
-        write_json(path, {"parameters": self.params, "importances": [[feature, round(value, 5)] for value, feature in found]})
+        ranked = sorted(zip(self.forest.feature_importances_.tolist(), self.names, strict=True), reverse=True)
+        importances = [[feature, round(value, 5)] for value, feature in ranked]
+        atomic.write_json(path, {"parameters": self.params, "importances": importances})
         return [path]
 
 
 LEARNERS: dict[str, type] = {
-    "mean": Mean, "ridge": Ridge, "nnls": Nnls, "lad": Lad, "lightgbm": LightGBM, "extratrees": ExtraTrees,
-}  # fmt: skip
+    "mean": Mean,
+    "ridge": Ridge,
+    "nnls": NonNegativeLeastSquares,
+    "lad": LeastAbsoluteDeviations,
+    "lightgbm": LightGBM,
+    "extratrees": ExtraTrees,
+}  # the names that a config may give, in site_learners and total_learners
 
 
 def make(spec: Named) -> Learner:
-    """The learner that a recipe names, unfitted."""
+    """The learner that a config names, unfitted."""
     if spec.name not in LEARNERS:
         raise UserError(f"learner {spec.name!r} is unknown; one of {', '.join(LEARNERS)}")
     try:

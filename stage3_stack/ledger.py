@@ -1,17 +1,17 @@
-"""submissions/ledger.csv: one line per submission that was written, with its scores; the only file of submissions/ in git."""
+"""submissions/ledger.csv: one line per written submission with its scores; the only file of submissions/ in git."""
 
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
-from ra import paths
+from ra import atomic, paths
 
 FIELDS = ("date", "run", "set", "sc1_oof", "sc2_oof", "sc3_oof", "sc1_test", "sc2_test", "sc3_test", "manifest")
 
 
 def path() -> Path:
+    """The ledger's file."""
     return paths.submissions() / "ledger.csv"
 
 
@@ -24,24 +24,21 @@ def read() -> list[dict[str, str]]:
 
 
 def _write(lines: list[dict[str, str]]) -> None:
-    path().parent.mkdir(parents=True, exist_ok=True)
-    temporary = path().with_name(f".ledger.csv.{os.getpid()}.tmp")
-    with temporary.open("w", newline="") as stream:
+    with atomic.replacing(path()) as temporary, temporary.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
-    temporary.replace(path())
 
 
 def append(**values: str) -> None:
-    """Add a line, unless the ledger's last line of the same manifest says it already."""
+    """Add a line, unless the ledger already has one for this manifest."""
     lines = read()
     if not any(line["manifest"] == values["manifest"] for line in lines):
         _write([*lines, {field: values.get(field, "") for field in FIELDS}])
 
 
 def record_test(manifest: str, scores: dict[str, float]) -> None:
-    """Write the test scores into the line of a submission, once they are known."""
+    """Enter the test scores of a submission into its line, once they are known."""
     lines = read()
     for line in lines:
         if line["manifest"] == manifest:

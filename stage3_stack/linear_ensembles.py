@@ -1,7 +1,13 @@
-"""The linear maps of Bo's stacking: fit(x, total) on n patients' outputs of m members, predict(x).
+"""Linear maps over the outputs of m members for n patients: fit(x, total), predict(x) (Bo et al. 2024, section 2.5).
 
-x is (n, m, 1) totals or (n, m, 10) class probabilities, without NaN; `predict` gives (n, 1) totals or (n, 10) probabilities, NaN
-where an input is. Each map is drawn towards the plain mean of its members by `alpha`, so that with few patients it stays near it.
+x is (n, m, 1) totals or (n, m, 10) class probabilities; for fitting without NaN. `predict` gives (n, 1) totals or (n, 10)
+probabilities, NaN where an input is NaN. `alpha` penalises the distance from the plain mean of the members, so that a map fitted
+on few patients stays near that mean.
+
+    linear          regressors' totals -> total
+    all_classes     every class's output of every classifier -> every class
+    single_class    the members' outputs for a class -> that class
+    total_to_class  linear, then the class whose bounds hold the total
 """
 
 from __future__ import annotations
@@ -13,10 +19,12 @@ import numpy as np
 from ra import agreement
 from ra.anatomy import MAX_BOTH_HANDS
 
-SMALLEST_P = 1e-4  # a probability is not taken for smaller before its logarithm
+SMALLEST_P = 1e-4  # probabilities are raised to this before their logarithm
 
 
 class Map(Protocol):
+    """width: number of outputs, 1 total or the number of classes."""
+
     width: int
 
     def fit(self, x: np.ndarray, total: np.ndarray) -> Map: ...
@@ -25,7 +33,7 @@ class Map(Protocol):
 
 
 class Linear:
-    """total = w x + b by least squares; the ridge penalty is on w's distance from 1/m each, totals counted in their SD."""
+    """total = w x + b by least squares, with a ridge penalty on the distance of w from 1/m; totals are in units of their SD."""
 
     width = 1
 
@@ -63,15 +71,16 @@ class TotalToClass(Linear):
 
 
 class Classes:
-    """softmax(W o + b) of the members' log probabilities o, by cross-entropy with a penalty on W's distance from their mean.
+    """softmax(W o + b) of the members' log probabilities o, by cross-entropy with a penalty on the distance of W from their mean.
 
-    `connected` (classes out, members, classes in) says which weights there are; the others stay 0. The loss is convex.
+    `connected` (classes out, members, classes in) marks the free weights; the others stay 0. The loss is convex.
     """
 
     def __init__(self, alpha: float, bounds: np.ndarray):
         self.alpha, self.bounds, self.width = alpha, bounds, len(bounds) + 1
 
     def connected(self, m: int) -> np.ndarray:
+        """1 for every free weight of m members, else 0."""
         return np.ones((self.width, m, self.width))
 
     def fit(self, x: np.ndarray, total: np.ndarray) -> Classes:
@@ -81,18 +90,19 @@ class Classes:
         mask = self.connected(x.shape[1])
         prior = np.broadcast_to(np.eye(self.width)[:, None], mask.shape) / x.shape[1]
         start = np.r_[np.zeros(self.width), prior.ravel()]
-        found = minimize(self.loss, start, (out, truth, prior, mask), jac=True, method="L-BFGS-B", options={"maxiter": 1000})
-        self.intercept, self.weights = found.x[: self.width], found.x[self.width :].reshape(mask.shape) * mask
+        arguments, options = (out, truth, prior, mask), {"maxiter": 1000}
+        theta = minimize(self.loss, start, arguments, jac=True, method="L-BFGS-B", options=options).x
+        self.intercept, self.weights = theta[: self.width], theta[self.width :].reshape(mask.shape) * mask
         return self
 
     def loss(self, theta: np.ndarray, out: np.ndarray, truth: np.ndarray, prior: np.ndarray, mask: np.ndarray):
-        """Mean cross-entropy and penalty at theta = (b, W), and its gradient."""
+        """Mean cross-entropy plus penalty at theta = (b, W), and its gradient."""
         b, w = theta[: self.width], theta[self.width :].reshape(mask.shape) * mask
         p = self._softmax(out, w, b)
-        away, error = (w - prior) * mask, (p - truth) / len(out)
+        deviation, error = (w - prior) * mask, (p - truth) / len(out)
         value = -np.log(np.maximum((p * truth).sum(axis=1), 1e-300)).mean()
-        value += self.alpha / 2 * (np.square(away).sum() + np.square(b).sum())
-        slope = (np.einsum("nk,nmj->kmj", error, out) + self.alpha * away) * mask
+        value += self.alpha / 2 * (np.square(deviation).sum() + np.square(b).sum())
+        slope = (np.einsum("nk,nmj->kmj", error, out) + self.alpha * deviation) * mask
         return value, np.r_[error.sum(axis=0) + self.alpha * b, slope.ravel()]
 
     @staticmethod
@@ -105,13 +115,13 @@ class Classes:
         return self._softmax(log_outputs(x), self.weights, self.intercept)
 
     def describe(self, members: tuple[str, ...]) -> dict:
-        """Per class out and member the ten weights."""
+        """Intercepts, and for each output class and member the weights of its input classes."""
         weights = [dict(zip(members, np.round(w, 4).tolist(), strict=True)) for w in self.weights]
         return {"intercept": np.round(self.intercept, 4).tolist(), "weights": weights}
 
 
 class SingleClass(Classes):
-    """A class's logit is a sum over the members' outputs for that very class."""
+    """The logit of a class is a weighted sum of the members' outputs for that class alone."""
 
     def connected(self, m: int) -> np.ndarray:
         return np.broadcast_to(np.eye(self.width)[:, None], (self.width, m, self.width))
@@ -121,25 +131,25 @@ MAPS = {"linear": Linear, "all_classes": Classes, "single_class": SingleClass, "
 
 
 def log_outputs(x: np.ndarray) -> np.ndarray:
-    """Class probabilities (n, m, k) -> a network's outputs before its softmax, up to a constant: logs with mean 0."""
+    """Class probabilities (n, m, k) -> outputs of the network before its softmax, up to a constant: logs with mean 0."""
     logs = np.log(np.maximum(x, SMALLEST_P))
     return logs - logs.mean(axis=-1, keepdims=True)
 
 
-def figures(target: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    """The paper's metrics (section 2.7): of totals (n, 1), or of the likeliest of classes (n, k)."""
-    if found.shape[1] == 1:
-        return regression_figures(target, found[:, 0])
-    chosen = likeliest(found)
-    of_class = {
-        "accuracy": agreement.accuracy(target, chosen, found.shape[1]).value,
-        "balanced_accuracy": agreement.balanced_accuracy(target, chosen, found.shape[1]).value,
+def figures(target: np.ndarray, pred: np.ndarray) -> dict[str, float]:
+    """The paper's metrics (section 2.7) of totals (n, 1), or of the likeliest of classes (n, k)."""
+    if pred.shape[1] == 1:
+        return regression_figures(target, pred[:, 0])
+    chosen = likeliest(pred)
+    accuracies = {
+        "accuracy": agreement.accuracy(target, chosen, pred.shape[1]).value,
+        "balanced_accuracy": agreement.balanced_accuracy(target, chosen, pred.shape[1]).value,
     }
-    return of_class | regression_figures(target, chosen)
+    return accuracies | regression_figures(target, chosen)
 
 
 def likeliest(p: np.ndarray) -> np.ndarray:
-    """(n, k) -> (n,) the class of the highest probability; NaN where there is none."""
+    """(n, k) -> (n,) the class of the highest probability; NaN where probabilities are missing."""
     return np.where(np.isnan(p).any(axis=1), np.nan, np.nan_to_num(p).argmax(axis=1))
 
 

@@ -1,19 +1,18 @@
-"""What a stage-3 run leaves on disk, and what it scores: Scores tables, the learners' own predictions, JSON."""
+"""Files of a joint stack's run (Scores tables, the learners' predictions) and its out-of-fold scores."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ra import challenge_scores, tables
+from ra import atomic, challenge_scores, tables
 from ra.anatomy import ALL_PARTS, ID, MAX_TOTAL, OVERALL, SITES, TOTAL
 from ra.tables import PROBABILITIES
 from stage3_stack import submission
 from stage3_stack.cohort import MAX_GRADES, TARGETS, Cohort
-from stage3_stack.stack import Prediction
+from stage3_stack.stack import StackPrediction
 
 RANKED = ("sc1", "sc2", "sc3")
 
@@ -24,28 +23,27 @@ def gold_of(cohort: Cohort) -> pd.DataFrame:
 
 
 def scores(grades: np.ndarray, totals: np.ndarray, gold: pd.DataFrame) -> dict[str, float]:
-    """The nine numbers of grades (n, 86) and totals (n, 3) in gold's order; NaN where a learner has no such target."""
+    """The nine scores of grades (n, 86) and totals (n, 3) in gold's order of patients; NaN where a learner has no such target."""
     return challenge_scores.ra2_scores(submission.frame(gold.index, grades, totals), gold)
 
 
-def learner_scores(cohort: Cohort, oof: Prediction) -> dict[str, dict[str, float]]:
-    """The nine out-of-fold numbers of the blend and of each learner."""
+def learner_scores(cohort: Cohort, oof: StackPrediction) -> dict[str, dict[str, float]]:
+    """The nine out-of-fold scores of the blend and of each learner."""
     gold = gold_of(cohort)
     pairs = {"blend": (oof.grades, oof.totals), **oof.learners}
     return {name: scores(*pair, gold) for name, pair in pairs.items()}
 
 
-def write(folder: Path, cohort: Cohort, oof: Prediction, test: Prediction, seed: int) -> list[Path]:
-    """oof.parquet, test.parquet and learners.parquet of a run."""
-    pairs = (("oof", oof), ("test", test))
-    paths = [write_scores(folder, split, cohort, pred, seed) for split, pred in pairs]
+def write(folder: Path, cohort: Cohort, oof: StackPrediction, test: StackPrediction, seed: int) -> list[Path]:
+    """Write oof.parquet, test.parquet and learners.parquet of a run."""
+    paths = [write_scores(folder, split, cohort, pred, seed) for split, pred in (("oof", oof), ("test", test))]
     return [*paths, write_learners(cohort, oof, test, folder / "learners.parquet")]
 
 
-def write_scores(folder: Path, split: str, cohort: Cohort, pred: Prediction, seed: int) -> Path:
-    """Scores table of one split: per patient 86 sites and three totals, `pred` the number that is submitted.
+def write_scores(folder: Path, split: str, cohort: Cohort, pred: StackPrediction, seed: int) -> Path:
+    """Write the Scores table of one split: 86 sites and three totals per patient; `pred` is the number that is submitted.
 
-    box_source says `none` where no member saw the joint and `template` where most boxes were the template's.
+    box_source is `none` where no member saw the joint, and `template` where most boxes were the template's.
     """
     rows = cohort.train if split == "oof" else cohort.test
     n, width = len(rows), len(SITES) + len(TARGETS)
@@ -69,37 +67,33 @@ def write_scores(folder: Path, split: str, cohort: Cohort, pred: Prediction, see
 
 
 def sources(cohort: Cohort, rows: np.ndarray) -> np.ndarray:
-    """(n, 86) none, template or None: what the joint members saw."""
+    """(n, 86) of the joint members: `none` if no member saw the site, `template` if most boxes were the template's, else None."""
     joint = [m for m in cohort.members if m.moments is not None]
     unseen = np.all([np.isnan(m.moments[rows, :, 0]) for m in joint], axis=0)
     template = np.mean([np.nan_to_num(m.template[rows]) for m in joint], axis=0) >= 0.5
     return np.where(unseen, "none", np.where(template, "template", None))
 
 
-def write_learners(cohort: Cohort, oof: Prediction, test: Prediction, path: Path) -> Path:
-    """Every learner's own grades and totals: learner, split, Patient_ID and the challenge's columns."""
+def write_learners(cohort: Cohort, oof: StackPrediction, test: StackPrediction, path: Path) -> Path:
+    """Write every learner's grades and totals: learner, split, Patient_ID and the challenge's columns."""
     parts = []
     for split, rows, pred in (("oof", cohort.train, oof), ("test", cohort.test, test)):
         for name, pair in pred.learners.items():
             table = submission.frame(cohort.patients[rows], *pair).reset_index()
             parts.append(table.assign(learner=name, split=split))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    pd.concat(parts).to_parquet(temporary, index=False)
-    temporary.replace(path)
+    atomic.write_table(path, pd.concat(parts))
     return path
 
 
 def read_learners(path: Path) -> dict[tuple[str, str], pd.DataFrame]:
     """(learner, split) -> submission table."""
     table = pd.read_parquet(path)
-    return {
-        key: part.drop(columns=["learner", "split"]).set_index(ID)
-        for key, part in table.groupby(["learner", "split"], sort=False)
-    }
+    groups = table.groupby(["learner", "split"], sort=False)
+    return {key: rows.drop(columns=["learner", "split"]).set_index(ID) for key, rows in groups}
 
 
 def read_scores(path: Path) -> pd.DataFrame:
-    """A stage-3 Scores table as a submission, indexed by patient."""
+    """A joint stack's Scores table as a submission, indexed by patient."""
     table = tables.SCORES.read(path)
     names = {(ALL_PARTS, TOTAL, target): OVERALL[target] for target in TARGETS}
     names |= {(s.part, s.site, s.finding): s.column for s in SITES}

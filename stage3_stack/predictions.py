@@ -1,7 +1,7 @@
-"""What a run of stage 2 believes, as arrays over a set's patients: one reader for every kind of member.
+"""Predictions of a stage-2 run as arrays over a set's patients, for every kind of member.
 
-A Scores table may hold rows of several kinds; `_kinds` tells them apart by part and site. Rows that the stack has no use for
-(percentages of Ratingen members, say) are left alone.
+A Scores table may hold rows of several kinds; `_row_kinds` distinguishes them by part and site. Rows that the stack does not use,
+such as the percentages of Ratingen members, are skipped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from ra.anatomy import BOTH_HANDS, FINDINGS, PARTS, RATINGEN, SEVERITY, SITES, T
 from ra.challenge_scores import log_score
 from ra.config import UserError
 from ra.tables import PROBABILITIES
+from stage3_stack.nan_mean import ratio
 
+# Summaries of a predicted distribution over the grades y, and the endings of their feature columns. L(y) = log2(y + 1).
 MOMENTS = ("elog", "grade", "any", "spread")  # E[L(y)], E[y], P(y > 0), SD(y)
 SITE_OF = {(s.part, s.site): j for j, s in enumerate(SITES)}
 FILM_OF = {(part, finding): i for i, (part, finding) in enumerate((p, f) for p in PARTS for f in FINDINGS)}
@@ -37,13 +39,13 @@ RATINGEN_SITES = _ratingen_sites()
 
 
 @dataclass
-class Member:
-    """What a member predicts for n patients; what it does not predict is None, a missing film is NaN.
+class MemberPredictions:
+    """Predictions of one member for n patients. A quantity that the member does not predict is None; a missing film is NaN.
 
-    belief (n, 86, 11) distributions over grades, moments (n, 86, 4) and template (n, 86; the box was the template's) of a joint
-    member; films (n, 8) part totals of a whole-film member; hands (n,) the total of both hands, 0..280; severity (n, 10)
-    probabilities of the ordered classes; ratingen (n, 86, 4) moments of a joint's Ratingen grade at its erosion sites, on the
-    site's own scale (NaN at narrowing).
+    A joint member has probabilities (n, 86, 11) of the grades, moments (n, 86, 4), and template (n, 86): 1 where the box was the
+    template's. A whole-film member has films (n, 8): part totals. A both-hands member has hands (n,): the total of both hands,
+    0..280, or severity (n, 10): probabilities of the ordered classes. A Ratingen member has ratingen (n, 86, 4): moments of a
+    joint's Ratingen grade at each of its erosion sites, on the site's scale; NaN at narrowing sites.
     """
 
     name: str
@@ -53,50 +55,50 @@ class Member:
     hands: np.ndarray | None = None
     severity: np.ndarray | None = None
     ratingen: np.ndarray | None = None
-    belief: np.ndarray | None = None
-    stage: int = 2  # whose run it is
+    probabilities: np.ndarray | None = None
+    stage: int = 2  # the stage of the run
 
 
-def load_member(data: str, run: str, patients: pd.Index, n_train: int, stage: int = 2) -> Member:
+def load_member(data: str, run: str, patients: pd.Index, n_train: int, stage: int = 2) -> MemberPredictions:
     """Out-of-fold rows of the training patients (the first n_train), and the mean over fold models of the test rows."""
     splits = (("oof", patients[:n_train]), ("test", patients[n_train:]))
     table = pd.concat(_read(paths.scores(data, stage, run, split), wanted) for split, wanted in splits if len(wanted))
-    row, n, out = patients.get_indexer(table.patient_id), len(patients), Member(run, stage=stage)
-    for kind, use in _kinds(table).items():
+    row, n, out = patients.get_indexer(table.patient_id), len(patients), MemberPredictions(run, stage=stage)
+    for kind, use in _row_kinds(table).items():
         if use.any():
-            vars(out).update(READ[kind](table[use], row[use], n))
+            vars(out).update(PARSERS[kind](table[use], row[use], n))
     return out
 
 
-def joined(first: Member, n: int, second: Member) -> Member:
-    """What a run says of the first n patients of one set, then of all of another."""
-    out = Member(first.name, stage=first.stage)
-    for name in (field.name for field in fields(Member) if field.name not in ("name", "stage")):
-        ours, theirs = getattr(first, name), getattr(second, name)
-        if (ours is None) != (theirs is None):
-            raise UserError(f"run {first.name} says nothing of {name} in one of the two sets; apply it again")
-        setattr(out, name, None if ours is None else np.concatenate([ours[:n], theirs]))
+def concatenate(first: MemberPredictions, n: int, second: MemberPredictions) -> MemberPredictions:
+    """Predictions of one run for the first n patients of one set, followed by those for all patients of another set."""
+    out = MemberPredictions(first.name, stage=first.stage)
+    for name in (field.name for field in fields(MemberPredictions) if field.name not in ("name", "stage")):
+        one, other = getattr(first, name), getattr(second, name)
+        if (one is None) != (other is None):
+            raise UserError(f"run {first.name} predicts no {name} in one of the two sets; apply it again")
+        setattr(out, name, None if one is None else np.concatenate([one[:n], other]))
     return out
 
 
-def _read(path: Path, wanted: pd.Index) -> pd.DataFrame:
-    """Rows of the wanted patients; ContractError where one has none, or an out-of-fold row is there twice."""
+def _read(path: Path, patients: pd.Index) -> pd.DataFrame:
+    """Rows of the given patients; ContractError for a patient without a row and for an out-of-fold row that appears twice."""
     table = tables.SCORES.read(path)
-    lacking = wanted.difference(table.patient_id.unique())
+    lacking = patients.difference(table.patient_id.unique())
     if len(lacking):
         raise tables.ContractError(f"{path}: {len(lacking)} patients have no row, the first is {lacking[0]}; predict again")
-    table = table[table.patient_id.isin(wanted)]
+    table = table[table.patient_id.isin(patients)]
     if path.stem == "oof":
         tables.check_coverage(table, table[["patient_id", "part", "site", "finding"]], str(path))
     return table
 
 
-def _kinds(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """kind of row -> which rows are of it."""
+def _row_kinds(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Kind of row -> mask of the rows of that kind."""
     part, total, hands = table.part.isin(PARTS), table.site == TOTAL, table.part == BOTH_HANDS
-    known = [key in SITE_OF for key in zip(table.part, table.site, strict=True)]
+    is_site = [key in SITE_OF for key in zip(table.part, table.site, strict=True)]
     masks = {
-        "sites": np.array(known, dtype=bool),
+        "sites": np.array(is_site, dtype=bool),
         "films": part & total,
         "hands": hands & total,
         "severity": hands & (table.site == SEVERITY),
@@ -110,7 +112,7 @@ def _sites(table: pd.DataFrame, row: np.ndarray, n: int) -> dict[str, np.ndarray
     mean = _mean(table[["pred", *PROBABILITIES]].to_numpy(), row, column, shape)
     source = (table.box_source == "template").to_numpy(float)[:, None]
     return {
-        "belief": mean[..., 1:],
+        "probabilities": mean[..., 1:],
         "moments": moments_of(mean[..., 0], mean[..., 1:]),
         "template": _mean(source, row, column, shape)[..., 0],
     }
@@ -131,41 +133,43 @@ def _severity(table: pd.DataFrame, row: np.ndarray, n: int) -> dict[str, np.ndar
 
 
 def _ratingen(table: pd.DataFrame, row: np.ndarray, n: int) -> dict[str, np.ndarray]:
-    """A joint's grade 0..5 stands for each of its erosion sites; a foot's counts twice, as its two sides do in SvdH 0..10."""
+    """Copies a joint's grade 0..5 to each of its erosion sites; doubled for a foot, whose sites have two sides (SvdH 0..10)."""
     joint = table.site.str.removeprefix(RATINGEN)
     sites = [RATINGEN_SITES[key] for key in zip(table.part, joint, strict=True)]
-    times = np.array([2 if limb(part) == "foot" else 1 for part in table.part])
-    p, wide = table[list(PROBABILITIES[:6])].to_numpy(), np.full((len(table), len(PROBABILITIES)), np.nan)
-    wide[~np.isnan(p[:, 0])] = 0.0
+    factor = np.array([2 if limb(part) == "foot" else 1 for part in table.part])
+    p, on_site_scale = table[list(PROBABILITIES[:6])].to_numpy(), np.full((len(table), len(PROBABILITIES)), np.nan)
+    on_site_scale[~np.isnan(p[:, 0])] = 0.0
     for k in range(p.shape[1]):
-        wide[np.arange(len(table)), times * k] = p[:, k]
-    repeat = np.array([len(s) for s in sites])
-    values = np.repeat(np.column_stack([times * table.pred.to_numpy(), wide]), repeat, axis=0)
-    mean = _mean(values, np.repeat(row, repeat), np.concatenate(sites), (n, len(SITES)))
+        on_site_scale[np.arange(len(table)), factor * k] = p[:, k]
+    n_sites = np.array([len(s) for s in sites])
+    values = np.repeat(np.column_stack([factor * table.pred.to_numpy(), on_site_scale]), n_sites, axis=0)
+    mean = _mean(values, np.repeat(row, n_sites), np.concatenate(sites), (n, len(SITES)))
     return {"ratingen": moments_of(mean[..., 0], mean[..., 1:])}
 
 
-READ = {"sites": _sites, "films": _films, "hands": _hands, "severity": _severity, "ratingen": _ratingen}
+# Kind of row -> function of (its rows of the table, their patients' indices, number of patients) -> fields of MemberPredictions.
+PARSERS = {"sites": _sites, "films": _films, "hands": _hands, "severity": _severity, "ratingen": _ratingen}
 
 
-def _column(table: pd.DataFrame, places: dict[tuple[str, str], int], second: str) -> np.ndarray:
-    return np.array([places[key] for key in zip(table.part, table[second], strict=True)])
+def _column(table: pd.DataFrame, index: dict[tuple[str, str], int], second: str) -> np.ndarray:
+    """Array column of each row, by its part and its `second` key (site or finding)."""
+    return np.array([index[key] for key in zip(table.part, table[second], strict=True)])
 
 
 def _mean(values: np.ndarray, row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(rows, v) scattered to (*shape, v), the mean over repeated cells (fold models) of what is not NaN."""
+    """Scatters values (rows, v) to (*shape, v); a cell with several rows (fold models) gets the mean of the known ones."""
     flat = row * shape[1] + column
     total, count = (np.zeros((shape[0] * shape[1], values.shape[1])) for _ in range(2))
     np.add.at(total, flat, np.nan_to_num(values))
     np.add.at(count, flat, ~np.isnan(values))
-    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).reshape(*shape, -1)
+    return ratio(total, count).reshape(*shape, -1)
 
 
 def moments_of(pred: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """(n, 86, 4) MOMENTS of distributions p (n, 86, 11); a member without distributions gives L(pred) and pred alone."""
+    """(n, 86, 4) MOMENTS of distributions p (n, 86, 11); without distributions only L(pred) and pred are known."""
     grade = np.arange(p.shape[-1])
     known = ~np.isnan(p[..., 0])
-    q = np.where(known[..., None], np.nan_to_num(p), np.nan)
+    q = np.where(known[..., None], np.nan_to_num(p), np.nan)  # grades above the site's maximum have probability NaN
     elog, mean = q @ log_score(grade), q @ grade
     spread = np.sqrt(np.maximum(q @ np.square(grade) - np.square(mean), 0))
     return np.stack([np.where(known, elog, log_score(pred)), np.where(known, mean, pred), 1 - p[..., 0], spread], axis=-1)

@@ -1,4 +1,4 @@
-"""The two storeys of the stack: grades of the 86 sites, and on top of them the patient's three totals."""
+"""The two levels of the stack: grades of the 86 sites, and from them the patient's three totals."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from ra.anatomy import MAX_TOTAL, SITES
 from ra.challenge_scores import log_score, unlog_score
 from ra.config import UserError
 from stage3_stack.cohort import FINDING_SITES, MAX_GRADES, TARGETS, Cohort
-from stage3_stack.config import Recipe
+from stage3_stack.config import JointStack
 from stage3_stack.cross_fitting import Layer, inner_folds
 from stage3_stack.features import site_features, total_features
 
+REFIT = "all"  # the "fold" whose stack was fitted on all training patients; it predicts the test patients
+
 
 @dataclass
-class Prediction:
-    """grades (n, 86) and totals (n, 3: total, erosion, narrowing), decoded; `learners` holds each learner's own pair."""
+class StackPrediction:
+    """grades (n, 86) and totals (n, 3: total, erosion, narrowing), not as logarithms; `learners`: (grades, totals) by learner."""
 
     grades: np.ndarray
     totals: np.ndarray
     learners: dict[str, tuple[np.ndarray, np.ndarray]]
 
     @classmethod
-    def empty(cls, n: int, recipe: Recipe) -> Prediction:
+    def empty(cls, n: int, config: JointStack) -> StackPrediction:
         """NaN everywhere, to be filled fold by fold."""
-        names = dict.fromkeys(s.name for s in (*recipe.site_learners, *recipe.total_learners))
+        names = dict.fromkeys(spec.name for spec in (*config.site_learners, *config.total_learners))
         return cls(*_nan_pair(n), {name: _nan_pair(n) for name in names})
 
-    def put(self, rows: np.ndarray, other: Prediction) -> None:
+    def assign(self, rows: np.ndarray, other: StackPrediction) -> None:
         """Write another prediction into some rows."""
         self.grades[rows], self.totals[rows] = other.grades, other.totals
         for name, (grades, totals) in other.learners.items():
@@ -43,76 +45,79 @@ def _nan_pair(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Stack:
-    """Fitted on the training patients `rows`; no target of any other patient is read.
+    """A stack of members; `fit(rows)` reads the targets of the patients `rows` and of no others.
 
-    A site or a total that the set does not score has no learner and is predicted by NaN; totals are sums of what is scored.
+    A site or a total that the set does not score has no learner, and its prediction is NaN; totals are sums of the scored sites.
     """
 
-    def __init__(self, cohort: Cohort, recipe: Recipe):
-        self.cohort, self.recipe, self.scored = cohort, recipe, cohort.scored
-        self.own = {f: own[self.scored[own]] for f, own in FINDING_SITES.items() if self.scored[own].any()}
-        self.targets = [t for t, known in zip(TARGETS, ~np.isnan(cohort.totals).all(axis=0), strict=True) if known]
-        self.cube, self.names = site_features(cohort, recipe.features)
+    def __init__(self, cohort: Cohort, config: JointStack):
+        self.cohort, self.config, self.scored = cohort, config, cohort.scored
+        scored_sites = {finding: sites[self.scored[sites]] for finding, sites in FINDING_SITES.items()}
+        self.finding_sites = {finding: sites for finding, sites in scored_sites.items() if len(sites)}
+        has_target = ~np.isnan(cohort.totals).all(axis=0)
+        self.targets = [target for target, known in zip(TARGETS, has_target, strict=True) if known]
+        self.features, self.names = site_features(cohort, config.features)
 
     def fit(self, rows: np.ndarray) -> Stack:
-        c, recipe = self.cohort, self.recipe
-        fold = inner_folds(c.person[rows], c.totals[rows, 0], recipe)
-        self.sites, self.totals = {}, {}
+        """Fit both levels on the patients `rows`; the totals' level learns from cross-fitted grades."""
+        cohort, config = self.cohort, self.config
+        fold = inner_folds(cohort.person[rows], cohort.totals[rows, 0], config)
+        self.site_layers, self.total_layers = {}, {}
         grades = np.zeros((len(rows), len(SITES)))
-        for finding, own in self.own.items():
-            layer = Layer(recipe.site_learners, recipe, log_score(MAX_GRADES[own]), recipe.zero_below)
-            y = log_score(c.grades[rows][:, own])
-            self.sites[finding] = layer.fit(self.cube[rows][:, own], y, c.weight[rows], fold, self.names)
-            grades[:, own] = unlog_score(layer.inner)
+        for finding, sites in self.finding_sites.items():
+            layer = Layer(config.site_learners, config, log_score(MAX_GRADES[sites]), config.zero_below)
+            y = log_score(cohort.grades[rows][:, sites])
+            self.site_layers[finding] = layer.fit(self.features[rows][:, sites], y, cohort.weight[rows], fold, self.names)
+            grades[:, sites] = unlog_score(layer.inner)
         for target in self.targets:
             i = TARGETS.index(target)
-            x, names = total_features(c, rows, grades, target)
-            layer = Layer(recipe.total_learners, recipe, log_score(np.array([MAX_TOTAL[target]], dtype=float)))
-            y = log_score(c.totals[rows, i : i + 1])
-            self.totals[target] = layer.fit(x[:, None, :], y, c.weight[rows], fold, names)
+            x, names = total_features(cohort, rows, grades, target)
+            layer = Layer(config.total_learners, config, log_score(np.array([MAX_TOTAL[target]], dtype=float)))
+            y = log_score(cohort.totals[rows, i : i + 1])
+            self.total_layers[target] = layer.fit(x[:, None, :], y, cohort.weight[rows], fold, names)
         return self
 
-    def predict(self, rows: np.ndarray) -> Prediction:
-        """Decoded grades and totals of any patients of the cohort."""
-        out = Prediction.empty(len(rows), self.recipe)
+    def predict(self, rows: np.ndarray) -> StackPrediction:
+        """Grades and totals of any patients of the cohort."""
+        out = StackPrediction.empty(len(rows), self.config)
         if not len(rows):
             return out  # a set without test patients
-        for finding, layer in self.sites.items():
-            own = self.own[finding]
-            x = self.cube[rows][:, own]
-            out.grades[:, own] = unlog_score(layer.predict(x))
-            for name, each in zip(layer.candidates, unlog_score(layer.each(x)), strict=True):
-                if name in out.learners:
-                    out.learners[name][0][:, own] = each
+        for finding, layer in self.site_layers.items():
+            sites = self.finding_sites[finding]
+            x = self.features[rows][:, sites]
+            out.grades[:, sites] = unlog_score(layer.predict(x))
+            for name, pred in zip(layer.candidates, unlog_score(layer.predict_all(x)), strict=True):
+                if name in out.learners:  # the candidates include single members, which are not reported
+                    out.learners[name][0][:, sites] = pred
         grades = np.where(self.scored, out.grades, 0.0)
-        for target, layer in self.totals.items():
+        for target, layer in self.total_layers.items():
             i = TARGETS.index(target)
             x = total_features(self.cohort, rows, grades, target)[0][:, None, :]
             out.totals[:, i] = unlog_score(layer.predict(x))[:, 0]
-            for name, each in zip(layer.candidates, unlog_score(layer.each(x)), strict=True):
+            for name, pred in zip(layer.candidates, unlog_score(layer.predict_all(x)), strict=True):
                 if name in out.learners:
-                    out.learners[name][1][:, i] = each[:, 0]
+                    out.learners[name][1][:, i] = pred[:, 0]
         return out
 
-    def on(self, cohort: Cohort) -> Stack:
-        """This stack, fitted as it is, for the patients of another cohort: what the same members say of them."""
+    def for_cohort(self, cohort: Cohort) -> Stack:
+        """This fitted stack with the patients of another cohort, predicted from the same members' tables."""
         other = copy.copy(self)
         other.cohort = cohort
-        other.cube, names = site_features(cohort, self.recipe.features)
+        other.features, names = site_features(cohort, self.config.features)
         if names != self.names:
             odd = min(set(names) ^ set(self.names))
-            raise UserError(f"the members do not say the same of both sets of patients ({odd}); apply their runs again")
+            raise UserError(f"the members' tables of the two sets hold different predictions ({odd}); apply their runs again")
         return other
 
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """All layers by the name that weights.json and the exported files have."""
+        return {**self.site_layers, **{f"overall_{target}": layer for target, layer in self.total_layers.items()}}
+
     def describe(self) -> dict:
-        """What each layer chose."""
-        return {name: layer.describe() for name, layer in {**self.sites, **_prefixed(self.totals)}.items()}
+        """Blend weights, thresholds and inner losses of every layer."""
+        return {name: layer.describe() for name, layer in self.layers.items()}
 
-    def save(self, folder: Path) -> list[Path]:
-        """The learners' files of every layer."""
-        layers = {**self.sites, **_prefixed(self.totals)}
-        return [path for name, layer in layers.items() for path in layer.save(folder, name)]
-
-
-def _prefixed(totals: dict[str, Layer]) -> dict[str, Layer]:
-    return {f"overall_{name}": layer for name, layer in totals.items()}
+    def export(self, folder: Path) -> list[Path]:
+        """Write the fitted learners of every layer for reading; no code loads them (learners.py)."""
+        return [path for name, layer in self.layers.items() for path in layer.export(folder, name)]

@@ -1,8 +1,7 @@
-"""A submission as a table: reading it as text (for its faults) and as numbers (for its score), and writing it."""
+"""A submission as a table: read as text (to check it) or as numbers (to score it), and laid out for writing."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,11 @@ from ra.tables import LEVELS
 
 COLUMN_OF = {(s.part, s.site, s.finding): s.column for s in SITES}
 COLUMN_OF |= {(ALL_PARTS, TOTAL, finding): column for finding, column in OVERALL.items()} | {(BOTH_HANDS, TOTAL, TOTAL): TOTAL}
-ENDS = [f"{end}{level}" for level in LEVELS for end in ("low", "high")]
+ENDS = [f"{end}{level}" for level in LEVELS for end in ("low", "high")]  # low80 high80 low95 high95
 
 
 def read_text(path: str | Path) -> pd.DataFrame:
-    """A CSV's cells as they stand, header as columns (duplicates kept); UserError when it is no CSV with a header."""
+    """A CSV's cells as text, the header as columns (duplicates kept); UserError when it is not a CSV with a header."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} does not exist; give the path of a CSV file")
@@ -32,13 +31,13 @@ def read_text(path: str | Path) -> pd.DataFrame:
 
 
 def read_numbers(path: str | Path) -> pd.DataFrame:
-    """The 89 score columns as floats, indexed by Patient_ID; a cell that is no number, or a whole missing column, is NaN."""
+    """The 89 score columns as floats, indexed by Patient_ID; NaN for a cell that is not a number and for a missing column."""
     text = read_text(path)
     if ID not in text.columns:
         raise UserError(f"{path} has no column {ID}; the first line must name the columns")
-    twice = text.columns[text.columns.duplicated()]
-    if len(twice):
-        raise UserError(f"{path} has the column {twice[0]} twice; keep one")
+    repeated = text.columns[text.columns.duplicated()]
+    if len(repeated):
+        raise UserError(f"{path} has the column {repeated[0]} twice; keep one")
     numbers = text.set_index(ID).apply(pd.to_numeric, errors="coerce").astype(float)
     return numbers.reindex(columns=list(COLUMNS_A[1:]))
 
@@ -50,11 +49,13 @@ def frame(patients: pd.Index, grades: np.ndarray, totals: np.ndarray) -> pd.Data
 
 
 def columns(table: pd.DataFrame) -> list[str]:
-    """A template's columns where none came with the set: the challenge's, or of a set that scores some sites those, without
-    the Overall columns, which would mean another total under the same name."""
-    known = [c for c in COLUMNS_B if c in table and table[c].notna().any()]
-    whole = len(known) == len(COLUMNS_B) - 1
-    return [ID, *(c for c in known if whole or c not in OVERALL.values())]
+    """Columns of the template for a set that came without one: the challenge's columns that are predicted.
+
+    A set that scores only some sites has no Overall columns, which would mean another total under the same name.
+    """
+    predicted = [c for c in COLUMNS_B if c in table and table[c].notna().any()]
+    complete = len(predicted) == len(COLUMNS_B) - 1
+    return [ID, *(c for c in predicted if complete or c not in OVERALL.values())]
 
 
 def split(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -62,28 +63,31 @@ def split(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return table[[s.column for s in SITES]].to_numpy(float), table[list(COLUMNS_A[1:4])].to_numpy(float)
 
 
-def with_intervals(reading: pd.DataFrame, patients: list[str], columns: list[str]) -> pd.DataFrame:
-    """A row per patient and column of a submission, in its order, of PREDICTION_INTERVALS rows: state, value, interval, bounds."""
-    named = reading.assign(column=[COLUMN_OF.get(key) for key in zip(reading.part, reading.site, reading.finding, strict=True)])
-    wanted = pd.MultiIndex.from_product([patients, columns], names=[ID, "column"])
-    rows = named[named.column.notna()].set_index(["patient_id", "column"]).reindex(wanted)
+def interval_rows(intervals: pd.DataFrame, patients: list[str], columns: list[str]) -> pd.DataFrame:
+    """A row per patient and column of a submission, in its order: state, value, interval and bounds.
+
+    intervals: rows of tables.PREDICTION_INTERVALS.
+    """
+    keys = zip(intervals.part, intervals.site, intervals.finding, strict=True)
+    named = intervals.assign(column=[COLUMN_OF.get(key) for key in keys])
+    order = pd.MultiIndex.from_product([patients, columns], names=[ID, "column"])
+    rows = named[named.column.notna()].set_index(["patient_id", "column"]).reindex(order)
     numbers = ["value", *ENDS, "n_scored", "n_sites", "lowest", "highest"]
     return rows[["state", *numbers]].round(4).reset_index()
 
 
 def imputed(rows: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
-    """Patient -> state -> columns whose number in the submission nobody read off a film, of rows of `with_intervals`; partial
-    totals, part of which nobody read, are among them."""
+    """Patient -> state -> columns whose number in the submission is imputed, wholly or (partial totals) in part.
+
+    rows: of `interval_rows`.
+    """
     out: dict[str, dict[str, list[str]]] = {}
     for patient, state, column in rows.loc[rows.state != "scored", [ID, "state", "column"]].itertuples(index=False):
         out.setdefault(patient, {}).setdefault(state, []).append(column)
     return out
 
 
-def write(table: pd.DataFrame, template: pd.DataFrame, path: Path) -> Path:
-    """Write in the template's own rows and columns to a temporary name beside `path`; the caller checks and moves it."""
-    out = table.loc[template[ID], [c for c in template.columns if c != ID]].round(4).reset_index()[list(template.columns)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    out.to_csv(temporary, index=False)
-    return temporary
+def arranged(table: pd.DataFrame, template: pd.DataFrame) -> pd.DataFrame:
+    """The predictions in the template's rows and columns, rounded to four digits."""
+    columns = [c for c in template.columns if c != ID]
+    return table.loc[template[ID], columns].round(4).reset_index()[list(template.columns)]

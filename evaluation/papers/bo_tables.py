@@ -11,10 +11,10 @@ from evaluation.papers import published
 from ra.anatomy import SITES
 from ra.config import UserError
 from ra.text_table import grid, number
-from stage3_stack import hands, linear_ensembles
+from stage3_stack import ensemble, linear_ensembles
 from stage3_stack.cohort import Cohort
 from stage3_stack.features import HANDS
-from stage3_stack.predictions import Member
+from stage3_stack.predictions import MemberPredictions
 
 CAPTION = (
     "{what}\n"
@@ -34,11 +34,11 @@ class BothHands:
     """
 
     cohort: Cohort
-    members: dict[str, Member]
+    members: dict[str, MemberPredictions]
     targets: dict[str, dict[str, np.ndarray]]
 
     @classmethod
-    def make(cls, data: str, cohort: Cohort, members: list[Member], gold: pd.DataFrame | None) -> BothHands:
+    def make(cls, data: str, cohort: Cohort, members: list[MemberPredictions], gold: pd.DataFrame | None) -> BothHands:
         """Targets from the sites' grades; classes by the bounds of the first classifier among the members."""
         systems = {m.name: m for m in members if m.hands is not None or m.severity is not None}
         totals = {"oof": cohort.grades[:, HANDS].sum(axis=1)}
@@ -49,9 +49,9 @@ class BothHands:
         return cls(cohort, systems, {split: {"total": t} | _classes(t, bounds) for split, t in totals.items()})
 
     @staticmethod
-    def _bounds(data: str, members: dict[str, Member]) -> np.ndarray | None:
+    def _bounds(data: str, members: dict[str, MemberPredictions]) -> np.ndarray | None:
         classifiers = [m.name for m in members.values() if m.severity is not None and m.stage == 2]
-        found = {name: hands.class_bounds(data, name) for name in classifiers}
+        found = {name: ensemble.class_bounds(data, name) for name in classifiers}
         for name, bounds in found.items():
             if not np.array_equal(bounds, found[classifiers[0]]):
                 raise UserError(f"{name} cuts the total at other bounds than {classifiers[0]}; train them alike")

@@ -11,10 +11,10 @@ from evaluation.bootstrap import difference_text, paired_difference
 from evaluation.leaderboard import Leaderboard
 from evaluation.papers.bo_tables import BothHands
 from evaluation.papers.config import Comparison
+from evaluation.ratingen import Study
 from ra import agreement
 from stage3_stack import linear_ensembles
 from stage3_stack.outputs import RANKED
-from stage3_stack.ratingen import Study
 
 Measure = Callable[[np.ndarray, np.ndarray], float]  # (target, pred) of some rows
 

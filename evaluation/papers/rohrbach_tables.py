@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from evaluation.papers import published
+from evaluation.ratingen import Figures, Study
 from ra import agreement
 from ra.text_table import grid, number
-from stage3_stack.ratingen import Figures, Study
 
 GRADES = ("accuracy", "balanced_accuracy", "within_one_balanced_accuracy", "quadratic_kappa")
 REST = {"crps": 4, "mse": 1, "mae": 2, "rau_pcc": 3, "rau_mae": 1}  # digits

@@ -14,6 +14,7 @@ from evaluation.leaderboard import Leaderboard, score_cell
 from evaluation.papers import comparisons, published, rohrbach_tables
 from evaluation.papers.bo_tables import BothHands
 from evaluation.papers.config import KINDS, PaperComparison
+from evaluation.ratingen import Study, readings
 from ra import atomic, paths
 from ra.agreement import Interval
 from ra.config import UserError
@@ -21,7 +22,6 @@ from ra.text_table import grid, number
 from stage3_stack import cohort as cohorts
 from stage3_stack.outputs import RANKED
 from stage3_stack.predictions import load_member
-from stage3_stack.ratingen import Study, readings
 
 SPLITS = ("oof", "test")
 METRICS = {

@@ -1,16 +1,16 @@
-"""Intervals that hold what they promise: split conformal prediction of grades and totals, patients kept whole.
+"""Prediction intervals of grades and totals by split conformal prediction, with persons kept whole.
 
-A residual is divided by what the model itself knows of its likely size (its spread, upward and downward), so that a mild patient
-gets a short interval; the quantile of these scores over the calibration persons, with the correction for their number, is what
-makes a new person's intervals cover (Papadopoulos et al., ECML 2002; Lei et al., JASA 2018;113:1094). A person gives many scores
-(joints, findings, visits), which are not exchangeable: every person has the same weight, shared among his scores, and the new one
-stands at infinity (hierarchical conformal prediction: Lee, Barber & Willett, arXiv:2306.06342; CDF pooling: Dunn, Wasserman &
-Ramdas, JASA 2023;118:2491).
+A residual is divided by its expected size, upward or downward (the spread), which is estimated from difficulty.py; so a mild
+patient gets a short interval. The quantile of these scores over the calibration persons, corrected for their number, gives the
+intervals of a new person their coverage (Papadopoulos et al., ECML 2002; Lei et al., JASA 2018;113:1094). A person has many
+scores (joints, findings, visits), which are not exchangeable. Every person therefore has the same weight, divided among the
+person's scores, and the new person's score is taken to be infinite (hierarchical conformal prediction: Lee, Barber & Willett,
+arXiv:2306.06342; CDF pooling: Dunn, Wasserman & Ramdas, JASA 2023;118:2491).
 
-Coverage is over persons and over the places of a stratum together, not for each place or each kind of patient: those are measured
-(evidence/coverage.py). Most joints are healthy and seen to be, so that over all of them the interval [0, 0] covers much: grades
-therefore have a quantile for each class of value, within which they keep their promise (Mondrian conformal prediction: Vovk,
-Gammerman & Shafer, Algorithmic Learning in a Random World, 2005).
+Coverage holds over persons and over all sites of a stratum together, not for each site or each kind of patient; coverage of these
+is measured (evaluation/coverage.py). Most sites are healthy and predicted to be, and the interval [0, 0] would cover most of all
+sites. Grades therefore have one quantile per class of predicted value, and coverage holds within each class (Mondrian conformal
+prediction: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2005).
 """
 
 from __future__ import annotations
@@ -18,109 +18,123 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from ra.tables import LEVELS
 
-INNER_FOLDS = 5  # persons' splits that keep the spread from being judged on what it was fitted to
-PENALTY = 0.05  # ridge of the log-linear spread, on standardised clues
-FLOOR = 0.02  # of a spread, on the scale of the residuals: a place where nobody erred is not known to be free of error
-SHARED = 0.5  # of a side's spread is that of both sides: an error that one side seldom shows is not one that it never makes
-LOG: tuple[Callable, Callable] = (np.log1p, np.expm1)  # the scale of totals, whose errors grow with them, and back
-CLASSES = (0.1, 0.5)  # grades: nothing seen below, damage from the second on, doubtful between
-PLAIN: tuple[Callable, Callable] = (np.asarray, np.asarray)  # that of grades
+INNER_FOLDS = 5  # splits of the persons, so that a score is computed with a spread that was fitted on other persons
+PENALTY = 0.05  # ridge of the log-linear spread, on standardised difficulties
+SMALLEST_SPREAD = 0.02  # on the scale of the residuals; sites without an error so far can still have one
+POOLED_SHARE = 0.5  # share of a side's spread that is estimated from both sides: rare errors to one side do occur
+CLASSES = (0.1, 0.5)  # limits between predicted grades: no damage below the first, damage from the second on, doubtful between
+
+
+class Scale(NamedTuple):
+    """The scale on which residuals are taken, and the way back."""
+
+    apply: Callable[[np.ndarray], np.ndarray]
+    invert: Callable[[np.ndarray], np.ndarray]
+
+
+LOG_SCALE = Scale(np.log1p, np.expm1)  # of totals, whose errors grow with the total
+LINEAR_SCALE = Scale(np.asarray, np.asarray)  # of grades
 
 
 def quantile(scores: np.ndarray, person: np.ndarray, level: float) -> float:
-    """Smallest score that at least `level` of the persons' weight lies at or below; infinity when there are too few.
+    """Smallest score at or below which at least `level` of the persons' weight lies; infinity when there are too few persons.
 
-    scores, person (N,). The n persons and the one to come weigh 1 / (n + 1) each, the latter at infinity. With one score per
-    person it is the ceil((n + 1) level)-th smallest.
+    scores, person (N,). Each of the n persons and the new person has weight 1 / (n + 1); the new person's score counts as
+    infinite. With one score per person the result is the ceil((n + 1) level)-th smallest score.
     """
-    names, own, count = np.unique(person, return_inverse=True, return_counts=True)
+    names, index, count = np.unique(person, return_inverse=True, return_counts=True)
     order = np.argsort(scores, kind="stable")
-    below = np.cumsum(1.0 / count[own[order]]) / (len(names) + 1)
-    at = np.searchsorted(below, level - 1e-9)
-    return float(scores[order[at]]) if at < len(order) else float("inf")
+    cumulative = np.cumsum(1.0 / count[index[order]]) / (len(names) + 1)
+    position = np.searchsorted(cumulative, level - 1e-9)
+    return float(scores[order[position]]) if position < len(order) else float("inf")
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """m places of one kind, of n patients: value, target (n, m; NaN where unknown), top (m,) their maxima, clues (n, m, c) what
-    the model knows of its own error. whole: grades, whose interval is one of whole numbers around the rounded value."""
+    """m sites or totals of n patients that are calibrated together.
+
+    value, target (n, m; NaN where unknown); maximum (m,); difficulty (n, m, c): the columns of difficulty.py. whole: the values
+    are grades, whose intervals are of whole numbers and include the rounded value.
+    """
 
     name: str
     value: np.ndarray
     target: np.ndarray
-    top: np.ndarray
-    clues: np.ndarray
+    maximum: np.ndarray
+    difficulty: np.ndarray
     whole: bool = False
 
     @property
-    def scale(self) -> tuple[Callable, Callable]:
-        """To the scale of the residuals, and back."""
-        return PLAIN if self.whole else LOG
+    def scale(self) -> Scale:
+        """The scale of the residuals."""
+        return LINEAR_SCALE if self.whole else LOG_SCALE
 
     @property
     def centre(self) -> np.ndarray:
-        """(n, m) what an interval lies around: the value, on the scale of the residuals."""
-        return self.scale[0](self.value)
+        """(n, m) the value on the scale of the residuals: the point around which an interval lies."""
+        return self.scale.apply(self.value)
 
     @property
-    def kind(self) -> np.ndarray:
-        """(n, m) class of a value, which has a quantile of its own; 0 of totals."""
+    def value_class(self) -> np.ndarray:
+        """(n, m) number of the class of each value, by which quantiles are kept apart; 0 for totals."""
         return np.digitize(self.value, CLASSES if self.whole else ())
 
     @property
     def residual(self) -> np.ndarray:
-        """(n, m) target - value on that scale; 0 where the rounded value is the target, which no interval leaves out."""
-        out = self.scale[0](self.target) - self.centre
+        """(n, m) target - value on the residuals' scale; 0 where the rounded value is the target, since every interval has it."""
+        out = self.scale.apply(self.target) - self.centre
         return np.where(np.floor(self.value + 0.5) == self.target, 0.0, out) if self.whole else out
 
 
 @dataclass
 class Spread:
-    """Expected size of a residual upward and downward, each a log-linear function of the clues."""
+    """Expected size of a residual upward and downward, each a log-linear function of the difficulty."""
 
     mean: np.ndarray = field(default_factory=lambda: np.empty(0))
     sd: np.ndarray = field(default_factory=lambda: np.empty(0))
     coefficients: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def fit(self, clues: np.ndarray, residual: np.ndarray) -> Spread:
-        """clues (N, c), residual (N,)."""
+    def fit(self, difficulty: np.ndarray, residual: np.ndarray) -> Spread:
+        """difficulty (N, c), residual (N,)."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import PoissonRegressor
 
-        self.mean, sd = np.nanmean(clues, axis=0), np.nanstd(clues, axis=0)
+        self.mean, sd = np.nanmean(difficulty, axis=0), np.nanstd(difficulty, axis=0)
         self.sd = np.where(sd > 1e-9, sd, 1.0)
-        for way, own in (("up", np.maximum(residual, 0)), ("down", np.maximum(-residual, 0))):
-            size = FLOOR + SHARED * np.abs(residual) / 2 + (1 - SHARED) * own
+        for direction, size in (("up", np.maximum(residual, 0)), ("down", np.maximum(-residual, 0))):
+            smoothed = SMALLEST_SPREAD + POOLED_SHARE * np.abs(residual) / 2 + (1 - POOLED_SHARE) * size
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # of a handful of patients it goes on with another solver
-                found = PoissonRegressor(alpha=PENALTY, solver="newton-cholesky").fit(self._standard(clues), size)
-            self.coefficients[way] = np.r_[found.intercept_, found.coef_]
+                warnings.simplefilter("ignore", ConvergenceWarning)  # with few patients scikit-learn changes the solver
+                model = PoissonRegressor(alpha=PENALTY, solver="newton-cholesky")
+                model.fit(self._standardised(difficulty), smoothed)
+            self.coefficients[direction] = np.r_[model.intercept_, model.coef_]
         return self
 
-    def _standard(self, clues: np.ndarray) -> np.ndarray:
-        """A clue that is not there says nothing: it has the mean."""
-        return np.nan_to_num((clues - self.mean) / self.sd).clip(-4, 4)
+    def _standardised(self, difficulty: np.ndarray) -> np.ndarray:
+        """z-scores, clipped; a missing difficulty gets the mean."""
+        return np.nan_to_num((difficulty - self.mean) / self.sd).clip(-4, 4)
 
-    def predict(self, clues: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(downward, upward) of clues (..., c)."""
-        x = self._standard(clues)
-        return tuple(np.exp(self.coefficients[way][0] + x @ self.coefficients[way][1:]) for way in ("down", "up"))
+    def predict(self, difficulty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(downward, upward) spread for difficulties (..., c)."""
+        x = self._standardised(difficulty)
+        down, up = (np.exp(self.coefficients[name][0] + x @ self.coefficients[name][1:]) for name in ("down", "up"))
+        return down, up
 
-    def scores(self, clues: np.ndarray, residual: np.ndarray) -> np.ndarray:
-        """How many spreads a residual is away, whichever way it points."""
-        down, up = self.predict(clues)
+    def scores(self, difficulty: np.ndarray, residual: np.ndarray) -> np.ndarray:
+        """Size of each residual in units of the spread in its direction."""
+        down, up = self.predict(difficulty)
         return np.where(residual < 0, -residual / down, residual / up)
 
 
 @dataclass
 class Calibration:
-    """The spread and the quantiles (level -> one per class of value) of one stratum, fitted on the patients `rows`: no target of
-    any other patient is read."""
+    """Spread and quantiles (level -> one per class of value) of one stratum; `fit` reads the targets of its `rows` alone."""
 
     spread: Spread
     quantiles: dict[int, np.ndarray]
@@ -129,43 +143,49 @@ class Calibration:
 
     @classmethod
     def fit(cls, stratum: Stratum, person: np.ndarray, rows: np.ndarray, levels: tuple[int, ...] = LEVELS) -> Calibration | None:
-        """None when fewer than two persons have a residual."""
+        """The calibration on the patients `rows`; None when fewer than two persons have a residual."""
         residual = stratum.residual[rows]
         known = ~np.isnan(residual)
-        residual, clues = residual[known], stratum.clues[rows][known]
-        of = np.broadcast_to(person[rows][:, None], known.shape)[known]
-        names, own = np.unique(of, return_inverse=True)
+        residual, difficulty = residual[known], stratum.difficulty[rows][known]
+        score_person = np.broadcast_to(person[rows][:, None], known.shape)[known]
+        names, person_index = np.unique(score_person, return_inverse=True)
         if len(names) < 2:
             return None
-        part = own % min(INNER_FOLDS, len(names))
+        inner_fold = person_index % min(INNER_FOLDS, len(names))
         scores = np.empty(len(residual))
-        for k in np.unique(part):
-            held = part == k
-            scores[held] = Spread().fit(clues[~held], residual[~held]).scores(clues[held], residual[held])
-        kind = stratum.kind[rows][known]
-        kinds = [kind == k for k in range(len(CLASSES) + 1 if stratum.whole else 1)]
-        found = {level: np.array([quantile(scores[own], of[own], level / 100) for own in kinds]) for level in levels}
-        return cls(Spread().fit(clues, residual), found, len(names), len(scores))
+        for k in np.unique(inner_fold):
+            held_out = inner_fold == k
+            spread = Spread().fit(difficulty[~held_out], residual[~held_out])
+            scores[held_out] = spread.scores(difficulty[held_out], residual[held_out])
+        value_class = stratum.value_class[rows][known]
+        groups = [value_class == k for k in range(len(CLASSES) + 1 if stratum.whole else 1)]
+        quantiles = {
+            level: np.array([quantile(scores[group], score_person[group], level / 100) for group in groups]) for level in levels
+        }
+        return cls(Spread().fit(difficulty, residual), quantiles, len(names), len(scores))
 
     def interval(self, stratum: Stratum, rows: np.ndarray, level: int) -> tuple[np.ndarray, np.ndarray]:
-        """(low, high), each (len(rows), m), within [0, top]; NaN where there is no value."""
-        reach = self.quantiles[level][stratum.kind[rows]]
-        down, up = (reach * spread for spread in self.spread.predict(stratum.clues[rows]))
-        centre, (scale, back) = stratum.centre[rows], stratum.scale
-        low = back(np.maximum(centre - down, 0.0))
-        high = back(np.minimum(centre + up, scale(stratum.top)))
+        """(low, high), each (len(rows), m), within [0, maximum]; NaN where there is no value."""
+        quantiles = self.quantiles[level][stratum.value_class[rows]]
+        down, up = (quantiles * spread for spread in self.spread.predict(stratum.difficulty[rows]))
+        centre, scale = stratum.centre[rows], stratum.scale
+        low = scale.invert(np.maximum(centre - down, 0.0))
+        high = scale.invert(np.minimum(centre + up, scale.apply(stratum.maximum)))
         if not stratum.whole:
             return low, high
         rounded = np.floor(stratum.value[rows] + 0.5)
         return np.minimum(np.ceil(low - 1e-9), rounded), np.maximum(np.floor(high + 1e-9), rounded)
 
     def describe(self) -> dict:
-        """What intervals.json says of it."""
+        """The calibration's numbers, for intervals.json."""
+        quantiles = {}
+        for level, values in self.quantiles.items():
+            quantiles[str(level)] = [v if np.isfinite(v) else None for v in values.tolist()]
         return {
-            "quantiles": {str(at): [v if np.isfinite(v) else None for v in own.tolist()] for at, own in self.quantiles.items()},
-            "log_spread": {way: [round(float(c), 6) for c in values] for way, values in self.spread.coefficients.items()},
-            "clues_mean": [round(float(v), 6) for v in self.spread.mean],
-            "clues_sd": [round(float(v), 6) for v in self.spread.sd],
+            "quantiles": quantiles,
+            "log_spread": {name: [round(float(c), 6) for c in values] for name, values in self.spread.coefficients.items()},
+            "difficulty_mean": [round(float(v), 6) for v in self.spread.mean],
+            "difficulty_sd": [round(float(v), 6) for v in self.spread.sd],
             "persons": self.n_persons,
             "residuals": self.n_scores,
         }
@@ -174,19 +194,19 @@ class Calibration:
 def cross_fitted(
     stratum: Stratum, person: np.ndarray, fold: np.ndarray, levels: tuple[int, ...] = LEVELS
 ) -> tuple[np.ndarray, np.ndarray, dict[str, dict]]:
-    """low and high (n, m, levels) of every patient, and what each calibration was.
+    """low and high (n, m, levels) of every patient, and a description of each calibration.
 
-    fold (n,): of a training patient his fold, whose intervals rest on the other folds alone; -1 of a test patient, whose rest on
-    all training patients.
+    fold (n,): intervals of training patients are calibrated on the other folds alone, those of test patients (fold -1) on all
+    training patients.
     """
     shape = (*stratum.value.shape, len(levels))
-    low, high, said = np.full(shape, np.nan), np.full(shape, np.nan), {}
+    low, high, descriptions = np.full(shape, np.nan), np.full(shape, np.nan), {}
     for k in np.unique(fold):
-        made = Calibration.fit(stratum, person, np.flatnonzero((fold != k) & (fold >= 0)), levels)
+        calibration = Calibration.fit(stratum, person, np.flatnonzero((fold != k) & (fold >= 0)), levels)
         rows = np.flatnonzero(fold == k)
-        if made is None:
+        if calibration is None:
             continue
         for i, level in enumerate(levels):
-            low[rows, :, i], high[rows, :, i] = made.interval(stratum, rows, level)
-        said["all" if k < 0 else f"fold_{k}"] = made.describe()
-    return low, high, said
+            low[rows, :, i], high[rows, :, i] = calibration.interval(stratum, rows, level)
+        descriptions["all" if k < 0 else f"fold_{k}"] = calibration.describe()
+    return low, high, descriptions

@@ -1,6 +1,7 @@
-"""What a run knows of the error that it makes: how much damage it sees, how unsure its members are, how far they disagree.
+"""Difficulty estimates: what a run knows about the likely size of its error, for conformal intervals of fitting width.
 
-All of it is a patient's own (no target, no other patient), logarithms, in one order for fitting and predicting.
+They are logarithms of the predicted damage, of the members' uncertainty and of their disagreement, computed patient by patient
+without targets and without other patients, in the same order for fitting and predicting.
 """
 
 from __future__ import annotations
@@ -10,38 +11,45 @@ import warnings
 import numpy as np
 
 from ra.anatomy import FINDINGS
-from stage3_stack.predictions import MOMENTS, Member
+from stage3_stack.features import mean_moments
+from stage3_stack.predictions import MOMENTS, MemberPredictions
 
 GRADE, SPREAD = MOMENTS.index("grade"), MOMENTS.index("spread")
-SMALL = 0.05  # grades, or log totals: below this nobody is sure
+OFFSET = 0.05  # grades, or log totals; added before a logarithm, since smaller uncertainties are not told apart
 
 
-def of_sites(grades: np.ndarray, total: np.ndarray, members: list[Member]) -> np.ndarray:
-    """(n, 86, 4) of the stack's grades (n, 86) and the patient's total (n,)."""
-    moments = np.stack([m.moments for m in members if m.moments is not None])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a site that no member saw has no clue
-        unsure, apart = np.nanmean(moments[..., SPREAD], axis=0), np.nanstd(moments[..., GRADE], axis=0)
+def of_sites(grades: np.ndarray, total: np.ndarray, members: list[MemberPredictions]) -> np.ndarray:
+    """(n, 86, 4) for the sites, from the stack's grades (n, 86) and the patient's total (n,)."""
+    uncertainty = mean_moments(members)[..., SPREAD]
+    disagreement = _nan_std(np.stack([m.moments[..., GRADE] for m in members if m.moments is not None]))
     damage = np.broadcast_to(np.log1p(total)[:, None], grades.shape)
-    return np.stack([np.log(SMALL + grades), damage, np.log(SMALL + unsure), np.log(SMALL + apart)], axis=-1)
+    return np.stack([np.log(OFFSET + grades), damage, np.log(OFFSET + uncertainty), np.log(OFFSET + disagreement)], axis=-1)
 
 
-def of_total(value: np.ndarray, grades: np.ndarray, own: np.ndarray, finding: str, members: list[Member]) -> np.ndarray:
-    """(n, 5) of a finding's total (n,) over the sites `own` (86,); a member's missing grade is the stack's.
+def of_total(
+    value: np.ndarray, grades: np.ndarray, sites: np.ndarray, finding: str, members: list[MemberPredictions]
+) -> np.ndarray:
+    """(n, 5) for a finding's total (n,) over some sites (86,); a member's missing grade is replaced by the stack's.
 
-    Which finding it is has a clue of its own, for the totals that are calibrated together.
+    Two columns name the finding, because totals of different findings are calibrated together.
     """
-    moments = np.stack([m.moments[:, own] for m in members if m.moments is not None])
-    known = np.where(np.isnan(moments[..., GRADE]), np.nan_to_num(grades[:, own]), moments[..., GRADE])
-    apart = np.log1p(known.sum(axis=2)).std(axis=0)
-    unsure = np.sqrt(np.square(np.nan_to_num(moments[..., SPREAD])).mean(axis=0).sum(axis=1)) / (1 + value)
-    which = [np.full(len(value), float(finding == f)) for f in FINDINGS]
-    return np.stack([np.log1p(value), np.log(SMALL + unsure), np.log(SMALL + apart), *which], axis=-1)
+    moments = np.stack([m.moments[:, sites] for m in members if m.moments is not None])
+    filled = np.where(np.isnan(moments[..., GRADE]), np.nan_to_num(grades[:, sites]), moments[..., GRADE])
+    disagreement = np.log1p(filled.sum(axis=2)).std(axis=0)
+    variance = np.square(np.nan_to_num(moments[..., SPREAD])).mean(axis=0).sum(axis=1)
+    uncertainty = np.sqrt(variance) / (1 + value)
+    is_finding = [np.full(len(value), float(finding == f)) for f in FINDINGS]
+    return np.stack([np.log1p(value), np.log(OFFSET + uncertainty), np.log(OFFSET + disagreement), *is_finding], axis=-1)
 
 
-def of_hands(value: np.ndarray, members: list[Member]) -> np.ndarray:
-    """(n, 2) of a total of both hands (n,) and the members that read them."""
+def of_hands(value: np.ndarray, members: list[MemberPredictions]) -> np.ndarray:
+    """(n, 2) for a total of both hands (n,), from the members' totals."""
+    disagreement = _nan_std(np.stack([np.log1p(m.hands) for m in members]))
+    return np.stack([np.log1p(value), np.log(OFFSET + disagreement)], axis=-1)
+
+
+def _nan_std(values: np.ndarray) -> np.ndarray:
+    """Standard deviation over the first axis (members) of the known values; NaN where none is known."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        apart = np.nanstd(np.stack([np.log1p(m.hands) for m in members]), axis=0)
-    return np.stack([np.log1p(value), np.log(SMALL + apart)], axis=-1)
+        return np.nanstd(values, axis=0)

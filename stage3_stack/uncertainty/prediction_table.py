@@ -1,208 +1,114 @@
-"""A run's predictions as a reading: a row per scored place and total with its state, value, bounds and intervals."""
+"""A run's table of predictions: for every site and total its state, value, bounds and prediction intervals.
+
+The kind of run provides the columns (joint_columns.py, kinds/hand_totals.py); here they are calibrated and laid out.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from ra import paths, tables
-from ra.anatomy import ALL_PARTS, BOTH_HANDS, FINDINGS, MAX_BOTH_HANDS, PARTS, SITES, TOTAL, limb
-from ra.config import UserError
-from stage3_stack import cohort as cohorts
-from stage3_stack import outputs, submission
-from stage3_stack.cohort import MAX_GRADES, TARGETS, Cohort
-from stage3_stack.uncertainty import conformal, prorating, scorability
-from stage3_stack.uncertainty import difficulty as clues
+from ra import tables
+from ra.anatomy import ALL_PARTS, BOTH_HANDS, TOTAL, limb
+from stage3_stack.uncertainty import conformal
 from stage3_stack.uncertainty.conformal import Stratum
-from stage3_stack.uncertainty.prorating import Total
-
-LIMB = np.array([limb(s.part) for s in SITES])
-PART, FINDING = np.array([s.part for s in SITES]), np.array([s.finding for s in SITES])
+from stage3_stack.uncertainty.prorating import ProratedTotal
 
 
 @dataclass
-class Place:
-    """One column of a reading: a site or a total, of n patients. clues (n, c); `answer` is what is known of it."""
+class Column:
+    """One site or total of n patients: its prediction, its target (n,) and its difficulty (n, c)."""
 
     part: str
     site: str
     finding: str
-    answer: Total
+    pred: ProratedTotal
     target: np.ndarray
-    clues: np.ndarray
+    difficulty: np.ndarray
 
     @property
     def stratum(self) -> str:
-        """The kind of place that it is calibrated with: left and right are one."""
+        """Name of the columns that are calibrated together; left and right are not kept apart."""
         if self.part in (ALL_PARTS, BOTH_HANDS):
             return TOTAL
         return f"{limb(self.part)} {self.finding} {'part' if self.site == TOTAL else 'site'}"
 
 
 @dataclass(frozen=True)
-class Group:
-    """Patients of one prepared set, who follow each other in the cohort."""
+class Predictions:
+    """All columns of a run that get an interval, of n patients.
 
-    split: str
-    data: str
-    patients: np.ndarray
+    patient, visit, person and fold are (n,); fold is -1 for test patients. splits: those whose rows are written; of a run that
+    was applied to another set the training patients only serve to calibrate.
+    """
 
-    @property
-    def persons(self) -> np.ndarray:
-        people = tables.SITES.read(paths.sites(self.data)).drop_duplicates("patient_id").set_index("patient_id").person_id
-        return people.loc[self.patients].to_numpy()
-
-    def scores(self, run: str) -> pd.DataFrame:
-        """What a run says of them, in the challenge's columns."""
-        table = outputs.read_scores(paths.scores(self.data, 3, run, self.split))
-        return table.reindex(index=self.patients, columns=list(submission.COLUMNS_A[1:]))
-
-
-@dataclass(frozen=True)
-class Book:
-    """Everything of a run that gets an interval; person and fold (n,) of the cohort's patients, fold -1 of test patients."""
-
-    cohort: Cohort
-    places: list[Place]
+    patient: np.ndarray
+    visit: np.ndarray
     person: np.ndarray
     fold: np.ndarray
-    own: tuple[str, ...]  # the splits whose patients are the set's; others are there to calibrate on
+    columns: list[Column]
+    splits: tuple[str, ...] = ("oof", "test")
 
 
-def load(data: str, folder: Path) -> Book:
-    """Of a finished run of stage 3: of joints, or of hand totals.
-
-    A run that was applied to another set (stage3_stack.predict) is calibrated on the patients whom it was trained on.
-    """
-    saved = yaml.safe_load((folder / "config.yaml").read_text())
-    sites = "site_learners" in saved
-    if not sites and saved.get("stack") != "linear":
-        raise UserError(f"{folder} is a run of classes, which have no intervals; name a run of totals or of joints with --run")
-    learned = cohorts.trained_on(folder) or data
-    cohort = cohorts.load(learned, tuple(saved["members"]), joints=sites)
-    cohort = cohort if learned == data else cohorts.with_others(cohort, data)
-    groups = Group("oof", learned, cohort.patients[cohort.train]), Group("test", data, cohort.patients[cohort.test])
-    places = _places(folder.name, cohort, groups, tuple(saved["members"])) if sites else _hands(data, folder, cohort)
-    person = np.concatenate([group.persons for group in groups])
-    fold = np.r_[cohort.fold, np.full(len(cohort.test), -1)]
-    return Book(cohort, places, person, fold, tuple(group.split for group in groups if group.data == data))
-
-
-def make(data: str, folder: Path) -> tuple[dict[str, pd.DataFrame], dict]:
+def make(predictions: Predictions) -> tuple[dict[str, pd.DataFrame], dict]:
     """{split: PREDICTION_INTERVALS rows} and the calibration of each stratum."""
-    book = load(data, folder)
-    bounds, said = calibrate(book)
-    rows = pd.concat([_rows(book, place, *bound) for place, bound in zip(book.places, bounds, strict=True)])
-    rows = rows.sort_index(kind="stable")  # patients in the cohort's order
-    return {split: rows[(rows.split == split) & (split in book.own)].reset_index(drop=True) for split in ("oof", "test")}, said
+    intervals, calibration = calibrate(predictions)
+    rows = pd.concat([_rows(predictions, *pair) for pair in zip(predictions.columns, intervals, strict=True)])
+    rows = rows.sort_index(kind="stable")  # all columns of the first patient, then of the second
+    written = rows[rows.split.isin(predictions.splits)]
+    return {split: written[written.split == split].reset_index(drop=True) for split in ("oof", "test")}, calibration
 
 
-def calibrate(book: Book) -> tuple[list[tuple], dict]:
-    """Per place its (low, high), each (n, levels), and what each stratum's calibration was."""
-    bounds: list = [None] * len(book.places)
-    said = {}
-    for name in dict.fromkeys(place.stratum for place in book.places):
-        own = [i for i, place in enumerate(book.places) if place.stratum == name]
-        low, high, said[name] = conformal.cross_fitted(stratum(book, name), book.person, book.fold)
-        for column, i in enumerate(own):
-            answer = book.places[i].answer
-            bounds[i] = tuple(np.clip(answer.ratio[:, None] * end[:, column], 0, answer.top) for end in (low, high))
-    return bounds, said
+def calibrate(predictions: Predictions) -> tuple[list[tuple[np.ndarray, np.ndarray]], dict]:
+    """For each column its (low, high), each (n, levels), and a description of each stratum's calibration."""
+    intervals: list = [None] * len(predictions.columns)
+    descriptions = {}
+    for name in dict.fromkeys(column.stratum for column in predictions.columns):
+        members = [i for i, column in enumerate(predictions.columns) if column.stratum == name]
+        low, high, descriptions[name] = conformal.cross_fitted(stratum(predictions, name), predictions.person, predictions.fold)
+        for j, i in enumerate(members):
+            pred = predictions.columns[i].pred
+            intervals[i] = tuple(np.clip(pred.ratio[:, None] * end[:, j], 0, pred.maximum) for end in (low, high))
+    return intervals, descriptions
 
 
-def stratum(book: Book, name: str) -> Stratum:
-    """The places of a kind together.
+def stratum(predictions: Predictions, name: str) -> Stratum:
+    """The columns of one stratum together.
 
-    Intervals lie around what was scored, and are pro-rated with it; a residual is that of the value.
+    Intervals are computed for the scored share and pro-rated with it; the target is scaled to the share accordingly.
     """
+    columns = [column for column in predictions.columns if column.stratum == name]
+    share = [np.where(np.isnan(column.pred.ratio), np.nan, column.pred.share) for column in columns]
+    return Stratum(
+        name=name,
+        value=np.stack(share, axis=1),
+        target=np.stack([column.target / column.pred.ratio for column in columns], axis=1),
+        maximum=np.array([column.pred.maximum for column in columns]),
+        difficulty=np.stack([column.difficulty for column in columns], axis=1),
+        whole=columns[0].site != TOTAL,
+    )
 
-    def stack(values: list[np.ndarray]) -> np.ndarray:
-        return np.stack(values, axis=1)
 
-    own = [place for place in book.places if place.stratum == name]
-    share = stack([np.where(np.isnan(p.answer.ratio), np.nan, p.answer.share) for p in own])
-    target = stack([p.target / p.answer.ratio for p in own])
-    top = np.array([p.answer.top for p in own])
-    return Stratum(name, share, target, top, stack([p.clues for p in own]), own[0].site != TOTAL)
-
-
-def _rows(book: Book, place: Place, low: np.ndarray, high: np.ndarray) -> pd.DataFrame:
-    cohort, fold, a = book.cohort, book.fold, place.answer
-    ends = {f"{end}{level}": v[:, i] for i, level in enumerate(tables.LEVELS) for end, v in (("low", low), ("high", high))}
+def _rows(predictions: Predictions, column: Column, interval: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:
+    """PREDICTION_INTERVALS rows of one column, a patient each."""
+    pred, ends = column.pred, {}
+    for name, values in zip(("low", "high"), interval, strict=True):
+        ends |= {f"{name}{level}": values[:, i] for i, level in enumerate(tables.LEVELS)}
     return pd.DataFrame(
-        {"patient_id": cohort.patients, "person_id": book.person, "visit": cohort.visit, "fold": fold}
-        | {"split": np.where(fold >= 0, "oof", "test"), "part": place.part, "site": place.site, "finding": place.finding}
-        | {"state": a.state, "target": place.target, "value": a.value, "imputed": a.submitted, "max_score": int(a.top)}
-        | {"n_scored": a.n_scored, "n_sites": a.n_sites, "lowest": a.lowest, "highest": a.highest}
+        {"patient_id": predictions.patient, "person_id": predictions.person, "visit": predictions.visit}
+        | {"fold": predictions.fold, "split": np.where(predictions.fold >= 0, "oof", "test")}
+        | {"part": column.part, "site": column.site, "finding": column.finding, "state": pred.state}
+        | {"target": column.target, "value": pred.value, "imputed": pred.submitted, "max_score": int(pred.maximum)}
+        | {"n_scored": pred.n_scored, "n_sites": pred.n_sites, "lowest": pred.lowest, "highest": pred.highest}
         | ends
     )
 
 
-def _places(run: str, cohort: Cohort, groups: tuple[Group, ...], members: tuple[str, ...]) -> list[Place]:
-    """The sites that the set scores, the parts' totals and the patient's."""
-    grades, totals = submission.split(pd.concat([group.scores(run) for group in groups]))
-    known = cohort.scored
-    seen = [outputs.sources(cohort, rows) != "none" for rows in (cohort.train, cohort.test)]
-    both = zip(groups, seen, strict=True)
-    state = np.concatenate([scorability.states(group.data, pd.Index(group.patients), members, own) for group, own in both])
-    targets, given = _with_test(cohort, cohort.grades), _with_test(cohort, cohort.totals)
-    whole = np.where(np.isnan(totals[:, 0]), np.nansum(grades, axis=1), totals[:, 0])
-    of_sites = clues.of_sites(grades, whole, cohort.members)
-    out = [
-        Place(s.part, s.site, s.finding, _site(state[:, j], grades[:, j], s.max_grade), targets[:, j], of_sites[:, j])
-        for j, s in enumerate(SITES)
-        if known[j]
-    ]
-    for part in (*PARTS, ALL_PARTS):
-        for finding in (*FINDINGS, TOTAL) if part != ALL_PARTS else TARGETS:
-            within = known if finding == TOTAL else known & (finding == FINDING)
-            own = within if part == ALL_PARTS else within & (part == PART)
-            column = TARGETS.index(finding)
-            if not own.any() or np.isnan(totals[:, column]).all():
-                continue
-            answer = prorating.total(totals[:, column], grades, state == "scored", MAX_GRADES, own, within)
-            target = given[:, column] if part == ALL_PARTS else targets[:, own].sum(axis=1)
-            of_total = clues.of_total(answer.value, grades, own, finding, cohort.members)
-            out.append(Place(part, TOTAL, finding, answer, target, of_total))
-    return out
-
-
-def _with_test(cohort: Cohort, values: np.ndarray) -> np.ndarray:
-    """Training patients' targets, NaN of the test patients."""
-    return np.concatenate([values, np.full((len(cohort.test), values.shape[1]), np.nan)])
-
-
-def _site(state: np.ndarray, grade: np.ndarray, top: float) -> Total:
-    """One site as a total of one place."""
-    scored = state == "scored"
-    value = np.where(scored, grade, np.nan)
-    low, high = np.where(scored, grade, 0.0), np.where(scored, grade, float(top))
-    return Total(grade, value, np.where(scored, 1.0, np.nan), value, low, high, scored.astype(int), 1, float(top), state)
-
-
-def _hands(data: str, folder: Path, cohort: Cohort) -> list[Place]:
-    """The one total of a set of hand totals; without a film of a hand it is missing."""
-    from stage3_stack.hands import totals
-    from stage3_stack.predictions import load_member
-
-    pred = load_member(data, folder.name, pd.Index(cohort.patients), cohort.n_train, stage=3).hands
-    answer = _site(np.where(np.isnan(pred), "missing", "scored").astype(object), pred, MAX_BOTH_HANDS)
-    target = np.r_[totals(data, cohort), np.full(len(cohort.test), np.nan)]
-    return [Place(BOTH_HANDS, TOTAL, TOTAL, answer, target, clues.of_hands(pred, cohort.members))]
-
-
-def write(table: pd.DataFrame, path: Path) -> None:
-    """Checked and in place."""
-    tables.PREDICTION_INTERVALS.write(table, path)
-
-
-def summary(found: dict[str, pd.DataFrame]) -> str:
-    """One line: how many places could be scored, and how wide the intervals of the total are."""
-    table = pd.concat(found.values())
+def summary(by_split: dict[str, pd.DataFrame]) -> str:
+    """One line: how many sites could be scored, and how wide the intervals of the total are."""
+    table = pd.concat(by_split.values())
     site, whole = table.site != TOTAL, table.part.isin((ALL_PARTS, BOTH_HANDS)) & (table.finding == TOTAL)
     width = (table.high95 - table.low95)[whole].median()
     scored = f"{int((table.state[site] == 'scored').sum())} of {int(site.sum())} sites scored, " if site.any() else ""

@@ -1,15 +1,15 @@
-"""Totals of what could be scored: pro-rated, with bounds, and missing where more than half of the places are.
+"""Totals of the sites that could be scored: pro-rated, with bounds, and missing where more than half of the sites are.
 
-A joint that cannot be scored is a state, never 0. With T the total of the stack, S the sums of its grades (those that it only
-imputed included) and M the sums of the maxima, over all places of a total and over those that were scored:
+A site that cannot be scored has a state, never the value 0. With T the total of the stack, S the sums of its grades (imputed ones
+included) and M the sums of the maxima, over all sites of a total and over those that were scored:
 
-    scored share = T S_scored / S_all            what of the total was seen; T M_scored / M_all where S_all is 0
-    lowest       = scored share                  everything that was not scored is 0
+    scored share = T S_scored / S_all            the part of the total that was seen; T M_scored / M_all where S_all is 0
+    lowest       = scored share                  if every site that was not scored were 0
     highest      = scored share + M_all - M_scored
     value        = scored share M_all / M_scored
 
-A part's total is the patient's total shared out by the sums of grades, so that the parts' scored shares add up to the patient's.
-A total of which more than half of the places, by number, were not scored has no value: the usual convention.
+A part's total is the patient's total divided in proportion to the sums of grades, so that the parts' scored shares add up to the
+patient's. A total of which more than half of the sites, by number, were not scored has no value, as is usual in trials.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Total:
-    """All (n,). share: what was scored; ratio: value / share; state: scored, partial or missing; submitted: T, shared out."""
+class ProratedTotal:
+    """A total, or a single site as a total of one site, of n patients; arrays are (n,).
+
+    submitted: T, or the part's portion of it; share: the scored share; ratio: value / share; n_scored of n_sites sites were
+    scored; maximum: of the total; state: a word of tables.STATES.
+    """
 
     submitted: np.ndarray
     share: np.ndarray
@@ -31,29 +35,60 @@ class Total:
     highest: np.ndarray
     n_scored: np.ndarray
     n_sites: int
-    top: float
+    maximum: float
     state: np.ndarray
 
 
-def total(
-    whole: np.ndarray, grades: np.ndarray, scored: np.ndarray, top: np.ndarray, own: np.ndarray, within: np.ndarray
-) -> Total:
-    """Of the places `own` (86,), as a part of the places `within` (86,) that `whole` (n,) is the total of.
+def prorate(
+    whole: np.ndarray, grades: np.ndarray, scored: np.ndarray, maxima: np.ndarray, sites: np.ndarray, within: np.ndarray
+) -> ProratedTotal:
+    """The total of some sites, as a portion of the total `whole` (n,) of more sites.
 
-    grades (n, 86) of the stack, imputed ones included; scored (n, 86); top (86,) maxima.
+    sites (86,): those of the total; within (86,): those that `whole` sums up. grades (n, 86) of the stack, imputed ones included;
+    scored (n, 86); maxima (86,).
     """
     filled = np.nan_to_num(grades)
-    sums, maxima = filled[:, within].sum(axis=1), float(top[within].sum())
+    sums, maximum_within = filled[:, within].sum(axis=1), float(maxima[within].sum())
 
-    def part(places: np.ndarray) -> np.ndarray:
-        by_maxima = (places * top).sum(axis=1) / maxima
-        return whole * np.divide((places * filled).sum(axis=1), sums, out=by_maxima, where=sums > 0)
+    def portion(mask: np.ndarray) -> np.ndarray:
+        """(n,) of `whole`, in proportion to the grades of the masked sites (n, 86), or to their maxima if all grades are 0."""
+        by_maxima = (mask * maxima).sum(axis=1) / maximum_within
+        return whole * np.divide((mask * filled).sum(axis=1), sums, out=by_maxima, where=sums > 0)
 
-    seen = scored & own
-    mine, n_sites, n_scored = float(top[own].sum()), int(own.sum()), seen.sum(axis=1)
-    scored_top = (seen * top).sum(axis=1)
-    share = np.minimum(part(seen), scored_top)
-    ratio = np.divide(mine, scored_top, out=np.full(len(whole), np.nan), where=2 * n_scored >= n_sites)
-    state = np.select([n_scored == n_sites, 2 * n_scored >= n_sites], ["scored", "partial"], "missing").astype(object)
-    bounds = share, share + mine - scored_top
-    return Total(part(np.broadcast_to(own, seen.shape)), share, ratio, share * ratio, *bounds, n_scored, n_sites, mine, state)
+    seen = scored & sites
+    maximum, n_sites, n_scored = float(maxima[sites].sum()), int(sites.sum()), seen.sum(axis=1)
+    maximum_scored = (seen * maxima).sum(axis=1)
+    share = np.minimum(portion(seen), maximum_scored)
+    enough = 2 * n_scored >= n_sites
+    ratio = np.divide(maximum, maximum_scored, out=np.full(len(whole), np.nan), where=enough)
+    state = np.select([n_scored == n_sites, enough], ["scored", "partial"], "missing").astype(object)
+    return ProratedTotal(
+        submitted=portion(np.broadcast_to(sites, seen.shape)),
+        share=share,
+        ratio=ratio,
+        value=share * ratio,
+        lowest=share,
+        highest=share + maximum - maximum_scored,
+        n_scored=n_scored,
+        n_sites=n_sites,
+        maximum=maximum,
+        state=state,
+    )
+
+
+def single(state: np.ndarray, grade: np.ndarray, maximum: float) -> ProratedTotal:
+    """One number (n,) as a total of one site: its value where the state (n,) is `scored`, else NaN with bounds 0 and maximum."""
+    scored = state == "scored"
+    value = np.where(scored, grade, np.nan)
+    return ProratedTotal(
+        submitted=grade,
+        share=value,
+        ratio=np.where(scored, 1.0, np.nan),
+        value=value,
+        lowest=np.where(scored, grade, 0.0),
+        highest=np.where(scored, grade, float(maximum)),
+        n_scored=scored.astype(int),
+        n_sites=1,
+        maximum=float(maximum),
+        state=state,
+    )

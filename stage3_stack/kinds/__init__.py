@@ -1,0 +1,16 @@
+"""Kinds of runs of stage 3: a module each, with what the verbs do for it."""
+
+from __future__ import annotations
+
+from stage3_stack.config import StackConfig
+from stage3_stack.kinds.base import Kind
+from stage3_stack.kinds.hand_totals import HandTotalsKind
+from stage3_stack.kinds.joint_visits import JointVisitsKind
+from stage3_stack.kinds.joints import JointsKind
+
+KINDS: dict[str, Kind] = {"joints": JointsKind(), "hand_totals": HandTotalsKind(), "joint_visits": JointVisitsKind()}
+
+
+def kind_of(config: StackConfig) -> Kind:
+    """The kind of run that a config describes."""
+    return KINDS[config.kind]
