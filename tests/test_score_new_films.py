@@ -1,8 +1,7 @@
-"""A trained run applied to another set: the same numbers as its own test patients got, and no reader of the set is looked at."""
+"""A trained run applied to another set: equal patients get equal numbers, and the set's readers are not used."""
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +15,15 @@ from ra.anatomy import COLUMNS_A
 from ra.config import UserError
 from stage3_stack import intervals, predict, submit, train
 from tests.worlds import stack_world
+from tests.worlds.stack_world import call
 
-SMOKE = paths.ROOT / "stage3_stack" / "configs" / "smoke" / "blend.yaml"
-PHANTOM = paths.ROOT / "data" / "phantom" / "configs"
+BLEND = paths.ROOT / "configs" / "joints" / "stack" / "blend.yaml"
+PHANTOM = paths.ROOT / "configs" / "phantom"
 MEMBERS = ["m0", "m1", "m2", "film"]
 
 
-def call(verb, *arguments: str) -> None:
-    """A verb with its command line."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["verb", *arguments])
-        verb.run()
-
-
 def new_set(name: str, trained: str, prefix: str = "") -> None:
-    """The test patients of a trained set as a set of their own, to whom its members were applied; `prefix` gives them new ids."""
+    """Make a set of a trained set's test patients, with its members applied to them; `prefix` gives the patients new ids."""
     sites = tables.SITES.read(paths.sites(trained))
     sites = sites[sites.split == "test"]
     tables.SITES.write(sites.assign(patient_id=prefix + sites.patient_id), paths.sites(name))
@@ -50,46 +43,47 @@ def world(tmp_path_factory) -> dict:
         made = stack_world.make("trained", n_train=36, n_test=14, n_folds=2)
         sites = "site_learners=[{name: mean}, {name: ridge}, {name: lightgbm, params: {rounds: 30}}]"
         few = [word for item in ("members=[m0, m1, m2, film]", sites, "inner_folds=2", "bags=2") for word in ("--set", item)]
-        call(train, "--data", "trained", "--config", str(SMOKE), *few)
+        call(train, str(BLEND), "--data", "trained", "--profile", "smoke", *few)
         intervals.make("trained", "blend")
         new_set("new", "trained", "N")
-        call(predict, "--trained", "trained", "--data", "new", "--config", str(SMOKE))
+        call(predict, "--trained", "trained", "--data", "new")
         yield made
 
 
 def numbers(table: pd.DataFrame) -> pd.DataFrame:
-    """What may not differ between a set's test patients and the same patients under other ids."""
+    """The table without the prefix of the ids: it must be equal for the same patients under other ids."""
     return table.assign(patient_id=table.patient_id.str.removeprefix("N"))
 
 
 def test_the_same_patients_get_the_same_numbers_to_the_bit(world):  # noqa: ARG001
-    own, new = (tables.SCORES.read(paths.scores(of, 3, "blend", "test")) for of in ("trained", "new"))
-    pd.testing.assert_frame_equal(numbers(own), numbers(new), check_exact=True)
+    trained, new = (tables.SCORES.read(paths.scores(data, 3, "blend", "test")) for data in ("trained", "new"))
+    pd.testing.assert_frame_equal(numbers(trained), numbers(new), check_exact=True)
     assert tables.SCORES.read(paths.scores("new", 3, "blend", "oof")).empty
 
 
 def test_intervals_rest_on_the_training_patients_of_the_other_set(world):
     intervals.make("new", "blend")
-    own, new = (tables.PREDICTION_INTERVALS.read(paths.prediction_intervals(of, "blend", "test")) for of in ("trained", "new"))
-    pd.testing.assert_frame_equal(numbers(own), numbers(new), check_exact=True)
+    files = [paths.prediction_intervals(data, "blend", "test") for data in ("trained", "new")]
+    trained, new = (tables.PREDICTION_INTERVALS.read(path) for path in files)
+    pd.testing.assert_frame_equal(numbers(trained), numbers(new), check_exact=True)
     assert np.isfinite(new[["low95", "high95"]]).any(axis=None)
     assert tables.PREDICTION_INTERVALS.read(paths.prediction_intervals("new", "blend", "oof")).empty
     submit.submit("new", "blend", "new")
     assert list(pd.read_csv(paths.submission("new")).Patient_ID) == sorted("N" + p for p in world["gold"].index)
 
 
-def test_what_readers_say_of_the_new_patients_changes_nothing(world):  # noqa: ARG001
+def test_readers_scores_of_the_new_patients_change_nothing(world):  # noqa: ARG001
     before = paths.scores("new", 3, "blend", "test").read_bytes()
     sites = tables.SITES.read(paths.sites("new"))
     tables.SITES.write(sites.assign(target=4.0), paths.sites("new"))
     for name in ("gold", "reader2", "truth"):
         paths.reader("new", name).write_text("Patient_ID\n")
-    call(predict, "--trained", "trained", "--data", "new", "--config", str(SMOKE), "--force")
+    call(predict, "--trained", "trained", "--data", "new", "--force")
     assert paths.scores("new", 3, "blend", "test").read_bytes() == before
 
 
 def test_a_second_call_is_skipped_and_a_missing_member_is_one_sentence(world, capsys):  # noqa: ARG001
-    call(predict, "--trained", "trained", "--data", "new", "--config", str(SMOKE))
+    call(predict, "--trained", "trained", "--data", "new")
     assert "finished, skipped" in capsys.readouterr().out
     new_set("other", "trained")
     with pytest.raises(UserError, match="same set"):
@@ -97,18 +91,18 @@ def test_a_second_call_is_skipped_and_a_missing_member_is_one_sentence(world, ca
     record = paths.run_dir("other", 2, "m1") / "run.json"
     atomic.write_json(record, {"run": "m1"})  # trained on the set itself
     with pytest.raises(UserError, match="m1 is not the run of trained applied to other; run python"):
-        call(predict, "--trained", "trained", "--data", "other", "--config", str(SMOKE))
+        call(predict, "--trained", "trained", "--data", "other")
     shutil.rmtree(record.parent)
     with pytest.raises(UserError, match="m1 is not the run of trained"):
-        call(predict, "--trained", "trained", "--data", "other", "--config", str(SMOKE))
+        call(predict, "--trained", "trained", "--data", "other")
 
 
-# A folder with test/ alone, and the fresh cohort
+# A folder with test/ only, and the fresh cohort
 
 
 @pytest.fixture
 def unscored(tmp_path, monkeypatch) -> Path:
-    """Films of two patients in test/, of one of them three, and a file with another name."""
+    """Films of two patients in test/ (three films of one of them), and a file with another kind of name."""
     import cv2
 
     monkeypatch.setenv("RA_DATA", str(tmp_path / "data"))
@@ -120,7 +114,7 @@ def unscored(tmp_path, monkeypatch) -> Path:
     return root
 
 
-def test_a_folder_with_test_alone_is_prepared_from_its_films(unscored, capsys):
+def test_a_folder_with_test_only_is_prepared_from_its_films(unscored, capsys):
     prepare.prepare("ra2dream", unscored, "s", trust=True)
     films, sites = tables.FILMS.read(paths.films("s")), tables.SITES.read(paths.sites("s"))
     assert sorted(films.film_id) == ["A1-LF", "A1-LH", "A1-RF", "A1-RH", "B2-LF", "B2-LH", "B2-RH"]
@@ -132,7 +126,7 @@ def test_a_folder_with_test_alone_is_prepared_from_its_films(unscored, capsys):
     assert "train" not in capsys.readouterr().out
 
 
-def test_a_template_says_who_is_scored_and_gold_may_lie_beside(unscored):
+def test_a_template_lists_the_patients_and_gold_scores_are_optional(unscored):
     for path, cell in ((unscored / "test" / "template.csv", ""), (unscored / "gold" / "gold.csv", "1")):
         path.parent.mkdir(exist_ok=True)
         rows = pd.DataFrame(cell, index=range(2), columns=list(COLUMNS_A))
@@ -141,7 +135,7 @@ def test_a_template_says_who_is_scored_and_gold_may_lie_beside(unscored):
     assert set(tables.SITES.read(paths.sites("s")).patient_id) == {"B2", "C3"} and paths.reader("s", "gold").is_file()
 
 
-def test_nothing_can_be_trained_on_it_and_that_is_one_sentence(unscored):
+def test_training_on_it_is_refused_in_one_sentence(unscored):
     from stage2_score.config import Member
     from stage2_score.train import n_folds
 
@@ -150,7 +144,7 @@ def test_nothing_can_be_trained_on_it_and_that_is_one_sentence(unscored):
         n_folds("s", Member(kind="sitemean"))
 
 
-def test_no_film_has_a_patients_name(tmp_path, monkeypatch):
+def test_films_without_a_patients_name_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("RA_DATA", str(tmp_path / "data"))
     (tmp_path / "clinic" / "test").mkdir(parents=True)
     (tmp_path / "clinic" / "test" / "scan.jpg").write_bytes(b"")
@@ -158,7 +152,7 @@ def test_no_film_has_a_patients_name(tmp_path, monkeypatch):
         prepare.prepare("ra2dream", tmp_path / "clinic", "s", trust=True)
 
 
-def test_the_fresh_cohort_differs_from_the_default_in_its_people_alone():
+def test_the_fresh_cohort_differs_from_the_default_in_its_patients_only():
     demo, fresh = (config.load(Cohort, PHANTOM / f"{name}.yaml") for name in ("demo", "fresh"))
     people = ("seed", "train", "test", "first_id", "boneage")
     same = [{name: v for name, v in config.as_dict(c).items() if name not in people} for c in (demo, fresh)]

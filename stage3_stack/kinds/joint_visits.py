@@ -35,8 +35,10 @@ class JointVisitsKind(Kind[JointVisits]):
         """Write the members' mean as oof.parquet and test.parquet, and their CDFs where a member has them."""
         files = []
         for split in ("oof", "test"):
-            path = folder / f"{split}.parquet"
-            tables.SCORES.write(_mean(data, config.members, split).assign(run=folder.name), path)
+            path, mean = folder / f"{split}.parquet", _mean(data, config.members, split)
+            if split == "oof" and mean.pred.isna().all():
+                raise UserError(f"{', '.join(config.members)} predict none of the joints of {data}; name runs of kind ratingen")
+            tables.SCORES.write(mean.assign(run=folder.name), path)
             cdf = ratingen.mean_cdf([paths.run_dir(data, 2, member) for member in config.members], split)
             if cdf is not None:
                 atomic.write_table(folder / f"cdf_{split}.parquet", cdf.reset_index())
@@ -50,11 +52,11 @@ class JointVisitsKind(Kind[JointVisits]):
         """The joints of the set, and the disease activity where it was measured."""
         return [paths.ratingen(data), paths.activity(data)]
 
-    def submission(self, data: str, folder: Path, config: JointVisits) -> Submission:
+    def submission(self, data: str, folder: Path, config: JointVisits) -> Submission:  # noqa: ARG002
         """A row per test visit, or per training visit out of fold for a set without test rows."""
         joints = tables.RATINGEN.read(paths.ratingen(data))
         split, rows = ("test", "test") if (joints.split == "test").any() else ("oof", "train")
-        table = visit_table(data, folder.name, split, joints[joints.split == rows], config.members)
+        table = visit_table(data, folder.name, split, joints[joints.split == rows])
         visits = "test visits" if split == "test" else "training visits, out of fold: the set has no test rows"
         empty = int((table.n_scored == 0).sum())
         note = f"; {empty} of them without a readable crop" if empty else ""
@@ -78,7 +80,7 @@ def _metrics(data: str, run: str) -> dict[str, float]:
     return {name: float(getattr(value, "value", value)) for name, value in figures.items()}
 
 
-def visit_table(data: str, run: str, split: str, joints: pd.DataFrame, members: tuple[str, ...]) -> pd.DataFrame:
+def visit_table(data: str, run: str, split: str, joints: pd.DataFrame) -> pd.DataFrame:
     """A row per visit of the RATINGEN rows of a split.
 
     Each joint's grade, and its percent where a member predicts it; the number of joints scored, their Rau score, and its bounds
@@ -87,7 +89,7 @@ def visit_table(data: str, run: str, split: str, joints: pd.DataFrame, members: 
     index = pd.MultiIndex.from_frame(joints[ratingen.KEY])
     pred = ratingen.predict(data, run, split, index, stage=3)
     if np.isnan(pred.grade).all():
-        raise UserError(f"{', '.join(members)} predict none of the {len(index)} joints of {data}; name runs of kind ratingen")
+        raise UserError(f"run {run} predicts none of the {len(index)} joints of {data}; train its members again")
     by_joint = {"grade": pred.grade} | ({} if pred.mean is None else {"percent": pred.mean.round(1)})
     wide = {name: pd.Series(values, index).unstack(["part", "joint"]) for name, values in by_joint.items()}  # noqa: PD010
     visits = joints.drop_duplicates("patient_id").set_index("patient_id").sort_index()

@@ -1,4 +1,4 @@
-"""Stage 3 on a set that scores some sites alone: nothing is learned, written or scored where nobody looked."""
+"""Stage 3 on a set that scores only some sites: the other sites are not predicted, not submitted and not scored."""
 
 import json
 import sys
@@ -8,19 +8,20 @@ import pandas as pd
 import pytest
 
 from evaluation import score
-from ra import challenge_scores, config, manifest, paths, tables
+from ra import challenge_scores, config, paths, tables
 from ra.anatomy import BY_COLUMN, COLUMNS_B, OVERALL, SITES
 from ra.config import UserError
 from stage2_score.scores import site_means
 from stage3_stack import cohort as cohorts
 from stage3_stack import intervals, outputs, submission, submit, train, validate
-from stage3_stack.config import Recipe
+from stage3_stack.config import JointStack
 from stage3_stack.features import total_features
 from tests.worlds import stack_world
 
 HANDS = [c for c in COLUMNS_B if c in BY_COLUMN and c[1] == "H"]
 MEMBERS = ["m0", "m1", "film", "total0", "eroded"]
-RECIPE = {
+CONFIG = {
+    "kind": "joints",
     "members": MEMBERS,
     "inner_folds": 2,
     "bags": 2,
@@ -33,16 +34,13 @@ def stack(data: str, keep) -> pd.DataFrame:
     """Train on the sites whose rows `keep` marks, members unchanged; the out-of-fold predictions as a submission."""
     sites = tables.SITES.read(paths.sites(data))
     tables.SITES.write(sites.assign(target=sites.target.where(keep(sites))), paths.sites(data))
-    recipe = config.build(Recipe, RECIPE, "test")
-    made = manifest.Run(paths.run_dir(data, 3, "blend"), recipe, [paths.sites(data)], True)
-    made.begin()
-    train.fit(data, recipe, made)
-    return outputs.read_scores(made.folder / "oof.parquet")
+    train.train(data, "blend", config.build(JointStack, CONFIG, "test"), force=True)
+    return outputs.read_scores(paths.scores(data, 3, "blend", "oof"))
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A world whose members see feet, and whose readers scored hands and gave no totals."""
+    """A world whose members predict feet, but whose readers scored hands alone and gave no totals."""
     folder = tmp_path_factory.mktemp("hands")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RA_DATA", str(folder))
@@ -51,7 +49,7 @@ def world(tmp_path_factory):
         yield made | {"oof": stack("s", lambda sites: sites.part.isin(["LH", "RH"]))}
 
 
-def test_feet_that_nobody_scored_are_not_predicted(world):
+def test_feet_without_scores_are_not_predicted(world):
     oof = world["oof"]
     feet = [c for c in BY_COLUMN if c[1] == "F"]
     assert oof[feet].isna().all(axis=None) and oof[HANDS].notna().all(axis=None)
@@ -60,7 +58,7 @@ def test_feet_that_nobody_scored_are_not_predicted(world):
 
 
 @pytest.mark.usefixtures("world")
-def test_totals_do_not_depend_on_what_members_see_in_feet():
+def test_totals_do_not_depend_on_the_members_predictions_of_feet():
     cohort = cohorts.load("s", tuple(MEMBERS))
     grades = np.where(cohort.scored, np.random.default_rng(0).uniform(0, 3, (cohort.n_train, len(SITES))), 0.0)
     before = {target: total_features(cohort, cohort.train, grades, target)[0] for target in cohorts.TARGETS}
@@ -78,9 +76,9 @@ def test_totals_do_not_depend_on_what_members_see_in_feet():
 def test_a_submission_has_the_columns_that_are_scored(world, capsys, tmp_path, monkeypatch):
     intervals.make("s", "blend")
     submit.submit("s", "blend", "s")
-    made = submission.read_text(paths.submission("s"))
-    assert list(made.columns) == ["Patient_ID", *HANDS] and (made != "").all(axis=None)
-    assert validate.faults(made, made) == [] and len(validate.faults(made.drop(columns=HANDS[0]), made)) == 1
+    written = submission.read_text(paths.submission("s"))
+    assert list(written.columns) == ["Patient_ID", *HANDS] and (written != "").all(axis=None)
+    assert validate.faults(written, written) == [] and len(validate.faults(written.drop(columns=HANDS[0]), written)) == 1
     gold = tmp_path / "gold.csv"
     one_hand = world["gold"][HANDS].copy()
     one_hand.loc[one_hand.index[0], [c for c in HANDS if c[0] == "R"]] = np.nan
@@ -90,8 +88,8 @@ def test_a_submission_has_the_columns_that_are_scored(world, capsys, tmp_path, m
     score.run()
     scores = json.loads(capsys.readouterr().out)
     assert list(scores) == ["sc2", "sc2_hand", "sc3", "sc3_hand"] and all(0 < v < 2 for v in scores.values())
-    wanted = world["gold"].reset_index().assign(**dict.fromkeys(world["gold"], ""))
-    wanted[["Patient_ID", "RF_mtp_J__2", "LH_pip_E__2"]].to_csv(paths.work("s") / "template.csv", index=False)
+    template = world["gold"].reset_index().assign(**dict.fromkeys(world["gold"], ""))
+    template[["Patient_ID", "RF_mtp_J__2", "LH_pip_E__2"]].to_csv(paths.work("s") / "template.csv", index=False)
     with pytest.raises(UserError, match="asks for RF_mtp_J__2, which no training patient"):
         submit.submit("s", "blend", "s")
 
@@ -121,7 +119,7 @@ def test_one_finding_of_one_hand():
     assert oof[OVERALL["erosion"]].notna().all() and oof[OVERALL["narrowing"]].isna().all()
 
 
-def test_the_null_member_knows_no_feet_where_nobody_scored_any():
+def test_the_null_member_predicts_no_feet_without_scores():
     rows = pd.DataFrame({"patient_id": "a", "visit": 1, "part": ["LH", "LF"], "joint": ["pip_2", "mtp_1"]}).assign(
         site=["pip_E__2", "mtp_E__1"], finding="erosion", max_score=[5, 10], target=[2.0, np.nan]
     )

@@ -1,4 +1,4 @@
-"""Stage 3 on a world made up for it: what the stack gains, what it must not see, and what it leaves on disk."""
+"""The joint stack on an invented world: what it gains, what must not leak into it, and its files."""
 
 import json
 import subprocess
@@ -9,36 +9,31 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation import leaderboard, results
+from evaluation import leaderboard_rows as leaderboard, results
 from ra import anatomy, challenge_scores, config, paths, tables
+from ra.config import Named
 from stage3_stack import cohort as cohorts
-from stage3_stack import config as recipe
 from stage3_stack import intervals, outputs, submission, submit, train
-from stage3_stack.config import Named, Recipe
+from stage3_stack.config import KINDS, JointStack
 from stage3_stack.cross_fitting import inner_folds
 from stage3_stack.features import site_features
 from stage3_stack.stack import Stack
 from tests.worlds import stack_world
+from tests.worlds.stack_world import call
 
 ROOT = Path(__file__).resolve().parents[2]
-SMOKE = ROOT / "stage3_stack" / "configs" / "smoke" / "blend.yaml"
+BLEND = ROOT / "configs" / "joints" / "stack" / "blend.yaml"
+SMOKE = [str(BLEND), "--data", "world", "--profile", "smoke"]
 RANKED = ("sc1", "sc2", "sc3")
 
 
-def call(verb, *arguments: str) -> None:
-    """A verb with its command line."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["verb", *arguments])
-        verb.run()
-
-
 def stack_arguments(world: dict) -> list[str]:
-    return ["--data", "world", "--config", str(SMOKE), "--set", f"members=[{','.join(world['members'])}]"]
+    return [*SMOKE, "--set", f"members=[{','.join(world['members'])}]"]
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> dict:
-    """70 training and 40 test patients, three joint members and a whole-film one, missing films and targets; stacked."""
+    """A stack of joint, whole-film, both-hands and Ratingen members on 70 training and 40 test patients, some data missing."""
     folder = tmp_path_factory.mktemp("stack")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RA_DATA", str(folder))
@@ -81,13 +76,13 @@ def random_targets(table: pd.DataFrame) -> np.ndarray:
 
 
 def healthy_but_heavy(table: pd.DataFrame) -> np.ndarray:
-    """No damage at any joint and the largest weight there is: pulls at thresholds, which random targets leave where they are."""
+    """No damage at any joint, and the largest weight: it would move thresholds, which random targets do not."""
     return np.where(table.site == "total", 160, 0)
 
 
 @pytest.mark.parametrize("poison", [random_targets, healthy_but_heavy])
 def test_poison_of_a_fold_never_reaches_its_predictions(world, poison):
-    """Corrupt every target of fold 1, refit: fold 1's own predictions keep every bit, those of the other folds move."""
+    """Corrupt every target of fold 1 and refit: the predictions of fold 1 keep every bit, those of the other folds change."""
     held = world["train_gold"].index[world["fold"] == 1]
     before = outputs.read_scores(world["run"] / "oof.parquet")
     saved = {p: p.read_bytes() for p in [paths.sites("world"), *(paths.scores("world", 2, m, "oof") for m in world["members"])]}
@@ -112,18 +107,18 @@ def test_poison_of_a_fold_never_reaches_its_predictions(world, poison):
     assert (before.loc[rest] != after.loc[rest]).any(axis=1).all()
 
 
-def test_features_are_a_patients_own(world):
+def test_features_come_from_the_patients_tables_alone(world):
     """Another patient's tables must not change a feature; names and order are the same for any patients."""
     cohort = cohorts.load("world", tuple(world["members"]))
-    cube, names = site_features(cohort)
-    assert len(set(names)) == len(names) == cube.shape[2]
+    features, names = site_features(cohort)
+    assert len(set(names)) == len(names) == features.shape[2]
     for member in cohort.members:
         for array in (member.moments, member.films):
             if array is not None:
                 array[1:] = np.nan
-    again, same = site_features(cohort)
-    assert same == names
-    np.testing.assert_array_equal(cube[0], again[0])
+    again, names_again = site_features(cohort)
+    assert names_again == names
+    np.testing.assert_array_equal(features[0], again[0])
 
 
 def test_finished_run_is_skipped_without_heavy_imports(world):
@@ -168,8 +163,8 @@ def test_results_table_of_a_perfect_truth(world, capsys):
     assert table.loc["column mean", "sc3_oof_below_mean_percent"] == 0
     zero = challenge_scores.ra2_score(world["gold"] * 0, world["gold"], "sc2")
     assert table.loc["all zero", "sc2_test"] == pytest.approx(zero, abs=1e-5)
-    said = capsys.readouterr().out
-    assert "31 of 6020 sites filled" in said and "95 % interval over patients" in said
+    output = capsys.readouterr().out
+    assert "31 of 6020 sites filled" in output and "95 % interval over patients" in output
 
 
 def test_column_mean_is_cross_fitted(world):
@@ -193,14 +188,14 @@ def test_poor_worlds_still_give_numbers(tmp_path, monkeypatch, case):
         cohort.grades[:, cohorts.FINDING_SITES["narrowing"]] = 0.0
         cohort.totals[:, 2] = 0.0
     learners = tuple(Named(name) for name in ("mean", "nnls", "ridge", "lightgbm"))
-    fast = Recipe(members, learners, (Named("ridge"), Named("lad")), inner_folds=3, bags=2)
+    fast = JointStack("joints", members, learners, (Named("ridge"), Named("lad")), inner_folds=3, bags=2)
     pred = Stack(cohort, fast).fit(cohort.train).predict(np.arange(len(cohort.patients)))
     assert np.isfinite(pred.grades).all() and np.isfinite(pred.totals).all()
     if case == "a finding without damage":
         assert pred.grades[:, cohorts.FINDING_SITES["narrowing"]].max() < 0.02 and pred.totals[:, 2].max() < 0.05
 
 
-def test_a_set_without_test_patients_trains_and_says_that_nothing_can_be_submitted(tmp_path, monkeypatch):
+def test_a_set_without_test_patients_trains_but_cannot_be_submitted(tmp_path, monkeypatch):
     monkeypatch.setenv("RA_DATA", str(tmp_path))
     made = stack_world.make("world", n_train=30, n_test=0, n_folds=2, noise=(1.0,))
     call(train, *stack_arguments(made), "--set", "site_learners=[{name: ridge}]", "--set", "total_learners=[{name: ridge}]")
@@ -210,35 +205,37 @@ def test_a_set_without_test_patients_trains_and_says_that_nothing_can_be_submitt
         call(submit, "--data", "world")
 
 
-def test_the_rest_of_the_patient_tells_of_a_site(tmp_path, monkeypatch):
-    """Li & Guan's gain: joints of one patient go together, so both sides and both findings beat the site alone."""
+def test_the_rest_of_the_patient_helps_to_predict_a_site(tmp_path, monkeypatch):
+    """Li & Guan's gain: the joints of a patient are correlated, so both sides and both findings beat the site alone."""
     monkeypatch.setenv("RA_DATA", str(tmp_path))
     made = stack_world.make("world", n_train=100, n_test=150, n_folds=2, seed=5, noise=(0.9, 1.1))
-    cohort, found = cohorts.load("world", tuple(made["members"])), {}
+    cohort, scores = cohorts.load("world", tuple(made["members"])), {}
     for features in ("own", "patient"):
         trees = (Named("extratrees", {"trees": 12, "min_samples_leaf": 10}),)
-        one = Recipe(tuple(made["members"]), trees, (Named("mean"),), features=features, inner_folds=2, bags=0)
-        pred = Stack(cohort, one).fit(cohort.train).predict(cohort.test)
-        found[features] = outputs.scores(pred.grades, pred.totals, made["gold"])
-    assert found["patient"]["sc2"] < 0.98 * found["own"]["sc2"] and found["patient"]["sc3"] < 0.98 * found["own"]["sc3"]
+        members, mean = tuple(made["members"]), (Named("mean"),)
+        experiment = JointStack("joints", members, trees, mean, features=features, inner_folds=2, bags=0)
+        pred = Stack(cohort, experiment).fit(cohort.train).predict(cohort.test)
+        scores[features] = outputs.scores(pred.grades, pred.totals, made["gold"])
+    for name in ("sc2", "sc3"):
+        assert scores["patient"][name] < 0.98 * scores["own"][name]
 
 
 def test_inner_folds_keep_persons_whole():
     person = np.array([f"p{i // 2}" for i in range(40)])
-    fold = inner_folds(person, np.arange(40.0), Recipe(("m",), (Named("mean"),), (Named("mean"),)))
+    fold = inner_folds(person, np.arange(40.0), JointStack("joints", ("m",), (Named("mean"),), (Named("mean"),)))
     assert len(set(fold)) == 5
     assert all(len(set(fold[person == p])) == 1 for p in set(person))
 
 
 def test_user_errors(world):
     with pytest.raises(config.UserError, match="did you mean inner_folds"):
-        config.load(Recipe, SMOKE, ["inner_fold=3"])
+        config.load(JointStack, BLEND, ["inner_fold=3"])
     with pytest.raises(config.UserError, match="does not exist; run the step"):
-        call(train, "--data", "world", "--config", str(SMOKE))
+        call(train, *SMOKE)
     with pytest.raises(config.UserError, match="learner 'forest' is unknown"):
         call(train, *stack_arguments(world), "--run", "x", "--set", "site_learners=[{name: forest}]")
     with pytest.raises(config.UserError, match="none of the members film scores joints"):
-        call(train, "--data", "world", "--config", str(SMOKE), "--run", "y", "--set", "members=[film]")
+        call(train, *SMOKE, "--run", "y", "--set", "members=[film]")
     assert not (paths.run_dir("world", 3, "y") / "run.json").exists()
 
 
@@ -251,7 +248,21 @@ def test_weights_are_readable(world):
     assert (world["run"] / "fold_1" / "erosion_lightgbm.txt").is_file()
 
 
-def test_default_configs_are_valid():
-    for path in recipe.CONFIGS.glob("*/*.yaml"):
-        if path.stem not in ("hands", "systems"):  # other verbs', checked with them
-            config.load(Recipe, path)
+@pytest.mark.parametrize("profile", config.PROFILES)
+def test_the_experiments_of_the_house_are_valid(profile):
+    folders = sorted((ROOT / "configs").glob("*/stack"))
+    names = [name for folder in folders for name, _ in config.experiments(KINDS, [folder], profile)]
+    assert {"blend", "totals", "visits", "li_guan", "bo_total"} <= set(names)
+
+
+def test_a_folder_trains_one_run_per_experiment(world, tmp_path, capsys):
+    """Two files of one folder, each a run of its own name; the second call skips both."""
+    for name in ("first", "second"):
+        members = "[m0, film]" if name == "first" else "[m1]"
+        learners = "site_learners: [{name: mean}]\ntotal_learners: [{name: mean}]"
+        (tmp_path / f"{name}.yaml").write_text(f"kind: joints\nmembers: {members}\n{learners}\ninner_folds: 2\nbags: 1\n")
+    call(train, str(tmp_path), "--data", "world")
+    for name in ("first", "second"):
+        assert (paths.run_dir("world", 3, name) / "run.json").is_file() and world["run"] != paths.run_dir("world", 3, name)
+    call(train, str(tmp_path), "--data", "world")
+    assert capsys.readouterr().out.count("finished, skipped") == 2

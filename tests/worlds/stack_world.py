@@ -1,12 +1,15 @@
-"""A prepared set without films for the tests of stage 3: patients with a latent severity, readers and members with noise."""
+"""A prepared set without films for the tests of stage 3: patients with a latent severity, noisy readers and noisy members."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
+import pytest
 import yaml
 
 from ra import atomic, folds, paths, tables
@@ -18,27 +21,34 @@ from ra.tables import PROBABILITIES
 STEPS = {5: (1.0, 1.7, 2.2, 2.7, 3.2), 4: (1.0, 1.15, 2.0, 2.7), 10: (1.0, 1.6, 2.0, 2.3, 2.6, 2.9, 3.2, 3.5, 3.8, 4.1)}
 
 
+def call(verb: ModuleType, *arguments: str) -> None:
+    """Run a verb with its command line."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["verb", *arguments])
+        verb.run()
+
+
 def grade(latent: np.ndarray) -> np.ndarray:
     """(n, 86) latent damage -> grades."""
     return np.stack([np.searchsorted(STEPS[s.max_grade], latent[:, j]) for j, s in enumerate(SITES)], axis=1).astype(float)
 
 
 def latent_damage(n: int, rng: np.random.Generator) -> np.ndarray:
-    """(n, 86): the patient's severity, the joint on both sides, the joint's two findings, the site itself."""
+    """(n, 86) sums of noise of the patient, of the joint on both sides, of the joint's two findings and of the site."""
     joint = {k: i for i, k in enumerate(dict.fromkeys((s.part, s.joint) for s in SITES))}
     kind = {k: i for i, k in enumerate(dict.fromkeys((limb(s.part), s.joint) for s in SITES))}
     severity = np.where(rng.random(n) < 0.1, -2.0, rng.gamma(2.0, 0.45, n) - 0.8)
-    pair, both = rng.normal(0, 0.35, (n, len(kind))), rng.normal(0, 0.35, (n, len(joint)))
+    of_pair, of_joint = rng.normal(0, 0.35, (n, len(kind))), rng.normal(0, 0.35, (n, len(joint)))
     base = rng.normal(-0.1, 0.35, len(kind))
     out = severity[:, None] + rng.normal(0, 0.45, (n, len(SITES)))
     for j, s in enumerate(SITES):
         k = kind[limb(s.part), s.joint]
-        out[:, j] += base[k] + pair[:, k] + both[:, joint[s.part, s.joint]]
+        out[:, j] += base[k] + of_pair[:, k] + of_joint[:, joint[s.part, s.joint]]
     return out
 
 
 def distribution(seen: np.ndarray, sigma: float, frequency: np.ndarray) -> np.ndarray:
-    """(n, 86, 11) what a member believes that saw `seen` with an error of sigma: Bayes over the site's grade frequencies."""
+    """(n, 86, 11) posterior over grades of a member that saw `seen` with an error of sigma; the prior is the grade frequency."""
     out = np.full((*seen.shape, len(PROBABILITIES)), np.nan)
     for j, s in enumerate(SITES):
         steps = np.array(STEPS[s.max_grade])
@@ -85,29 +95,23 @@ def film_table(start: dict, totals: np.ndarray) -> pd.DataFrame:
 
 def hands_table(start: dict, pred: np.ndarray, target: np.ndarray) -> pd.DataFrame:
     """Scores rows of a both-hands member; pred and target (n,) totals 0..280."""
-    own = {"part": BOTH_HANDS, "site": "total", "finding": "total", "pred": pred, "max_score": 280, "box_source": None}
-    return pd.DataFrame(start | own | {"target": target} | dict.fromkeys(PROBABILITIES, np.nan))
+    columns = {"part": BOTH_HANDS, "site": "total", "finding": "total", "pred": pred, "max_score": 280, "box_source": None}
+    return pd.DataFrame(start | columns | {"target": target} | dict.fromkeys(PROBABILITIES, np.nan))
 
 
 def severity_table(start: dict, p: np.ndarray, target: np.ndarray) -> pd.DataFrame:
     """Scores rows of a severity classifier; p (n, 10), target (n,) classes."""
-    own = {
-        "part": BOTH_HANDS,
-        "site": SEVERITY,
-        "finding": "total",
-        "pred": p @ np.arange(10),
-        "max_score": 9,
-        "box_source": None,
-    }
-    return pd.DataFrame(start | own | {"target": target, "p10": np.nan} | {f"p{k}": p[:, k] for k in range(10)})
+    columns = {"part": BOTH_HANDS, "site": SEVERITY, "finding": "total", "max_score": 9, "box_source": None}
+    probabilities = {f"p{k}": p[:, k] for k in range(10)} | {"p10": np.nan}
+    return pd.DataFrame(start | columns | {"target": target, "pred": p @ np.arange(10)} | probabilities)
 
 
 def ratingen_table(start: dict, p: np.ndarray, target: np.ndarray) -> pd.DataFrame:
     """Scores rows of a Ratingen member; p (n, 34 joints, 6), target (n, 34) grades."""
-    own = {"part": [k[0] for k in RATINGEN_KEYS] * len(p), "site": [RATINGEN + k[1] for k in RATINGEN_KEYS] * len(p)}
-    own |= {"finding": "erosion", "pred": (p @ np.arange(6)).ravel(), "max_score": 5, "box_source": "model"}
-    columns = {name: p[..., k].ravel() if k < 6 else np.nan for k, name in enumerate(PROBABILITIES)}
-    return pd.DataFrame(start | own | {"target": target.ravel()} | columns)
+    columns = {"part": [k[0] for k in RATINGEN_KEYS] * len(p), "site": [RATINGEN + k[1] for k in RATINGEN_KEYS] * len(p)}
+    columns |= {"finding": "erosion", "pred": (p @ np.arange(6)).ravel(), "max_score": 5, "box_source": "model"}
+    probabilities = {name: p[..., k].ravel() if k < 6 else np.nan for k, name in enumerate(PROBABILITIES)}
+    return pd.DataFrame(start | columns | {"target": target.ravel()} | probabilities)
 
 
 RATINGEN_KEYS = [(part, joint) for part in PARTS for joint in RATINGEN_JOINTS[limb(part)]]
@@ -227,9 +231,9 @@ def ratingen_member(
     p[3, [part == "LH" for part, _ in RATINGEN_KEYS]] = np.nan
     keys = pd.DataFrame(RATINGEN_KEYS * len(patients), columns=["part", "joint"])
     people = np.repeat(patients, len(RATINGEN_KEYS))
-    own = {"patient_id": people, "person_id": people, "visit": 1, "split": np.repeat(split, len(RATINGEN_KEYS))}
-    seen = np.where((split == "test")[:, None], np.nan, percent)
-    tables.RATINGEN.write(keys.assign(percent=seen.ravel(), **own), paths.ratingen(data))
+    columns = {"patient_id": people, "person_id": people, "visit": 1, "split": np.repeat(split, len(RATINGEN_KEYS))}
+    given = np.where((split == "test")[:, None], np.nan, percent)
+    tables.RATINGEN.write(keys.assign(percent=given.ravel(), **columns), paths.ratingen(data))
     write(data, "eroded", fold, patients, lambda start, rows: ratingen_table(start(len(RATINGEN_KEYS)), p[rows], target[rows]))
     return "eroded"
 
