@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from evaluation import gold
-from evaluation.bootstrap import ratio
 from ra import folds, paths, tables
 from ra.anatomy import ALL_PARTS, BOTH_HANDS, SITES, TOTAL, limb
 from ra.config import UserError
@@ -21,6 +20,7 @@ from stage3_stack import submission
 from stage3_stack.cohort import TARGETS, targets
 from stage3_stack.config import JointStack, JointVisits
 from stage3_stack.ensemble import given_totals
+from stage3_stack.nan_mean import nan_mean
 from stage3_stack.predictions import SITE_OF, load_member
 
 MODEL, READER1, READER2, TRUTH = "model", "reader 1", "reader 2", "truth"
@@ -210,7 +210,4 @@ def _probabilities(data: str, members: tuple[str, ...], patients: pd.Index, n_tr
     """(n, 86, 11) mean of the joint members' distributions over grades."""
     loaded = [load_member(data, name, patients, n_train) for name in members]
     distributions = [member.probabilities for member in loaded if member.probabilities is not None]
-    if not distributions:
-        return None
-    stacked = np.stack(distributions)
-    return ratio(np.nansum(stacked, axis=0), (~np.isnan(stacked)).sum(axis=0))
+    return nan_mean(np.stack(distributions), axis=0) if distributions else None
