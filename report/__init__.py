@@ -1,1 +1,1 @@
-"""The report: one self-contained HTML file of what the evidence says, with the same numbers as CSV and JSON beside it."""
+"""The report of a run: what evaluation computed, as one HTML page of sentences, tables and figures."""

@@ -1,95 +1,98 @@
-"""The report of a finished run: one HTML file that opens anywhere, and its numbers as CSV and JSON.
+"""Write the report of a finished run: one HTML file that opens anywhere, and its numbers as CSV and JSON.
 
-    python -m report --data SET --run RUN
-    python -m report --data SET --config stage3_stack/configs/demo/sources/scqm_joints.yaml
+    python -m report --data SET --run NAME [--if-changed]
 
-Reads what is on disk (the run, its reading with intervals, its members, what stage 1 and stage 2 left to look at) and writes
-data/work/SET/stage3/RUN/report/{report.html, numbers.csv, numbers.json}, and each set of films' Ratingen grades and Rau score as
-ratingen.csv. --if-changed leaves a report that stands and is made of the same.
+Reads the run of stage 3 with its prediction intervals, its members, and the pictures that stages 1 and 2 left; writes
+data/work/SET/stage3/NAME/report/{report.html, numbers.csv, numbers.json}, ratingen.csv with the Ratingen grades and Rau score
+of each set of films, and run.json, last. With --if-changed a report that is made of the same inputs is left as it is.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ra import atomic, cli, manifest, paths
+from ra import cli, config, manifest, paths
 from ra.config import UserError
-from stage3_stack import config as recipes
-
-MADE_OF = "made_of.json"  # written last
+from stage3_stack.config import KINDS, JointVisits, StackConfig
 
 if TYPE_CHECKING:
     from evaluation.raters import Raters
 
 
 def run() -> None:
-    p = recipes.parser(__doc__)
-    p.add_argument("--if-changed", action="store_true", help="skip when what it is made of has not changed")
+    p = cli.parser(__doc__, "data")
+    p.add_argument("--run", required=True, metavar="NAME", help="finished run of stage 3")
+    p.add_argument("--if-changed", action="store_true", help="skip when the report's inputs have not changed")
     args = p.parse_args()
     started = time.time()
-    name, ratingen = recipes.run_name(args), recipes.ratingen_runs(args)
-    record, inputs = paths.report(args.data, name) / MADE_OF, made_of(args.data, name)
-    stands = record.is_file() and record.with_name("report.html").is_file() and json.loads(record.read_text()) == inputs
-    if args.if_changed and stands:
+    record, inputs = paths.report(args.data, args.run) / "run.json", input_hashes(args.data, args.run)
+    if args.if_changed and manifest.is_current(record, inputs):
         print("report: finished, skipped", flush=True)
         return
     record.unlink(missing_ok=True)
-    made = write_crops(args.data, name, ratingen, args.config) if ratingen else write(args.data, name)
-    atomic.write_json(record, inputs)
-    print(f"{made}: {made.stat().st_size / 2**20:.1f} MB, {time.time() - started:.0f} s", flush=True)
+    outputs = write(args.data, args.run)
+    manifest.write_record(record, inputs, outputs)
+    page = outputs[0]
+    print(f"{page}: {page.stat().st_size / 2**20:.1f} MB, {time.time() - started:.0f} s", flush=True)
 
 
-def made_of(data: str, name: str) -> dict[str, str]:
-    """The hash of every file that the page rests on, by its path in the set's folder."""
-    work, folder = paths.work(data), paths.run_dir(data, 3, name)
+def input_hashes(data: str, run_name: str) -> dict[str, str]:
+    """The hash of every file that the report is computed from, by its path in the set's folder."""
+    work, folder = paths.work(data), paths.run_dir(data, 3, run_name)
     tables = [paths.reader(data, reader) for reader in ("gold", "reader2", "truth")]
     tables += [paths.films(data), paths.activity(data), paths.ratingen(data), paths.ratingen_gold(data)]
     runs = [folder / "run.json", folder / "intervals.json"]
-    runs += [path for record in ("stage[12]/*/run.json", "stage2/*/explanations/run.json") for path in work.glob(record)]
+    runs += [path for pattern in ("stage[12]/*/run.json", "stage2/*/explanations/run.json") for path in work.glob(pattern)]
     return {str(path.relative_to(work)): manifest.file_hash(path) for path in sorted([*tables, *runs]) if path.is_file()}
 
 
-def write(data: str, name: str) -> Path:
-    """The report of a finished run of stage 3 whose reading is on disk, else a UserError."""
-    manifest.file_hash(paths.run_dir(data, 3, name))  # a UserError when the run is not finished
-    for split in ("oof", "test"):
-        if not paths.prediction_intervals(data, name, split).is_file():
-            raise UserError(
-                f"{paths.prediction_intervals(data, name, split)} does not exist; run "
-                f"python -m stage3_stack.intervals --data {data} --run {name} first"
-            )
-    from evaluation import raters
-
-    return _write(raters.load(data, name), f"--run {name}")
-
-
-def write_crops(data: str, name: str, ratingen: tuple[str, ...], config_path: str) -> Path:
-    """That of a set of joint crops and its finished Ratingen runs of stage 2, else a UserError."""
-    for run in ratingen:
-        manifest.file_hash(paths.run_dir(data, 2, run))
-    from evaluation import raters
-
-    return _write(raters.of_crops(data, name, ratingen), f"--config {config_path}")
-
-
-def _write(known: Raters, which: str) -> Path:
-    """The page and its numbers; `which` are the arguments that name the run, for whoever wants to make it again."""
+def write(data: str, run_name: str) -> list[Path]:
+    """Write the report of a finished run; returns its files, the page first. UserError when the run is not finished."""
+    raters = load(data, run_name)
     from evaluation import rau
     from report import page, run_facts, sections
 
-    folder = paths.report(known.data, known.run)
-    rau.write(known, folder / "ratingen.csv")
-    return page.write(
+    folder = paths.report(data, run_name)
+    rau.write(raters, folder / "ratingen.csv")
+    html = page.write(
         folder,
-        f"{known.data}: joint damage, read and measured",
-        sections.make(known),
-        run_facts.facts(known),
-        notice=run_facts.notice(known),
-        command=f"python -m report --data {known.data} {which}",
+        f"{data}: joint damage scores and their accuracy",
+        sections.make(raters),
+        run_facts.facts(raters),
+        notice=run_facts.notice(raters),
+        command=f"python -m report --data {data} --run {run_name}",
     )
+    optional = folder / "ratingen.csv"
+    return [html, folder / "numbers.csv", folder / "numbers.json", *([optional] if optional.is_file() else [])]
+
+
+def load(data: str, run_name: str) -> Raters:
+    """The predictions of a finished run beside the readers' scores, by the run's kind. UserError when it is not finished."""
+    stack = saved_config(data, run_name)
+    if not isinstance(stack, JointVisits):
+        _require_intervals(data, run_name)
+    from evaluation import raters
+
+    if isinstance(stack, JointVisits):
+        return raters.of_crops(data, run_name, stack.members)
+    return raters.load(data, run_name)
+
+
+def saved_config(data: str, run_name: str) -> StackConfig:
+    """The saved config of a finished run of stage 3; its class is the run's kind. UserError when the run is not finished."""
+    folder = paths.run_dir(data, 3, run_name)
+    manifest.file_hash(folder)  # a UserError when the run is not finished
+    [(_, stack)] = config.experiments(KINDS, [folder / "config.yaml"])
+    return stack
+
+
+def _require_intervals(data: str, run_name: str) -> None:
+    for split in ("oof", "test"):
+        table = paths.prediction_intervals(data, run_name, split)
+        if not table.is_file():
+            raise UserError(f"{table} does not exist; run python -m stage3_stack.intervals --data {data} --run {run_name} first")
 
 
 if __name__ == "__main__":

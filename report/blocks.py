@@ -1,4 +1,4 @@
-"""What a section is made of: sentences, tables whose numbers are statistics, pictures."""
+"""The parts of a section: sentences, tables whose numbers are statistics, and pictures."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from evaluation.alarms import Alarm
 from evaluation.statistic import Statistic
 
 Cell = str | Statistic | None
-SCREEN = 24  # rows of a table
+SCREEN_ROWS = 24  # a table of more rows is longer than a screen
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph. kind: plain, or note (small print: how it was computed, what to beware of)."""
+    """A paragraph. kind: plain, or note (small print: how a number was computed, and its limits)."""
 
-    words: str
+    text: str
     kind: str = "plain"
 
 
 @dataclass(frozen=True)
 class Table:
-    """head: names of the columns; rows of cells, the first cell a row's name. A cell that is a number is a Statistic."""
+    """A table. head: names of the columns; rows: cells, the first of which names the row. A number is always a Statistic."""
 
     caption: str
     head: list[str]
     rows: list[list[Cell]]
 
     @property
-    def folded(self) -> bool:
-        """Whether the page shows its caption alone until asked: a table longer than a screen is in nobody's way."""
-        return len(self.rows) > SCREEN
+    def collapsed(self) -> bool:
+        """True if the table starts collapsed (more than SCREEN_ROWS rows)."""
+        return len(self.rows) > SCREEN_ROWS
 
     def is_number(self, column: int) -> bool:
-        """Whether a column holds statistics: then its name stands above them on the right."""
+        """True if a column holds statistics; its cells and its name are then aligned to the right."""
         return any(isinstance(row[column], Statistic) for row in self.rows if column < len(row))
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image file's bytes (PNG, JPEG or WebP). alt: what it shows, for those who cannot see it. wide: as wide as the page."""
+    """An image file's bytes (PNG, JPEG or WebP). alt: description for readers who cannot see it; wide: spans the page."""
 
     title: str
     caption: str
@@ -51,7 +51,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Small pictures side by side, such as crops."""
+    """Small pictures side by side, such as crops of joints."""
 
     title: str
     caption: str
@@ -60,9 +60,9 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Alarms:
-    """What should be looked at first, gravest first; each with the figure of another section that says it."""
+    """Broken rules, the gravest first, each with the statistic that breaks it most."""
 
-    found: list[Alarm]
+    alarms: list[Alarm]
 
 
 Block = Text | Table | Picture | Gallery | Alarms
@@ -70,16 +70,17 @@ Block = Text | Table | Picture | Gallery | Alarms
 
 @dataclass
 class Section:
-    """id: anchor; lead: what it says, in one or two sentences. A section of a set that lacks what it needs is its lead alone.
+    """A section of the page. id: its anchor; lead: its result in one or two sentences.
 
-    more: statistics that belong to it and are in the CSV and JSON but in none of its tables.
+    A section whose inputs the set does not have consists of its lead alone, which names what is missing. extra: statistics that
+    belong to the section and are written to the CSV and JSON, but are in none of its tables.
     """
 
     id: str
     title: str
     lead: str
     blocks: list[Block] = field(default_factory=list)
-    more: list[Statistic] = field(default_factory=list)
+    extra: list[Statistic] = field(default_factory=list)
 
     def statistics(self) -> Iterator[Statistic]:
         """Every number of the section, those of its tables first."""
@@ -87,5 +88,5 @@ class Section:
             if isinstance(block, Table):
                 yield from (cell for row in block.rows for cell in row if isinstance(cell, Statistic))
             if isinstance(block, Alarms):
-                yield from (alarm.figure for alarm in block.found)
-        yield from self.more
+                yield from (alarm.figure for alarm in block.alarms)
+        yield from self.extra

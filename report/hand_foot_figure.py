@@ -1,7 +1,8 @@
-"""A left hand and a left foot as a film shows them, drawn, with a coloured disc for every joint that is scored.
+"""Draw a left hand and a left foot as they are on a film, with a coloured disc for every joint that is scored.
 
-Coordinates are the drawing's own, about 11 wide and 14 high, y upwards; thumb and great toe are at the right, as on the film of a
-left hand from behind and of a left foot from above. Wrist places lie a little further apart than in life, so that each is seen.
+Drawing units: about 11 wide and 14 high, y upwards; thumb and great toe are at the right, as on a posteroanterior film of a left
+hand and a dorsoplantar film of a left foot. The joints of the wrist are drawn further apart than they are, so that no disc hides
+another.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from report import plotting
 SKIN, BONE, EDGE = "#eef1f5", "#d7dde6", "#b9c1ce"
 Point = tuple[float, float]
 
-# base, joint, joint, (joint,) tip of each ray; the joints between base and tip are scored but for the outer ones of the fingers
+# base, joints and tip of each ray; the joints between base and tip are scored, except the distal ones of the fingers
 RAYS: dict[str, list[list[Point]]] = {
     "hand": [
         [(6.85, 4.2), (8.5, 5.9), (9.55, 7.8), (10.1, 9.2)],
@@ -55,7 +56,7 @@ PALM: dict[str, list[Point]] = {
     "hand": [(2.7, -0.5), (2.6, 3.0), (2.0, 6.6), (3.8, 8.0), (5.0, 8.3), (6.6, 8.0), (8.3, 6.2), (7.3, 3.4), (6.8, -0.5)],
     "foot": [(4.0, -0.4), (3.0, 3.2), (2.2, 6.9), (3.8, 8.6), (6.0, 9.4), (7.9, 8.4), (7.5, 4.2), (6.9, 0.2), (5.6, -0.6)],
 }
-THICK = {"hand": 0.62, "foot": 0.6}
+BONE_WIDTH = {"hand": 0.62, "foot": 0.6}
 JOINTS: dict[str, dict[str, Point]] = {
     "hand": {
         "thumb_ip": RAYS["hand"][0][2],
@@ -68,48 +69,48 @@ JOINTS: dict[str, dict[str, Point]] = {
     },
     "foot": {"hallux_ip": RAYS["foot"][0][2], **{f"mtp_{k}": RAYS["foot"][k - 1][1] for k in range(1, 6)}},
 }  # fmt: skip
-DISC = 0.46  # radius
-FLESH = 0.72  # half the width of a finger
+DISC_RADIUS = 0.46
+SKIN_RADIUS = 0.72  # half the width of a finger
 
 
-def limb(ax: Axes, which: str, values: Mapping[str, float], colours: Colormap, scale: Normalize) -> None:
-    """Draws a hand or a foot on ax; values by joint (anatomy's names), a NaN as an empty disc, a joint not named without one."""
+def draw_limb(ax: Axes, limb: str, values: Mapping[str, float], colours: Colormap, scale: Normalize) -> None:
+    """Draw a hand or a foot. values: by joint (names of ra.anatomy); NaN is an empty disc, a missing joint has no disc."""
     ax.set(xlim=(0.4, 11.0), ylim=(-0.6, 14.4), aspect="equal")
     ax.axis("off")
-    _skin(ax, which)
-    for x, y, width, height, turn in SHORT_BONES[which]:
+    _skin(ax, limb)
+    for x, y, width, height, turn in SHORT_BONES[limb]:
         ax.add_artist(Ellipse((x, y), width, height, angle=turn, fc=BONE, ec=EDGE, lw=0.6))
-    for start, end in LONG_BONES[which]:
+    for start, end in LONG_BONES[limb]:
         _bone(ax, start, end, 1.15)
-    for ray in RAYS[which]:
+    for ray in RAYS[limb]:
         for k, (start, end) in enumerate(pairwise(ray)):
-            _bone(ax, start, end, THICK[which] * (1.15 if k == 0 else 1.0 - 0.12 * k))
+            _bone(ax, start, end, BONE_WIDTH[limb] * (1.15 if k == 0 else 1.0 - 0.12 * k))
     for joint, value in values.items():
-        _disc(ax, JOINTS[which][joint], value, colours, scale)
+        _disc(ax, JOINTS[limb][joint], value, colours, scale)
 
 
-def _skin(ax: Axes, which: str) -> None:
-    ax.add_artist(Polygon(PALM[which], closed=True, fc=SKIN, lw=0))
-    for ray in [[*PALM[which], PALM[which][0]], *(ray[1:] for ray in RAYS[which])]:
+def _skin(ax: Axes, limb: str) -> None:
+    ax.add_artist(Polygon(PALM[limb], closed=True, fc=SKIN, lw=0))
+    for ray in [[*PALM[limb], PALM[limb][0]], *(ray[1:] for ray in RAYS[limb])]:
         for start, end in pairwise(ray):
             _capsule(ax, start, end)
 
 
 def _capsule(ax: Axes, start: Point, end: Point) -> None:
     a, b = np.array(start, float), np.array(end, float)
-    side = FLESH * np.array([a[1] - b[1], b[0] - a[0]]) / np.linalg.norm(b - a)
+    side = SKIN_RADIUS * np.array([a[1] - b[1], b[0] - a[0]]) / np.linalg.norm(b - a)
     ax.add_artist(Polygon([a + side, b + side, b - side, a - side], closed=True, fc=SKIN, lw=0))
     for end_point in (a, b):
-        ax.add_artist(Circle(end_point, FLESH, fc=SKIN, lw=0))
+        ax.add_artist(Circle(end_point, SKIN_RADIUS, fc=SKIN, lw=0))
 
 
-def _bone(ax: Axes, start: Point, end: Point, thick: float) -> None:
-    """A shaft with a waist and two heads, a joint space short of its ends."""
+def _bone(ax: Axes, start: Point, end: Point, width: float) -> None:
+    """A shaft with two heads, shortened at both ends by half a joint space."""
     a, b = np.array(start, float), np.array(end, float)
     along = (b - a) / np.linalg.norm(b - a)
     a, b = a + 0.12 * along, b - 0.12 * along
     t = np.linspace(-1, 1, 25)
-    half = thick / 2 * (0.62 + 0.38 * t**4) * np.sqrt(np.clip(1 - np.abs(t) ** 14, 0, 1))
+    half = width / 2 * (0.62 + 0.38 * t**4) * np.sqrt(np.clip(1 - np.abs(t) ** 14, 0, 1))
     centre = a + (t[:, None] + 1) / 2 * (b - a)
     side = half[:, None] * np.array([-along[1], along[0]])
     ax.add_artist(
@@ -117,12 +118,12 @@ def _bone(ax: Axes, start: Point, end: Point, thick: float) -> None:
     )
 
 
-def _disc(ax: Axes, where: Point, value: float, colours: Colormap, scale: Normalize) -> None:
+def _disc(ax: Axes, centre: Point, value: float, colours: Colormap, scale: Normalize) -> None:
     if np.isnan(value):
-        ax.add_artist(Circle(where, DISC, fc="white", ec=EDGE, lw=0.8, ls=":", zorder=3))
+        ax.add_artist(Circle(centre, DISC_RADIUS, fc="white", ec=EDGE, lw=0.8, ls=":", zorder=3))
         return
     colour = colours(scale(value))
     dark = np.dot(colour[:3], (0.299, 0.587, 0.114)) < 0.5
-    ax.add_artist(Circle(where, DISC, fc=colour, ec=plotting.INK, lw=0.6, zorder=3))
-    shown = f"{round(value, 2) + 0.0:.2f}".replace("0.", ".", 1).replace("-", "−")
-    ax.text(*where, shown, ha="center", va="center", fontsize=5.6, color="white" if dark else plotting.INK, zorder=4)
+    ax.add_artist(Circle(centre, DISC_RADIUS, fc=colour, ec=plotting.INK, lw=0.6, zorder=3))
+    text = f"{round(value, 2) + 0.0:.2f}".replace("0.", ".", 1).replace("-", "−")
+    ax.text(*centre, text, ha="center", va="center", fontsize=5.6, color="white" if dark else plotting.INK, zorder=4)

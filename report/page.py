@@ -1,11 +1,10 @@
-"""Sections -> report.html, numbers.csv and numbers.json, all of the same statistics."""
+"""Write sections as report.html, numbers.csv and numbers.json, all from the same statistics."""
 
 from __future__ import annotations
 
 import base64
 import io
 import math
-import os
 from functools import cache
 from pathlib import Path
 
@@ -14,11 +13,11 @@ from evaluation.statistic import Statistic
 from ra import atomic
 from report.blocks import Alarms, Gallery, Picture, Section, Table, Text
 
-HERE = Path(__file__).parent
-MAGIC = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
-KINDS = {Text: "text", Table: "table", Picture: "picture", Gallery: "gallery", Alarms: "alarms"}
+TEMPLATES = Path(__file__).parent
+IMAGE_STARTS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}  # a file's first bytes -> its type
+BLOCK_KINDS = {Text: "text", Table: "table", Picture: "picture", Gallery: "gallery", Alarms: "alarms"}
 CSS_PX_PER_INCH = 104  # a figure of 7 inches fills the column, a little larger than on paper
-TILE_PX = (104, 320)  # least and greatest width of a gallery's picture
+TILE_PX = (104, 320)  # smallest and largest width of a gallery's picture
 
 
 def write(
@@ -29,57 +28,66 @@ def write(
     *,
     notice: str = "",
     command: str = "",
-    page: str = "report",
+    stem: str = "report",
 ) -> Path:
-    """The three files in place, the page last; returns its path. facts: name -> value under the title; notice: what must be known
-    before reading on; command: what makes the page anew; page: its name without .html."""
-    folder.mkdir(parents=True, exist_ok=True)
-    numbers = statistic.table([one for section in sections for one in section.statistics()])
+    """Write the three files, the page last; returns the page's path.
+
+    facts: name -> value, listed under the title; notice: a warning above them; command: what makes the page again; stem: the
+    page's file name without .html.
+    """
+    numbers = statistic.table([number for section in sections for number in section.statistics()])
     text = html(title, sections, facts, notice=notice, command=command)
-    _replace(folder / "numbers.csv", numbers.to_csv(index=False))
-    atomic.write_json(folder / "numbers.json", [_plain(row) for row in numbers.to_dict("records")])
-    made = folder / f"{page}.html"
-    _replace(made, text)
-    return made
+    atomic.write_table(folder / "numbers.csv", numbers)
+    atomic.write_json(folder / "numbers.json", [_nan_as_none(row) for row in numbers.to_dict("records")])
+    path = folder / f"{stem}.html"
+    atomic.write_text(path, text)
+    return path
 
 
 def html(title: str, sections: list[Section], facts: dict[str, str], *, notice: str = "", command: str = "") -> str:
-    """The page as text."""
+    """The page as text; style sheet, script and images are inside it."""
     import jinja2
     from markupsafe import Markup
 
     env = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    env.filters |= {"data_url": data_url, "kind": lambda block: KINDS[type(block)], "shown": _shown}
+    env.filters |= {"data_url": data_url, "kind": lambda block: BLOCK_KINDS[type(block)], "number": _number_html}
     env.tests["statistic"] = lambda value: isinstance(value, Statistic)
     env.globals |= {"size_px": size_px, "tile_px": tile_px, "titles": {section.id: section.title for section in sections}}
-    own = {name: Markup((HERE / f"page.{kind}").read_text()) for name, kind in (("style", "css"), ("script", "js"))}
     return env.get_template("page.html").render(
-        title=title, sections=sections, facts=facts, notice=notice, command=command, **own
+        title=title,
+        sections=sections,
+        facts=facts,
+        notice=notice,
+        command=command,
+        style=Markup((TEMPLATES / "page.css").read_text()),
+        script=Markup((TEMPLATES / "page.js").read_text()),
     )
 
 
 def data_url(data: bytes) -> str:
-    """An image within the page, of one of MAGIC's kinds."""
-    kind = next(name for start, name in MAGIC.items() if data.startswith(start))
+    """A URL that holds the image itself; of one of the types of IMAGE_STARTS."""
+    kind = next(name for start, name in IMAGE_STARTS.items() if data.startswith(start))
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 @cache
 def size_px(data: bytes) -> tuple[int, int] | None:
-    """Width and height on the screen: by its resolution where the image tells one, as a figure does, else by its pixels; None of
-    what is not an image, which the page then names."""
+    """Width and height of an image on the screen, in CSS pixels; None for bytes that are no readable image.
+
+    A PNG that gives its resolution, as figures do, is shown at its size in inches; any other image by its pixels.
+    """
     from PIL import Image, UnidentifiedImageError
 
-    if not data.startswith(tuple(MAGIC)):
+    if not data.startswith(tuple(IMAGE_STARTS)):
         return None
     try:
-        with Image.open(io.BytesIO(data), formats=list(MAGIC.values())) as image:
+        with Image.open(io.BytesIO(data), formats=list(IMAGE_STARTS.values())) as image:
             image.load()
     except (UnidentifiedImageError, OSError, SyntaxError):
         return None
@@ -88,25 +96,19 @@ def size_px(data: bytes) -> tuple[int, int] | None:
 
 
 def tile_px(data: bytes) -> int:
-    """Width of a gallery's picture on the screen: half its pixels, for sharp screens."""
+    """Width of a gallery's picture in CSS pixels: half of its pixels, so that it is sharp on a screen of double resolution."""
     width, _ = size_px(data) or (0, 0)
     return min(max(width // 2, TILE_PX[0]), TILE_PX[1])
 
 
-def _shown(one: Statistic) -> str:
-    """Its text, the interval paler than the number."""
+def _number_html(number: Statistic) -> str:
+    """A statistic's text as markup in which the interval is paler than the value."""
     from markupsafe import Markup, escape
 
-    value, bracket, interval = one.text.partition(" (")
+    value, bracket, interval = number.text.partition(" (")
     return Markup("{} <span class=interval>({}</span>").format(value, interval) if bracket else escape(value)
 
 
-def _plain(row: dict) -> dict:
-    """NaN, which JSON has not, as null."""
+def _nan_as_none(row: dict) -> dict:
+    """The row with NaN, which JSON does not have, as null."""
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)

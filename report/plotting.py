@@ -1,4 +1,4 @@
-"""One look for all static figures, and their way into the page."""
+"""The common style of all static figures, and their conversion to pictures of the page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, PALE, ACCENT, WARN, GOOD = "#1d2433", "#c9cfda", "#1f5fa8", "#b3402a", "#2f7d4f"
-COLOURS = (ACCENT, "#d08a1d", GOOD, WARN, "#6b4fa0", "#5b6676")  # told apart by the colour-blind too, by lightness
+COLOURS = (ACCENT, "#d08a1d", GOOD, WARN, "#6b4fa0", "#5b6676")  # differ in lightness too, for colour-blind readers
 DPI = 170  # sharp on paper; page.size_px shows a figure at its size in inches
 STYLE = {
     "figure.dpi": DPI,
@@ -45,22 +45,27 @@ STYLE = {
 
 @contextmanager
 def figure(rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float = 3.6, **more: object) -> Iterator[tuple]:
-    """(figure, axes) in the house's style, closed at the end; axes as plt.subplots gives them. Sizes in inches."""
+    """(figure, axes) in the common style, closed when the block ends; axes as plt.subplots returns them. Sizes in inches."""
     with plt.rc_context(STYLE):
-        drawn, axes = plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **more)
+        fig, axes = plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **more)
         try:
-            yield drawn, axes
+            yield fig, axes
         finally:
-            plt.close(drawn)
+            plt.close(fig)
 
 
-def picture(drawn: Figure, title: str, caption: str, alt: str, *, wide: bool = False) -> Picture:
-    """The figure as a PNG of few colours, which a page of many can carry."""
+def picture(fig: Figure, title: str, caption: str, alt: str, *, wide: bool = False) -> Picture:
+    """The figure as a PNG of at most 128 colours, which keeps the page small."""
     from PIL import Image
 
-    drawn.canvas.draw()  # not savefig, which would lay it out twice and write a PNG to be read again
-    small = io.BytesIO()
-    Image.fromarray(np.asarray(drawn.canvas.buffer_rgba())[..., :3]).quantize(
+    fig.canvas.draw()  # savefig would lay the figure out twice and write a PNG that has to be decoded again
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(fig.canvas.buffer_rgba())[..., :3]).quantize(
         128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
-    ).save(small, format="png", optimize=True, dpi=(DPI, DPI))
-    return Picture(title, caption, small.getvalue(), alt, wide)
+    ).save(buffer, format="png", optimize=True, dpi=(DPI, DPI))
+    return Picture(title, caption, buffer.getvalue(), alt, wide)
+
+
+def sentence(text: str) -> str:
+    """The text with a capital first letter."""
+    return text[:1].upper() + text[1:]

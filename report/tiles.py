@@ -1,4 +1,4 @@
-"""Photographs for the page: small, as WebP, twice as fine as they are shown."""
+"""Small photographs of the page: crops and films as WebP, with twice the pixels at which they are shown."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pandas as pd
 from evaluation.statistic import NAN, Statistic
 
 QUALITY = 80
-CROP_PX = 224  # of a joint's tile
+CROP_PX = 224  # width of a joint's tile
 
 
 def webp(pixels: np.ndarray, width_px: int | None = None) -> bytes:
-    """An image (H, W) or (H, W, 3), uint8, scaled to a width where one is given."""
+    """A WebP file of an image (H, W) or (H, W, 3), uint8, scaled to width_px if given."""
     from PIL import Image
 
     image = Image.fromarray(pixels)
@@ -28,8 +28,8 @@ def webp(pixels: np.ndarray, width_px: int | None = None) -> bytes:
     return out.getvalue()
 
 
-def of_file(path: Path) -> bytes:
-    """An image file again, as it is shown."""
+def webp_of_file(path: Path) -> bytes:
+    """An image file converted to WebP, in its own size."""
     from PIL import Image
 
     with Image.open(path) as image:
@@ -38,25 +38,26 @@ def of_file(path: Path) -> bytes:
 
 @dataclass(frozen=True)
 class Crops:
-    """The canonical crops that the joint members read: array (n, px, px) uint8 and row, indexed by patient_id, part, joint."""
+    """The canonical crops of a set: array (n, px, px) uint8, and its row indexed by patient_id, part, joint."""
 
     array: np.ndarray
     row: pd.Series
 
     @classmethod
     def open(cls, folder: Path) -> Crops:
+        """The crops of a pictures run of stage 2, mapped into memory."""
         index = pd.read_parquet(folder / "crops.parquet")
         row = index.set_index(["patient_id", "part", "joint"])["row"]
         return cls(np.load(folder / "crops.npy", mmap_mode="r"), row)
 
     def tile(self, patient: str, part: str, joint: str) -> bytes | None:
-        """A crop's picture; None where there is none."""
-        at = self.row.get((patient, part, joint))
-        return None if at is None else webp(np.asarray(self.array[at]), CROP_PX)
+        """A joint's crop as WebP; None if the joint has no crop."""
+        row = self.row.get((patient, part, joint))
+        return None if row is None else webp(np.asarray(self.array[row]), CROP_PX)
 
 
-def grade(section: str, split: str, of: str, scope: str, value: float, *, digits: int | None = None) -> Statistic:
-    """One reading of one place as a statistic; a reader's whole grades are shown whole."""
+def grade(section: str, split: str, rater: str, scope: str, value: float, *, digits: int | None = None) -> Statistic:
+    """One rater's grade of one joint as a statistic; without `digits`, whole grades are shown without decimals."""
     value = NAN if value is None else float(value)
     digits = digits if digits is not None else 0 if np.isnan(value) or value == round(value) else 1
-    return Statistic(section, "grade", split, of, scope, value, n=1, unit="readings", digits=digits)
+    return Statistic(section, "grade", split, rater, scope, value, n=1, unit="readings", digits=digits)

@@ -37,7 +37,7 @@ def finished(world) -> subprocess.CompletedProcess:
     return run_all(world)
 
 
-def test_a_killed_run_goes_on_to_a_checked_submission(world, finished):
+def test_a_killed_run_resumes_to_a_checked_submission(world, finished):
     assert finished.returncode == 0, finished.stdout[-2000:] + finished.stderr[-2000:]
     made = Path(world["RA_SUBMISSIONS"]) / "phantom-smoke.csv"
     template = pd.read_csv(Path(world["RA_DATA"]) / "raw" / "phantom-smoke" / "test" / "template.csv")
@@ -57,26 +57,26 @@ def test_the_second_call_skips_everything(world, finished):
     assert sum("skipped" in line for line in lines) >= len(steps)
 
 
-def test_the_finished_run_scores_the_same_films_as_a_set_of_their_own_alike(world, finished, tmp_path):
+def test_a_finished_run_gives_the_same_films_the_same_scores_as_a_new_set(world, finished, tmp_path):
     assert finished.returncode == 0
     shutil.copytree(Path(world["RA_DATA"]) / "raw" / "phantom-smoke" / "test", tmp_path / "clinic" / "test")
     score = ["bash", str(paths.ROOT / "score.sh"), "--no-report", "phantom-smoke", str(tmp_path / "clinic")]
-    for said in ("finished in", "stage 2: members"):
+    for message in ("finished in", "stage 2: members"):
         done = subprocess.run(score, env=world | {"SOURCE": "phantom"}, capture_output=True, text=True, check=False)
-        assert done.returncode == 0 and said in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
+        assert done.returncode == 0 and message in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
     assert done.stdout.count("skipped") >= 7, "prepare, boxes, crops, two members, the stack, intervals, submission"
     made = Path(world["RA_SUBMISSIONS"])
     assert (made / "clinic-scored.csv").read_bytes() == (made / "phantom-smoke.csv").read_bytes()
 
 
-def test_the_zoo_puts_a_system_of_every_paper_into_one_table(world, finished):
+def test_a_system_of_every_paper_is_in_one_table(world, finished):
     assert finished.returncode == 0
-    done = run_all(world | {"ZOO": "1"}, "--no-report")
+    done = run_all(world | {"PAPERS": "1"}, "--no-report")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     table = pd.read_csv(Path(world["RA_DATA"]) / "work" / "phantom-smoke" / "stage3" / "systems.csv")
     measured = set(table.dropna(subset="value").system)
     assert {"rohrbach_weighted", "rohrbach_crps", "bo_resnet34_finetuned", "bo_total", "bo_single_class", "maziarz"} <= measured
-    assert {"ordinal", "resnet_plain", "liguan", "unrounded", "blend", "column mean", "truth"} <= measured
+    assert {"ordinal", "resnet_plain", "li_guan", "unrounded", "blend", "column mean", "truth"} <= measured
     assert (table[table.system.isin(measured)].groupby("system").split.nunique() == 2).all(), "out of fold and test"
 
 

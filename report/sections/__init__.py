@@ -1,7 +1,6 @@
-"""The report's sections, in their order: a module each, with `make(raters) -> Section`.
+"""The report's sections in their order, a module each with ID, TITLE and `make(raters) -> Section`.
 
-A module draws and words; what it shows is computed in evaluation. It never fails because a set lacks something: then
-its section is one sentence that says what is lacking.
+A section draws and words what evaluation computed. If the set lacks its inputs, the section is one sentence that names them.
 """
 
 from __future__ import annotations
@@ -12,15 +11,26 @@ from types import ModuleType
 from evaluation.raters import Raters
 from report.blocks import Section
 
-ORDER = ("standing", "agreement", "errors", "intervals", "change", "prognosis", "ratingen", "films", "looking", "training")
+ORDER = (
+    "leaderboard",
+    "agreement",
+    "errors",
+    "intervals",
+    "change",
+    "prognosis",
+    "ratingen",
+    "films",
+    "explanations",
+    "training",
+)
 
 
 def module(name: str) -> ModuleType:
-    """A section's module."""
+    """The module of a section, imported when it is needed."""
     return importlib.import_module(f"report.sections.{name}")
 
 
 def make(raters: Raters, order: tuple[str, ...] = ORDER) -> list[Section]:
-    """The sections named; first of all what to look at first, which is told from their figures."""
-    others = [module(name).make(raters) for name in order]
-    return [module("alarms").make(others), *others]
+    """The sections named, after the section of alarms, which are rules over the statistics of all the others."""
+    sections = [module(name).make(raters) for name in order]
+    return [module("alarms").make(sections), *sections]

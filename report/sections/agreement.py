@@ -1,4 +1,4 @@
-"""Model against readers and readers against each other: how close, on totals and on grades."""
+"""Agreement between the model and the readers, and between the readers themselves, on totals and on grades."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from evaluation.agreement import COLLECTED, GAP, Statistics, pair_name
 from evaluation.raters import MODEL, READER1, TRUTH, Raters
 from ra.anatomy import FINDINGS
 from report.blocks import Block, Cell, Section, Table, Text
+from report.plotting import sentence
 
 ID, TITLE = agreement.SECTION, "Agreement"
-WORDS = {
+LABELS = {
+    "icc_1_1": "ICC(1,1)",
     "icc_2_1": "ICC(2,1)",
     "icc_2_k": "ICC(2,k)",
     "bias": "bias",
     "lower": "lower limit of agreement",
     "upper": "upper limit of agreement",
     "slope": "slope of the difference",
-    "distance": "mean distance",
+    "distance": "mean absolute difference",
     "kappa": "quadratic kappa",
     "exact": "same grade",
     "within_one": "at most one grade apart",
@@ -27,168 +29,171 @@ WORDS = {
     "balanced": "balanced accuracy",
     "balanced_within_one": "balanced accuracy, within one grade",
 }
-CLOSE = (("icc_2_1", "total", "icc"), ("distance", "total", "distance"), ("kappa", site_groups.EVERYTHING, "kappa"),
-         ("exact", site_groups.EVERYTHING, "exact"))  # fmt: skip
-HOW = (
-    "How to read it. ICC: intraclass correlation, two-way random, absolute agreement, of one rater (2,1) and of the mean of "
-    "the raters compared (2,k); 1 is perfect, 0 is none. Quadratic kappa: agreement beyond chance in which a miss of two "
-    "grades weighs four times one of a single grade. Balanced accuracy: the mean, over the grades that occur, of the share "
-    "that the first rater met, so that healthy sites do not drown the rest. In 'A against B' a difference is A less B, and B "
-    "is the reference of sensitivity, specificity and balanced accuracy. The model's grades are rounded to whole ones for all "
-    "that counts grades. Intervals are 95 %: of the ICC of totals the classical one (F distribution, patients independent), of "
-    "balanced accuracies Wald's with persons as units, of all else the bootstrap's over persons. A slope below 0 says that the "
-    "first rater gives less than the second to badly damaged patients."
+GAP_LABEL = "difference: model with readers − readers with each other"
+# name, scope, and its short name in evaluation.agreement.GAPS
+MAIN = (("icc_2_1", "total", "icc"), ("distance", "total", "distance"), ("kappa", site_groups.EVERYTHING, "kappa"),
+        ("exact", site_groups.EVERYTHING, "exact"))  # fmt: skip
+LIMITS = ("bias", "lower", "upper", "slope", "distance")
+GRADE_STATISTICS = ("kappa", "exact", "within_one", "sensitivity", "specificity", "balanced", "balanced_within_one")
+RESCORED_STATISTICS = ("icc_1_1", "kappa", "exact", "within_one", "balanced", "balanced_within_one")
+SECOND_READER = (
+    "Add a second reader's scores of the same films as RAW/train/reader2.csv and RAW/gold/reader2.csv and prepare the set again."
+)
+NOTE = (
+    "How to read the tables. ICC: intraclass correlation, two-way random effects, absolute agreement, of a single rater (2,1) "
+    "and of the mean of the raters compared (2,k); 1 is perfect agreement, 0 is none. Quadratic kappa: agreement beyond "
+    "chance, in which a difference of two grades weighs four times as much as a difference of one. Balanced accuracy: the "
+    "share of the reference's sites to which the first rater gave the same grade, computed for each grade and averaged over "
+    "the grades, so that the many healthy sites do not dominate. In 'A against B' differences are A − B, and B is the "
+    "reference of sensitivity, specificity and balanced accuracy. The model's grades are rounded to whole grades wherever "
+    "grades are counted. Intervals are 95 % confidence intervals: classical for the ICC of totals (F distribution, patients "
+    "independent), Wald intervals with persons as units for balanced accuracies, bootstrap over persons for all others. A "
+    "slope below 0 means that the first rater scores lower than the second in patients with much damage."
 )
 
 
 def make(raters: Raters) -> Section:
-    """Per split; the split of most patients is drawn."""
+    """Agreement in each split; figures show the split with most patients."""
     return section(raters, raters.splits)
 
 
 def section(raters: Raters, splits: list[str]) -> Section:
-    """The same of any raters; `all` is a split of every row."""
+    """The section of any raters; the split `all` is every row."""
     names = [name for name in raters.names if name != TRUTH]
     pairs = agreement.pairs(names)
     if not pairs or not splits:
-        return Section(
-            ID, TITLE, f"Only one rater scored these patients ({', '.join(names) or 'none'}): there is nothing to compare. {CURE}"
-        )
-    founds = {split: agreement.measure(raters, split) for split in splits}
+        scored_by = ", ".join(names) or "none"
+        return Section(ID, TITLE, f"Only one rater scored these patients ({scored_by}): agreement needs two. {SECOND_READER}")
+    by_split = {split: agreement.measure(raters, split) for split in splits}
     if len(names) == 3:
-        for split, found in founds.items():
-            found |= {(one.name, one.of, one.scope): one for one in three_raters.measure(raters, split, names)}
-    main = drawn(raters, splits)
-    blocks: list[Block] = [_closeness(founds, pairs), *_truth(founds, raters.names)]
-    blocks += _pictures(raters.in_split(main), pairs, names, founds[main], whose(main))
+        for split, statistics in by_split.items():
+            statistics |= {(one.name, one.of, one.scope): one for one in three_raters.measure(raters, split, names)}
+    main = main_split(raters, splits)
+    blocks: list[Block] = [_main_table(by_split, pairs), *_against_truth(by_split, raters.names)]
+    blocks += _figures(raters.in_split(main), pairs, names, by_split[main], patients_of(main))
     for split in sorted(splits, key=lambda split: split != main):
-        blocks += _details(founds[split], pairs, whose(split))
-    more = [one for found in founds.values() for one in found.values()]
-    return Section(ID, TITLE, _lead(founds, pairs, names), [*blocks, Text(HOW, "note")], more)
+        blocks += _details(by_split[split], pairs, patients_of(split))
+    extra = [statistic for statistics in by_split.values() for statistic in statistics.values()]
+    return Section(ID, TITLE, _lead(by_split, pairs, names), [*blocks, Text(NOTE, "note")], extra)
 
 
-CURE = "Bring a second reading of the same films as RAW/train/reader2.csv and RAW/gold/reader2.csv and prepare the set again."
-
-
-def drawn(raters: Raters, splits: list[str]) -> str:
-    """The split whose pictures are shown: that of most patients."""
+def main_split(raters: Raters, splits: list[str]) -> str:
+    """The split whose figures are shown: the one with most patients."""
     return max(splits, key=lambda split: len(raters.in_split(split).patients))
 
 
-def whose(split: str) -> str:
-    """Of whom a table or a picture is."""
+def patients_of(split: str) -> str:
+    """The patients of a split, as captions name them."""
     return {"oof": "training patients, out of fold", "test": "test patients"}.get(split, "all patients")
 
 
-def _lead(founds: dict[str, Statistics], pairs: list[tuple[str, str]], names: list[str]) -> str:
+def _lead(by_split: dict[str, Statistics], pairs: list[tuple[str, str]], names: list[str]) -> str:
     if not {MODEL, READER1} <= set(names):
-        one = next(iter(founds.values()))["icc_2_1", pair_name(*pairs[0]), "total"]
-        return f"{pair_name(*pairs[0])}, {one.n} sets of films with a total by both: ICC(2,1) of the total is {one.text}."
-    said = [f"{whose(split)}{_verdict(found, pairs[0])}" for split, found in founds.items()]
-    cure = "" if len(names) > 2 else f" A second reader is lacking. {CURE}"
-    return f"Is the model as close to the readers as they are to each other? Of {'; '.join(said)}.{cure}"
+        icc = next(iter(by_split.values()))["icc_2_1", pair_name(*pairs[0]), "total"]
+        return f"{pair_name(*pairs[0])}, {icc.n} sets of films with a total by both: ICC(2,1) of the total is {icc.text}."
+    sentences = [f"{patients_of(split)}{_verdict(statistics, pairs[0])}" for split, statistics in by_split.items()]
+    missing = "" if len(names) > 2 else f" There is no second reader. {SECOND_READER}"
+    question = "Does the model agree with the readers as well as they agree with each other?"
+    return f"{question} {sentence('; '.join(sentences))}.{missing}"
 
 
-def _verdict(found: Statistics, pair: tuple[str, str]) -> str:
-    """By the ICC of the total, or where there are no totals by the kappa of all sites."""
-    for short, name, what, scope in (("icc", "icc_2_1", "ICC", "total"), ("kappa", "kappa", "kappa", site_groups.EVERYTHING)):
-        gap, one = found.get((f"{short}_gap", GAP, scope)), found[name, pair_name(*pair), scope]
+def _verdict(statistics: Statistics, pair: tuple[str, str]) -> str:
+    """Comparison by the ICC of the total, or, without totals, by the kappa of all sites."""
+    for short, name, label, scope in (
+        ("icc", "icc_2_1", "ICC", "total"),
+        ("kappa", "kappa", "kappa", site_groups.EVERYTHING),
+    ):
+        gap, agreement_of_pair = statistics.get((f"{short}_gap", GAP, scope)), statistics[name, pair_name(*pair), scope]
         if gap is not None and not np.isnan(gap.low):
-            verdict = "cannot be told from" if gap.low <= 0 <= gap.high else "is above" if gap.low > 0 else "is below"
-            how = f"{what}, {scope}: difference {gap.text}"
-            return f" (n = {gap.n}): the model's agreement with the readers {verdict} theirs with each other ({how})"
-        if gap is None and one.n:
-            return f" (n = {one.n} {one.unit}): {what} of {pair_name(*pair)}, {scope}: {one.text}"
-    return ": too few patients to say"
+            verdict = _compared_to_zero(gap.low, gap.high)
+            result = f"the model's agreement with the readers {verdict} their agreement with each other"
+            return f" (n = {gap.n}): {result}, difference of {label}, {scope}: {gap.text}"
+        if gap is None and agreement_of_pair.n:
+            n = f"n = {agreement_of_pair.n} {agreement_of_pair.unit}"
+            return f" ({n}): {label} of {pair_name(*pair)}, {scope}: {agreement_of_pair.text}"
+    return ": too few patients for a comparison"
 
 
-def _some(cells: list[Cell]) -> bool:
-    """Whether a row of a table says anything."""
-    return any(cell is not None and not np.isnan(cell.value) for cell in cells)
+def _compared_to_zero(low: float, high: float) -> str:
+    if low > 0:
+        return "is better than"
+    return "is worse than" if high < 0 else "does not differ significantly from"
 
 
-def _cells(found: Statistics, name: str, of: list[str], scope: str) -> list[Cell]:
-    return [found.get((name, one, scope)) for one in of]
+def _cells(statistics: Statistics, name: str, columns: list[str], scope: str) -> list[Cell]:
+    return [statistics.get((name, column, scope)) for column in columns]
 
 
-def _closeness(founds: dict[str, Statistics], pairs: list[tuple[str, str]]) -> Table:
+def _main_table(by_split: dict[str, Statistics], pairs: list[tuple[str, str]]) -> Table:
     columns = [pair_name(*pair) for pair in pairs]
-    gap = any((f"{short}_gap", GAP, scope) in found for found in founds.values() for _, scope, short in CLOSE)
-    rows = [
-        [f"{WORDS[name]}, {scope}; {whose(split)}", *_cells(found, name, columns, scope)]
-        + ([found.get((f"{short}_gap", GAP, scope))] if gap else [])
-        for name, scope, short in CLOSE
-        for split, found in founds.items()
-    ]
-    return Table("How close the raters are to each other", ["", *columns, *([GAP] if gap else [])], rows)
+    with_gap = any((f"{short}_gap", GAP, scope) in found for found in by_split.values() for _, scope, short in MAIN)
+    rows = []
+    for name, scope, short in MAIN:
+        for split, statistics in by_split.items():
+            gap = [statistics.get((f"{short}_gap", GAP, scope))] if with_gap else []
+            label = f"{LABELS[name]}, {scope}; {patients_of(split)}"
+            rows.append([label, *_cells(statistics, name, columns, scope), *gap])
+    return Table("Agreement between the raters", ["", *columns, *([GAP_LABEL] if with_gap else [])], rows)
 
 
-def _truth(founds: dict[str, Statistics], names: list[str]) -> list[Block]:
+def _against_truth(by_split: dict[str, Statistics], names: list[str]) -> list[Block]:
     if TRUTH not in names:
         return []
     columns = [pair_name(name, TRUTH) for name in names if name != TRUTH]
     rows = [
-        [f"{WORDS[name]}, {scope}; {whose(split)}", *_cells(found, name, columns, scope)]
-        for name, scope, _ in CLOSE
-        for split, found in founds.items()
+        [f"{LABELS[name]}, {scope}; {patients_of(split)}", *_cells(statistics, name, columns, scope)]
+        for name, scope, _ in MAIN
+        for split, statistics in by_split.items()
     ]
-    return [Table("Against the truth behind the synthetic readers, which no real set has", ["", *columns], rows)]
+    return [Table("Agreement with the simulated true grades, which only synthetic sets have", ["", *columns], rows)]
 
 
-def _pictures(rows: Raters, pairs: list[tuple[str, str]], names: list[str], found: Statistics, who: str) -> list[Block]:
+def _figures(rows: Raters, pairs: list[tuple[str, str]], names: list[str], statistics: Statistics, patients: str) -> list[Block]:
     from report import rater_figures
 
     out: list[Block] = []
-    if any(found["bias", pair_name(*pair), "total"].n for pair in pairs):
-        out += [rater_figures.bland_altman(rows, pairs, found, who), rater_figures.totals(rows, pairs, who)]
-    if any(found["kappa", pair_name(*pair), site_groups.EVERYTHING].n for pair in pairs):
-        out.append(rater_figures.confusion(rows, pairs, who))
+    if any(statistics["bias", pair_name(*pair), "total"].n for pair in pairs):
+        out.append(rater_figures.bland_altman(rows, pairs, statistics, patients))
+        out.append(rater_figures.totals(rows, pairs, patients))
+    if any(statistics["kappa", pair_name(*pair), site_groups.EVERYTHING].n for pair in pairs):
+        out.append(rater_figures.confusion(rows, pairs, patients))
         if len(names) == 3:
-            out.append(rater_figures.venn(names, found, who))
+            out.append(rater_figures.venn(names, statistics, patients))
     return out
 
 
-def _details(found: Statistics, pairs: list[tuple[str, str]], who: str) -> list[Block]:
+def _details(statistics: Statistics, pairs: list[tuple[str, str]], patients: str) -> list[Block]:
     columns = [pair_name(*pair) for pair in pairs]
-    three = [*columns, *([COLLECTED] if ("icc_2_1", COLLECTED, "total") in found else [])]
+    with_all_three = [*columns, *([COLLECTED] if ("icc_2_1", COLLECTED, "total") in statistics else [])]
     totals = ("total", *FINDINGS)
-    limits = ("bias", "lower", "upper", "slope", "distance")
-    counted = ("kappa", "exact", "within_one", "sensitivity", "specificity", "balanced", "balanced_within_one")
-
-    def table(caption: str, of: list[str], keys: list[tuple[str, str]]) -> Table:
-        one = len({name for name, _ in keys}) == 1  # the caption says which
-        rows = [[scope if one else f"{scope}: {WORDS[name]}", *_cells(found, name, of, scope)] for name, scope in keys]
-        return Table(f"{caption}; {who}", ["", *of], [row for row in rows if _some(row[1:])])
-
+    iccs = [(name, scope) for scope in (*totals, site_groups.EVERYTHING) for name in agreement.FORMS]
+    limits = [(name, scope) for scope in totals for name in LIMITS]
+    kappas = [("kappa", scope) for scope in site_groups.JOINT_TYPES]
+    grades = [(name, scope) for scope in (*site_groups.ALL, *site_groups.LIMB_FINDINGS) for name in GRADE_STATISTICS]
     tables = [
-        table(
-            "Intraclass correlation",
-            three,
-            [(name, scope) for scope in (*totals, site_groups.EVERYTHING) for name in agreement.FORMS],
-        ),
-        table("Bland and Altman, in points", columns, [(name, scope) for scope in totals for name in limits]),
-        table("Quadratic kappa by joint type", columns, [("kappa", scope) for scope in site_groups.JOINT_TYPES]),
-        table(
-            "Grades by limb and finding",
-            columns,
-            [(n, scope) for scope in (*site_groups.ALL, *site_groups.LIMB_FINDINGS) for n in counted],
-        ),
+        _table(statistics, f"Intraclass correlation; {patients}", with_all_three, iccs),
+        _table(statistics, f"Bland-Altman analysis, in points; {patients}", columns, limits),
+        _table(statistics, f"Quadratic kappa by joint type; {patients}", columns, kappas),
+        _table(statistics, f"Agreement on grades by limb and finding; {patients}", columns, grades),
     ]
-    return [*(one for one in tables if one.rows), *_rescored(found, three, pairs[0][1], who)]
+    return [*(table for table in tables if table.rows), *_rescored(statistics, with_all_three, pairs[0][1], patients)]
 
 
-def _rescored(found: Statistics, three: list[str], drawn_by: str, who: str) -> list[Block]:
-    if ("icc_1_1", COLLECTED, three_raters.RESCORED) not in found:
+def _table(statistics: Statistics, caption: str, columns: list[str], keys: list[tuple[str, str]]) -> Table:
+    """A row per (name, scope) of which at least one number is known."""
+    caption_names_it = len({name for name, _ in keys}) == 1
+    rows = []
+    for name, scope in keys:
+        cells = _cells(statistics, name, columns, scope)
+        if any(cell is not None and not np.isnan(cell.value) for cell in cells):
+            rows.append([scope if caption_names_it else f"{scope}: {LABELS[name]}", *cells])
+    return Table(caption, ["", *columns], rows)
+
+
+def _rescored(statistics: Statistics, columns: list[str], stratified_by: str, patients: str) -> list[Block]:
+    """The statistics of Rohrbach et al. 2019 on a sample with equally many sites of each grade."""
+    if ("icc_1_1", COLLECTED, three_raters.RESCORED) not in statistics:
         return []
-    words = {
-        "icc_1_1": "ICC(1,1)",
-        **{name: WORDS[name] for name in ("kappa", "exact", "within_one", "balanced", "balanced_within_one")},
-    }
-    rows = [[text, *_cells(found, name, three, three_raters.RESCORED)] for name, text in words.items()]
-    return [
-        Table(
-            f"On equal numbers of each grade of {drawn_by}, as Rohrbach et al. 2019 compared three raters; {who}",
-            ["", *three],
-            rows,
-        )
-    ]
+    rows = [[LABELS[name], *_cells(statistics, name, columns, three_raters.RESCORED)] for name in RESCORED_STATISTICS]
+    caption = f"Equal numbers of sites of each grade of {stratified_by}, as in Rohrbach et al. 2019; {patients}"
+    return [Table(caption, ["", *columns], rows)]

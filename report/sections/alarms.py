@@ -1,4 +1,4 @@
-"""What to look at first: the rules that a figure of another section breaks, and those that none does."""
+"""What to look at first: the rules that a statistic of another section breaks, and those that none breaks."""
 
 from __future__ import annotations
 
@@ -8,39 +8,41 @@ from evaluation.alarms import Alarm, Check
 from report.blocks import Alarms, Block, Section, Table, Text
 
 ID, TITLE = alarms.SECTION, "What to look at first"
-HOW = (
-    "These are rules that a machine can check, over the figures of all sections below. They find what is grossly wrong; that "
-    "none is broken does not mean that the scores are right. Each alarm shows the figure that breaks its rule most."
+NOTE = (
+    "These rules are checked automatically over the statistics of all sections below. They detect gross faults; scores that "
+    "break no rule can still be wrong. Each alarm shows the statistic that breaks its rule most."
 )
 
 
 def make(sections: list[Section]) -> Section:
-    """Of the other sections' statistics."""
-    checks = alarms.check([one for section in sections for one in section.statistics()], RULES)
-    found = alarms.gravest_first(checks)
-    blocks: list[Block] = [Alarms(found)] if found else []
-    blocks += [_table(checks), Text(HOW, "note")]
-    return Section(ID, TITLE, _lead(found, checks), blocks)
+    """The alarms raised by the statistics of the other sections."""
+    checks = alarms.check([statistic for section in sections for statistic in section.statistics()], RULES)
+    raised = alarms.gravest_first(checks)
+    blocks: list[Block] = [Alarms(raised)] if raised else []
+    blocks += [_table(checks), Text(NOTE, "note")]
+    return Section(ID, TITLE, _lead(raised, checks), blocks)
 
 
-def _lead(found: list[Alarm], checks: list[Check]) -> str:
-    looked = sum(1 for one in checks if one.raised.n)
-    silent = f" {len(checks) - looked} more found nothing to look at." if looked < len(checks) else ""
-    if not found:
-        return f"Nothing stands out: none of the {looked} rules that could be checked is broken.{silent}"
-    grave = sum(alarm.gravity == "grave" for alarm in found)
-    return f"{len(found)} of {looked} rules that could be checked are broken, {grave} of them gravely.{silent}"
+def _lead(raised: list[Alarm], checks: list[Check]) -> str:
+    n_checked = sum(1 for check in checks if check.raised.n)
+    unchecked = f" {len(checks) - n_checked} more could not be checked." if n_checked < len(checks) else ""
+    if not raised:
+        return f"None of the {n_checked} rules that could be checked is broken.{unchecked}"
+    grave = sum(alarm.gravity == "grave" for alarm in raised)
+    return f"Broken rules: {len(raised)} of the {n_checked} that could be checked, {grave} of them gravely.{unchecked}"
 
 
 def _table(checks: list[Check]) -> Table:
-    """Unbroken rules first, as a list of what was checked and is fine."""
-    rows = [[one.rule.fine, _verdict(one), one.raised, f"of {one.raised.n}"] for one in sorted(checks, key=_order)]
-    return Table("What was checked: how many figures say otherwise", ["should be", "is", "otherwise", "figures"], rows)
+    """Every rule: what should hold, and how many of the statistics checked break it; rules that hold first."""
+    rows = [[check.rule.fine, _verdict(check), check.raised, f"of {check.raised.n}"] for check in sorted(checks, key=_sort_key)]
+    return Table("What was checked, and how many statistics break the rule", ["rule", "result", "broken by", "statistics"], rows)
 
 
-def _order(one: Check) -> int:
-    return 2 if not one.raised.n else int(one.alarm is not None)
+def _sort_key(check: Check) -> int:
+    return 2 if not check.raised.n else int(check.alarm is not None)
 
 
-def _verdict(one: Check) -> str:
-    return "cannot be checked" if not one.raised.n else "fine" if one.alarm is None else "see above"
+def _verdict(check: Check) -> str:
+    if not check.raised.n:
+        return "cannot be checked"
+    return "holds" if check.alarm is None else "broken, see above"

@@ -1,66 +1,69 @@
-"""What the tables of change say under themselves."""
+"""Captions and notes of the section on change over time."""
 
 VERDICT = (
-    "What the model says of each pair's total: progressed, when the interval of the change lies above 0; not progressed, "
-    "when it ends below the smallest detectable change of one reader at the same level; else it cannot tell. Shares with "
-    "95 % intervals."
+    "The model's result for each pair's total: progressed, if the interval of the change lies above 0; not progressed, if it "
+    "ends below the smallest detectable change of one reader at the same level; otherwise undecided (cannot tell). Columns: "
+    "share of these pairs whose change by the reader is above 0, or above the smallest detectable change (SDC), with 95 % "
+    "intervals."
 )
 ERROR = (
-    "The error of a change, in points. SDC, the smallest detectable change, is 1.96 SD(d) / (√2 √k), d the difference of "
-    "two raters' changes and k how many are averaged; its 80 % version has 1.28. SDD, the smallest detectable "
-    "difference, is √2 SDC. Bruynesteyn et al. 2005 hold the SDC for the right one where a person's films are read side "
-    "by side; here each visit was read alone. In brackets 95 % bootstrap intervals over persons."
+    "Measurement error of a change, in points. SDC, the smallest detectable change, is 1.96 SD(d) / (√2 √k), where d is the "
+    "difference of two raters' change scores and k the number of raters averaged; its 80 % version has 1.28 in place of 1.96. "
+    "SDD, the smallest detectable difference, is √2 SDC. Bruynesteyn et al. 2005 recommend the SDC for films read in pairs; "
+    "here each visit was read alone. In brackets 95 % bootstrap intervals over persons."
 )
 ICC = (
-    "Agreement on where patients stand (status) and on how far they moved (progression): intraclass correlation, two-way "
-    "random, absolute agreement, of one rater and of the mean of those named; 1 is perfect, 0 is chance. Where patients "
-    "differ much, status is easy to agree on; progression is the harder question and the one a trial asks. 95 % "
-    "bootstrap intervals over persons."
+    "Agreement on status (the total at a visit) and on progression (its change between visits): intraclass correlation, two-way "
+    "random effects, absolute agreement, of a single rater and of the mean of the raters named; 1 is perfect agreement, 0 is "
+    "chance. Agreement on status is high where patients differ much from each other; trials measure progression, on which it is "
+    "harder to agree. 95 % bootstrap intervals over persons."
 )
 COVERAGE = (
-    "Share of pairs whose change by reader 1 lies inside the model's interval, with its own 95 % interval over persons; "
-    "the median width of that interval, in points or grades; and the factor that it was widened or narrowed by."
+    "Share of pairs whose change by reader 1 lies inside the model's interval, with its own 95 % interval over persons; the "
+    "median width of the interval, in points or grades; and the calibration factor that widened or narrowed it."
 )
 INTERVAL = (
-    "The interval of a change joins those of the two visits as if their errors were independent (Zou & Donner 2008), "
-    "times a factor that makes it cover the training pairs of other persons (split conformal prediction, persons kept "
-    "whole). The factor shown is that of test pairs, learned from {persons} training persons with two visits; that of a "
-    "training pair is learned from the other folds. An interval is never shorter than that of the level below."
+    "The interval of a change combines those of the two visits as if their errors were independent (Zou & Donner 2008), times a "
+    "factor chosen so that it covers the changes of other training persons (split conformal prediction, all visits of a person "
+    "kept together). The table shows the factor of test pairs, from {persons} training persons with two visits; the factor of a "
+    "training pair comes from the other folds. An interval is never shorter than the one of the lower level."
 )
 TOO_FEW = (
-    " For the {levels} interval they are too few and the factor is 1: the errors of the two visits are taken as "
-    "independent, which is too wide where a patient is misread alike at both."
+    " These persons are too few to calibrate the {levels} interval, whose factor is therefore 1: it assumes that the errors of "
+    "the two visits are independent, and is too wide where a patient's two visits are misread in the same direction."
 )
 SHARE = (
-    "Share of persons whose total rose from the first to the last visit by more than 0, 0.5 and the smallest detectable "
-    "change of one reader, with Wilson intervals. The model's total is not a whole number, so that its share above 0 "
-    "counts any tremble: compare it above the SDC."
+    "Share of persons whose total rose from the first to the last visit by more than 0, 0.5 and the smallest detectable change "
+    "(SDC) of one reader, with Wilson intervals. The model's total is not a whole number, so its share above 0 includes very "
+    "small changes; compare raters by the share above the SDC."
 )
 SITES = (
-    "Joints: share of sites whose whole grade rose or fell from one visit to the next. Damage hardly ever heals, so that "
-    "what fell is mostly error, and about as much of what rose. Last column: the model's sites whose 95 % interval of "
-    "the change lies above 0."
+    "Share of joint sites whose whole grade rose or fell from one visit to the next. Damage rarely heals, so most falls are "
+    "measurement error, and a similar number of the rises is too. Last column: sites whose change by the model has a 95 % "
+    "interval above 0."
 )
 SINGLE = (
-    "Single pairs, the largest change of reader 1 first, at most {shown}: change of the total, the model's with its 95 % "
-    "interval."
+    "Single pairs of visits, at most {shown}, in the order of the change by reader 1, largest first: change of the total, the "
+    "model's with its 95 % interval."
 )
 JOINTS = (
-    "Single joint sites whose 95 % interval of the change lies above 0, the surest first, at most {shown}; of very many "
-    "sites some are here by chance. All changes with their intervals: python -m evaluation.changes."
+    "Single joint sites whose change has a 95 % interval above 0, at most {shown}, those with the highest lower limit first. "
+    "Among so many sites some are listed by chance. python -m evaluation.changes writes all changes with their intervals."
 )
 NOTE = (
-    "Training patients were read by models that never saw them (out of fold), test patients by the final ones, so both "
-    "are taken together where nothing else is said. Change is the later visit less the earlier; above 0 is worse."
+    "Training patients were scored by models that were trained without them (out of fold), test patients by the final models; "
+    "they are pooled unless stated otherwise. Change is the later visit minus the earlier one; above 0 is progression."
 )
-LACKING = (
-    "No person of this set has two visits that reader 1 and the model scored, so nothing can be said of change. "
-    "people.csv tells which sets of films are one person's: Patient_ID, person_id, visit."
+MISSING = (
+    "Change cannot be measured: no person of this set has two visits that both reader 1 and the model scored. people.csv states "
+    "which sets of films belong to one person: Patient_ID, person_id, visit."
 )
-FEW = " That is few: every figure below is wide, and none of them is a property of the method."
+FEW = " With so few persons all estimates below are imprecise."
 CURVES = (
-    "Cumulative probability of the change of the total from the first to the last visit. Each mark is a person, the "
-    "least change first: a curve is read as the share of persons with that change or less. Dashed: smallest detectable "
-    "change of one reader. Groups: halves by reader 1's total at the first visit."
+    "Cumulative probability plots of the change of the total from the first to the last visit. Each mark is a person, in the "
+    "order of the change: the curve shows the share of persons with at most that change. Dashed: smallest detectable change of "
+    "one reader. Right: persons with more and with less damage than the median at the first visit, by reader 1."
 )
-SCATTER = "Each mark a pair of successive visits; bars: the model's 80 % interval, and what it says by it; line: equal changes."
+SCATTER = (
+    "Each mark is a pair of successive visits; bars: the model's 80 % interval, coloured by its verdict; line: equal changes."
+)

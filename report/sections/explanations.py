@@ -1,4 +1,4 @@
-"""Looking: what raised a network's answer, how it arranges the joints, crops unlike their grade, the largest errors."""
+"""Explanations: saliency maps, the map of the features, crops unlike their grade, and the largest errors of the run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from evaluation import section_ids
 from evaluation.raters import MODEL, READER1, READER2, SPLITS, Raters
 from evaluation.statistic import Statistic
 from ra import paths
@@ -15,162 +16,168 @@ from report import tiles, upstream_runs
 from report.blocks import Block, Gallery, Picture, Section, Text
 from report.sections.explanations_map import of_embeddings
 
-ID, TITLE = "looking", "Looking at films and at what the networks see"
-SHOWN = 24  # of the largest errors, per finding
-CASES = {"tp": "Damage seen", "tn": "No damage, none seen", "fp": "Called too high", "fn": "Called too low"}
-SITE = {(s.part, s.joint, s.finding): j for j, s in enumerate(SITES)}
+ID, TITLE = section_ids.EXPLANATIONS, "Explanations of the networks' scores"
+N_LARGEST = 24  # errors shown per finding
+CASES = {"tp": "Correct, damaged", "tn": "Correct, undamaged", "fp": "Scored too high", "fn": "Scored too low"}
+SITE_INDEX = {(s.part, s.joint, s.finding): j for j, s in enumerate(SITES)}
 MAPS = (
-    "Left: what the network was shown. Middle: Grad-CAM, the places of the network's last map that raised the answer, yellow "
-    "most (each picture on its own scale; a dark one means that nothing raised it; the last map of a small crop has few "
-    "places, so it is blunt). Right: occlusion, what a grey square over a place does: red to yellow where it lowers the "
-    "answer, blue where it raises it. Every picture was read by the network of the fold that never saw the patient; the "
-    "answer is that of the out-of-fold table. A map shows where, not why: it proves neither a right nor a wrong reason."
+    "Left: the network's input. Middle: Grad-CAM, the regions of the network's last feature map that raised the prediction, "
+    "yellow most (each picture on its own scale; a dark one means that no region raised it; the last feature map of a small "
+    "crop has few cells, so it is coarse). Right: occlusion, the effect of a grey square at each place: red to yellow where it "
+    "lowers the prediction, blue where it raises it. Each picture was scored by the network of the fold that was trained "
+    "without the patient; the prediction is that of the out-of-fold table. A map shows where the network responds, not why."
 )
-UNLIKE = (
-    "Crops whose grade by reader 1 is farthest from that of the crops of other people which look most alike to the network "
-    "(nearest in its features, same row of joints, same finding, out of fold): a slip of the pen, a joint off the crop, an "
-    "unusual film, or damage that the network does not see. To be looked at again, not to be corrected by the model."
+OUTLIERS = (
+    "Crops whose grade by reader 1 differs most from the grades of the most similar crops of other persons (nearest in the "
+    "network's features, same row of joints, same finding, out of fold). Possible reasons: a clerical error, a joint outside "
+    "the crop, an unusual film, or damage that the network does not detect. They should be reviewed by a reader, not corrected "
+    "by the model."
 )
 WORST = (
-    "The joints on which the run's own {finding} grade is farthest from reader 1's, in shares of the site's scale, largest "
-    "first, out of fold and test together. Where reader 2 sides with the model, the slip may be reader 1's."
+    "Joints with the largest difference between the run's {finding} grade and reader 1's, relative to the site's scale, largest "
+    "first, out of fold and test together. Where reader 2 agrees with the model, the error may be reader 1's."
+)
+MISSING = (
+    "Stage 2 has no explanations; run python -m stage2_score.explain with the members' configs, then python -m report again."
 )
 
 
 def make(raters: Raters) -> Section:
-    """Everything that stage 2 left to look at, and the crops with the largest errors of the run itself."""
-    book = _Book(raters)
+    """The explanations of stage 2, and the crops with the largest errors of the run."""
+    context = _Context(raters)
     blocks: list[Block] = []
-    looked = [name for name in upstream_runs.members(raters) if (paths.explanations(raters.data, name) / "run.json").is_file()]
-    if looked:
+    names = upstream_runs.members(raters)
+    explained = [name for name in names if (paths.explanations(raters.data, name) / "run.json").is_file()]
+    if explained:
         blocks.append(Text(MAPS))
-    for name in looked:
-        blocks += _cases(book, name)
-    for name in looked:
-        blocks += _map_and_unlike(book, name)
-    blocks += [block for finding in FINDINGS for block in _errors(book, finding)]
-    return Section(ID, TITLE, _lead(looked, book), blocks, list(book.told.values()))
+    for name in explained:
+        blocks += _cases(context, name)
+    for name in explained:
+        blocks += _map_and_outliers(context, name)
+    for finding in FINDINGS:
+        blocks += _largest_errors(context, finding)
+    return Section(ID, TITLE, _lead(explained, context), blocks, list(context.statistics.values()))
 
 
-class _Book:
-    """Readings told on the page so far, each once, and the crops."""
+class _Context:
+    """The raters, their crops, and the grades that captions show, as statistics by id."""
 
     def __init__(self, raters: Raters):
-        self.raters, self.told = raters, {}
-        self.row = pd.Index(raters.patients)
+        self.raters = raters
+        self.statistics: dict[str, Statistic] = {}
+        self.patients = pd.Index(raters.patients)
         folder = upstream_runs.crops(raters)
         self.crops = tiles.Crops.open(folder) if folder else None
 
-    def tell(self, *given: object, digits: int | None = None) -> str:
-        one = tiles.grade(ID, *given, digits=digits)
-        self.told[one.id] = one
-        return one.text
+    def grade_text(self, split: str, rater: str, scope: str, value: float, digits: int | None = None) -> str:
+        """A grade as a caption shows it; it is recorded as a statistic."""
+        grade = tiles.grade(ID, split, rater, scope, value, digits=digits)
+        self.statistics[grade.id] = grade
+        return grade.text
 
-    def readers(self, patient: str, part: str, joint: str, finding: str) -> str:
-        """What readers 1 and 2 gave a joint: `reader 1: 3, reader 2: 2`; those that scored it."""
-        row, site = self.row.get_indexer([patient])[0], SITE.get((part, joint, finding))
+    def reader_grades(self, patient: str, part: str, joint: str, finding: str) -> str:
+        """The grades of the readers who scored a joint: `reader 1: 3, reader 2: 2`."""
+        row, site = self.patients.get_indexer([patient])[0], SITE_INDEX.get((part, joint, finding))
         if row < 0 or site is None:
             return ""
-        grades = {name: self.raters.by[name].grades[row, site] for name in (READER1, READER2)}
-        place, split = f"{patient} {part} {joint} {finding}", str(self.raters.split[row])
-        return ", ".join(
-            f"{name}: {self.tell(split, name, place, value)}" for name, value in grades.items() if not np.isnan(value)
-        )
+        scope, split = f"{patient} {part} {joint} {finding}", str(self.raters.split[row])
+        texts = []
+        for reader in (READER1, READER2):
+            value = self.raters.by[reader].grades[row, site]
+            if not np.isnan(value):
+                texts.append(f"{reader}: {self.grade_text(split, reader, scope, value)}")
+        return ", ".join(texts)
 
 
-def _lead(looked: list[str], book: _Book) -> str:
-    if looked:
-        return (
-            f"What the networks of {' and '.join(looked)} respond to, and the joints on which the run and reader 1 differ most."
-        )
-    lacking = (
-        "Stage 2 left nothing to look at; run python -m stage2_score.explain with the members' configs and make the report again."
-    )
-    return lacking if book.crops is None else f"{lacking} Below: the joints on which the run and reader 1 differ most."
+def _lead(explained: list[str], context: _Context) -> str:
+    if explained:
+        members = " and ".join(explained)
+        return f"What the networks of {members} respond to, and the joints on which the run and reader 1 differ most."
+    return MISSING if context.crops is None else f"{MISSING} Below: the joints on which the run and reader 1 differ most."
 
 
-def _cases(book: _Book, name: str) -> list[Block]:
-    """A gallery per finding of a member's true and false positives and negatives; those asked for by name come first."""
-    folder = paths.explanations(book.raters.data, name)
+def _cases(context: _Context, name: str) -> list[Block]:
+    """A gallery per finding of a member's requested joints, then of its correct and incorrect predictions."""
+    folder = paths.explanations(context.raters.data, name)
     rule = upstream_runs.record(folder).get("rule", "")
     blocks = []
-    for file, title in (("asked", "Asked for"), ("cases", "True and false, high and low")):
-        table = pd.read_parquet(folder / f"{file}.parquet") if (folder / f"{file}.parquet").is_file() else pd.DataFrame()
-        for finding, rows in table.groupby("finding", sort=False) if len(table) else ():
-            pictures = [_case(book, name, folder, row) for row in rows.itertuples()]
-            lacking = [words.lower() for case, words in CASES.items() if case not in set(rows.case)]
-            none = f" None here of: {'; '.join(lacking)}." if lacking and file == "cases" else ""
-            blocks.append(
-                Gallery(f"{title}: {_told(finding)}, member {name}", (rule if file == "cases" else "") + none, pictures)
-            )
+    for file, title in (("asked", "Requested joints"), ("cases", "Correct and incorrect predictions")):
+        path = folder / f"{file}.parquet"
+        table = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+        if table.empty:
+            continue
+        for finding, rows in table.groupby("finding", sort=False):
+            pictures = [_case(context, name, folder, row) for row in rows.itertuples()]
+            caption = ""
+            if file == "cases":
+                absent = [label.lower() for case, label in CASES.items() if case not in set(rows.case)]
+                caption = rule + (f" No example here of: {'; '.join(absent)}." if absent else "")
+            what = "total of a hand" if finding == "total" else finding
+            blocks.append(Gallery(f"{title}: {what}, member {name}", caption, pictures))
     return blocks
 
 
-def _told(finding: str) -> str:
-    return "total of a hand" if finding == "total" else finding
+def _case(context: _Context, name: str, folder: Path, row: object) -> Picture:
+    joint = f"{row.patient_id} {row.part} {row.joint}"
+    scope = f"{joint} {row.finding}"
+    readers = context.reader_grades(row.patient_id, row.part, row.joint, row.finding)
+    readers = readers or f"{READER1}: {context.grade_text('oof', READER1, scope, row.target)}"
+    caption = f"{joint}. {readers}, network: {context.grade_text('oof', name, scope, row.pred, digits=1)}"
+    data = tiles.webp_of_file(folder / row.picture)
+    alt = f"{joint}: the picture, its Grad-CAM map and its occlusion map"
+    return Picture(CASES.get(row.case, "Requested"), caption, data, alt)
 
 
-def _case(book: _Book, name: str, folder: Path, row: object) -> Picture:
-    place = f"{row.patient_id} {row.part} {row.joint}"
-    scope = f"{place} {row.finding}"
-    readers = book.readers(row.patient_id, row.part, row.joint, row.finding)
-    readers = readers or f"{READER1}: {book.tell('oof', READER1, scope, row.target)}"
-    caption = f"{place}. {readers}, network: {book.tell('oof', name, scope, row.pred, digits=1)}"
-    data = tiles.of_file(folder / row.picture)
-    alt = f"{place}: the picture, its Grad-CAM map and its occlusion map"
-    return Picture(CASES.get(row.case, "Asked for"), caption, data, alt)
-
-
-def _map_and_unlike(book: _Book, name: str) -> list[Block]:
-    folder, blocks = paths.explanations(book.raters.data, name), []
+def _map_and_outliers(context: _Context, name: str) -> list[Block]:
+    folder, blocks = paths.explanations(context.raters.data, name), []
     if (folder / "embeddings.parquet").is_file():
         points = pd.read_parquet(folder / "embeddings.parquet")
         if len(points):
             n = Statistic(ID, "crops on the map", "oof", name, "t-SNE", len(points), n=len(points), unit="crops", digits=0)
-            book.told[n.id] = n
+            context.statistics[n.id] = n
             blocks.append(of_embeddings(points, name, n.text))
-    if book.crops is not None and (folder / "outliers.parquet").is_file():
-        rows = pd.read_parquet(folder / "outliers.parquet")
-        pictures = [picture for row in rows.itertuples() if (picture := _unlike(book, name, row)) is not None]
+    if context.crops is not None and (folder / "outliers.parquet").is_file():
+        outliers = [_outlier(context, name, row) for row in pd.read_parquet(folder / "outliers.parquet").itertuples()]
+        pictures = [picture for picture in outliers if picture is not None]
         if pictures:
-            blocks.append(Gallery(f"Crops unlike their grade, member {name}", UNLIKE, pictures))
+            blocks.append(Gallery(f"Crops unlike their grade, member {name}", OUTLIERS, pictures))
     return blocks
 
 
-def _unlike(book: _Book, name: str, row: object) -> Picture | None:
-    data = book.crops.tile(row.patient_id, row.part, row.joint)
+def _outlier(context: _Context, name: str, row: object) -> Picture | None:
+    data = context.crops.tile(row.patient_id, row.part, row.joint)
     if data is None:
         return None
-    place = f"{row.patient_id} {row.part} {row.joint}"
-    scope = f"{place} {row.finding}"
-    own = f"network: {book.tell('oof', name, scope, row.pred, digits=1)}"
-    near = f"look-alikes: {book.tell('oof', f'look-alikes of {name}', scope, row.neighbours, digits=1)}"
-    readers = book.readers(row.patient_id, row.part, row.joint, row.finding)
-    return Picture(f"{place} {row.finding}", f"{readers}, {near}, {own}", data, f"Crop of {place}")
+    joint = f"{row.patient_id} {row.part} {row.joint}"
+    scope = f"{joint} {row.finding}"
+    network = f"network: {context.grade_text('oof', name, scope, row.pred, digits=1)}"
+    similar = f"similar crops: {context.grade_text('oof', f'look-alikes of {name}', scope, row.neighbours, digits=1)}"
+    readers = context.reader_grades(row.patient_id, row.part, row.joint, row.finding)
+    return Picture(scope, f"{readers}, {similar}, {network}", data, f"Crop of {joint}")
 
 
-def worst(raters: Raters, finding: str, n: int = SHOWN) -> list[tuple[int, int]]:
-    """(row, site) of the n largest differences between the run and reader 1, in shares of the site's scale, largest first."""
-    top = np.array([site.max_grade for site in SITES], float)
-    own = np.array([site.finding == finding for site in SITES])
-    gap = np.abs(raters.by[MODEL].grades - raters.by[READER1].grades) / top
-    gap = np.where(own & ~np.isnan(gap), gap, 0.0)
+def largest_errors(raters: Raters, finding: str, n: int = N_LARGEST) -> list[tuple[int, int]]:
+    """(row, site) of the n largest differences between the run and reader 1, relative to the site's scale, largest first."""
+    max_grade = np.array([site.max_grade for site in SITES], float)
+    of_finding = np.array([site.finding == finding for site in SITES])
+    gap = np.abs(raters.by[MODEL].grades - raters.by[READER1].grades) / max_grade
+    gap = np.where(of_finding & ~np.isnan(gap), gap, 0.0)
     order = np.argsort(-gap, axis=None, kind="stable")[:n]
     return [(int(i), int(j)) for i, j in zip(*np.unravel_index(order, gap.shape), strict=True) if gap[i, j] > 0]
 
 
-def _errors(book: _Book, finding: str) -> list[Block]:
-    """The contact sheet of one finding, over all splits."""
-    if book.crops is None:
+def _largest_errors(context: _Context, finding: str) -> list[Block]:
+    """The gallery of one finding, over all splits."""
+    if context.crops is None:
         return []
     pictures = []
-    for i, j in worst(book.raters, finding):
-        site, patient, split = SITES[j], book.raters.patients[i], str(book.raters.split[i])
-        data = book.crops.tile(patient, site.part, site.joint)
-        if data is not None:
-            place = f"{patient} {site.part} {site.joint}"
-            said = book.tell(split, MODEL, f"{place} {finding}", book.raters.by[MODEL].grades[i, j], digits=1)
-            readers = book.readers(patient, site.part, site.joint, finding)
-            pictures.append(Picture(place, f"{readers}, model: {said} ({SPLITS[split]})", data, f"Crop of {place}"))
-    caption = WORST.format(finding=finding)
-    return [Gallery(f"Largest errors: {finding}", caption, pictures)] if pictures else []
+    for i, j in largest_errors(context.raters, finding):
+        site, patient, split = SITES[j], context.raters.patients[i], str(context.raters.split[i])
+        data = context.crops.tile(patient, site.part, site.joint)
+        if data is None:
+            continue
+        joint = f"{patient} {site.part} {site.joint}"
+        model = context.grade_text(split, MODEL, f"{joint} {finding}", context.raters.by[MODEL].grades[i, j], digits=1)
+        readers = context.reader_grades(patient, site.part, site.joint, finding)
+        pictures.append(Picture(joint, f"{readers}, model: {model} ({SPLITS[split]})", data, f"Crop of {joint}"))
+    return [Gallery(f"Largest errors: {finding}", WORST.format(finding=finding), pictures)] if pictures else []

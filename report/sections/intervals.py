@@ -1,106 +1,130 @@
-"""How sure the model is, and whether it is right about that: coverage and width of its intervals, and what it did not score."""
+"""Prediction intervals: their coverage and width, and the sites that could not be scored."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from evaluation import coverage
-from evaluation.coverage import BANDS, WHOLE
+from evaluation.coverage import BANDS, GRADED, SEEN, WHOLE
 from evaluation.raters import SPLITS, Raters
 from evaluation.statistic import Statistic
-from report.blocks import Block, Section, Table, Text
-from report.sections import intervals_figures as pictures
+from report.blocks import Block, Cell, Section, Table, Text
+from report.plotting import sentence
+from report.sections import intervals_figures as figures
 
-ID, TITLE = coverage.SECTION, "How sure the model is"
-LACKING = "There is no reading with intervals that a reader's scores could be held against; run stage3_stack.intervals first."
+ID, TITLE = coverage.SECTION, "Prediction intervals"
+MISSING = (
+    "Coverage cannot be computed: the run has no prediction intervals of patients whom a reader scored; run "
+    "stage3_stack.intervals first."
+)
 NOTE = (
-    "Intervals are conformal: a residual of a patient whom the model had not seen is divided by the error that the model itself "
-    "expects there (from how much damage it sees, how unsure its members are and how far they disagree), and the interval is as "
-    "many expected errors wide as covers the stated share of the training patients, with a correction for their number. Patients "
-    "are kept whole: a person counts once, however many joints and visits he has. Out of fold, a patient's interval rests on the "
-    "other folds alone. The promise holds over all patients together, not for each kind of patient: the table by severity says "
-    "how far it holds there; bands are by the reader's total, which the model does not know. A grade's interval is of whole "
-    "grades and holds the rounded one, so that where nothing is seen it covers more than it must; the promise is kept for joints "
-    "where damage is seen and for the others apart. Those that the reader graded above 0 include the ones that the model missed."
+    "Intervals are conformal. The error of each patient whom the model had not seen is divided by the error expected there (a "
+    "function of the predicted damage, the uncertainty of the members and their disagreement); an interval extends as many "
+    "expected errors as cover the stated share of the training patients, with a correction for their number. All visits of a "
+    "person are kept together, and each person counts once. Out of fold, a patient's interval is calibrated on the other folds "
+    "alone. The stated coverage holds over all patients, not for each kind of patient: the table by severity shows the "
+    "coverage in bands of the reader's total, which the model does not know. The interval of a grade consists of whole grades "
+    "and includes the rounded grade, so its coverage exceeds the stated one where no damage is predicted; joints with and "
+    "without predicted damage are calibrated separately. The sites that the reader graded above 0 include those that the model "
+    "missed, so nothing is stated about their coverage."
 )
-COVER = (
-    "Share of reader 1's numbers that lie in the model's interval, with its own 95 % interval over persons, and the mean width."
-)
+COVERAGE = "Share of reader 1's scores inside the model's interval, with its own 95 % interval over persons, and mean width."
 BY_BAND = (
-    "The total by how severe the patient is. Beside it: an interval of one width for all, calibrated on the same patients, is "
-    "too wide for the mild and too narrow for the severe."
+    "Coverage of the total by severity. Last columns, for comparison: an interval of constant width, calibrated on the same "
+    "patients, which tends to be too wide for mild patients and too narrow for severe ones."
 )
-STATE_WORDS = {
+STATES = (
+    "Sites and totals that could be scored, and why others could not. A joint that could not be scored has no grade in the "
+    "table of intervals. The submission's format requires a number, so it contains an imputed grade there, and its manifest "
+    "lists these joints."
+)
+STATE_LABELS = {
     "scored": "scored",
     "no_film": "no film of the limb",
-    "refused": "film refused by the quality gate",
-    "off_film": "joint lies off the film",
-    "unread": "not read by any member",
-    "partial": "total of what was scored, pro-rated",
+    "refused": "film refused by the quality check",
+    "off_film": "joint lies beyond the film's edge",
+    "unread": "no prediction by any member",
+    "partial": "total of the sites scored, pro-rated",
     "missing": "missing: more than half of the sites not scored",
+}
+SCOPE_LABELS = {
+    SEEN[0]: "sites without predicted damage",
+    SEEN[1]: "sites with uncertain damage",
+    SEEN[2]: "sites with predicted damage",
+    GRADED[1]: "sites that reader 1 graded above 0",
 }
 
 
 def make(raters: Raters) -> Section:
-    """The section; without a reading or a reader its lead alone."""
-    judged = {split: coverage.judged(raters, split) for split in raters.splits}
-    judged = {split: rows for split, rows in judged.items() if len(rows)}
-    if not judged:
-        return Section(ID, TITLE, LACKING)
-    leads = [_told(split, coverage.figures(rows[rows.scope == WHOLE], split, WHOLE)) for split, rows in judged.items()]
-    blocks: list[Block] = [_table(split, rows) for split, rows in judged.items()]
-    blocks += [_bands(split, rows, judged.get("oof", rows)) for split, rows in judged.items()]
-    more = coverage.reliability(raters)
-    blocks += [pictures.sorted_totals(judged), pictures.widths(judged)] + ([pictures.reliability(more)] if more else [])
-    blocks += [_states(raters, split) for split in SPLITS if (raters.intervals.split == split).any()]
-    return Section(ID, TITLE, " ".join(leads), [*blocks, Text(NOTE, "note")], more)
+    """The section; without intervals or a reader its lead alone."""
+    by_split = {split: coverage.judged(raters, split) for split in raters.splits}
+    by_split = {split: rows for split, rows in by_split.items() if len(rows)}
+    if not by_split:
+        return Section(ID, TITLE, MISSING)
+    leads = [_lead(split, coverage.figures(rows[rows.scope == WHOLE], split, WHOLE)) for split, rows in by_split.items()]
+    blocks: list[Block] = [_table(split, rows) for split, rows in by_split.items()]
+    blocks += [_bands(split, rows, by_split.get("oof", rows)) for split, rows in by_split.items()]
+    reliability = coverage.reliability(raters)
+    blocks += [figures.sorted_totals(by_split), figures.widths(by_split)]
+    blocks += [figures.reliability(reliability)] if reliability else []
+    blocks += _states(raters)
+    return Section(ID, TITLE, " ".join(leads), [*blocks, Text(NOTE, "note")], reliability)
 
 
-def _told(split: str, whole: dict[str, Statistic]) -> str:
-    where = "Out of fold" if split == "oof" else "On the test patients"
+def _lead(split: str, total: dict[str, Statistic]) -> str:
+    patients = "Out of fold" if split == "oof" else "In the test patients"
     return (
-        f"{where}, the 95 % interval of the total holds reader 1's total in {whole['coverage_95'].text} of the patients and is "
-        f"{whole['width_95'].text} points wide on average; the 80 % interval in {whole['coverage_80'].text}."
+        f"{patients}, reader 1's total lies inside the 95 % interval for a share of {total['coverage_95'].text} of the patients "
+        f"(mean width {total['width_95'].text} points) and inside the 80 % interval for {total['coverage_80'].text}."
     )
 
 
 def _table(split: str, rows: pd.DataFrame) -> Table:
-    groups = {name: rows[rows.scope == name] for name in sorted(dict.fromkeys(rows.scope), key=_order)}
-    groups |= {name: own for name, own in coverage.site_groups(rows).items() if len(own)}
-    head = ["of", "n", "80 % interval holds", "mean width", "95 % interval holds", "mean width"]
-    return Table(f"{COVER} {SPLITS[split].capitalize()}.", head, [_row(name, own, split, name) for name, own in groups.items()])
+    groups = {name: rows[rows.scope == name] for name in sorted(dict.fromkeys(rows.scope), key=_scope_order)}
+    groups |= {name: sites for name, sites in coverage.site_groups(rows).items() if len(sites)}
+    head = ["scope", "n", "80 % interval covers", "mean width", "95 % interval covers", "mean width"]
+    lines = [_row(SCOPE_LABELS.get(name, name), group, split, name) for name, group in groups.items()]
+    return Table(f"{COVERAGE} {sentence(SPLITS[split])}.", head, lines)
 
 
-def _order(name: str) -> tuple:
-    """The patient's totals, those of parts, sites."""
+def _scope_order(name: str) -> tuple:
+    """Sort key: the patient's totals, then those of parts, then sites."""
     return name.endswith("sites"), name.startswith("one "), name != WHOLE, name
 
 
-def _row(label: str, own: pd.DataFrame, split: str, name: str) -> list:
-    return [label, *coverage.figures(own, split, name).values()]
+def _row(label: str, rows: pd.DataFrame, split: str, scope: str) -> list[Cell]:
+    return [label, *coverage.figures(rows, split, scope).values()]
 
 
 def _bands(split: str, rows: pd.DataFrame, oof: pd.DataFrame) -> Table:
-    whole, reference = (table[table.scope == WHOLE].reset_index(drop=True) for table in (rows, oof))
+    totals, calibration = (table[table.scope == WHOLE].reset_index(drop=True) for table in (rows, oof))
     lines = []
     for k in range(len(BANDS)):
-        own = (whole.band == k).to_numpy()
-        if not own.any():
+        chosen = (totals.band == k).to_numpy()
+        if not chosen.any():
             continue
-        name = f"total of {coverage.band_name(k)}"
-        plain = coverage.against_constant(reference, whole, own, split, name)
-        lines.append([*_row(coverage.band_name(k), whole[own], split, name), *plain.values()])
-    head = ["reader 1's total", "patients", "80 % holds", "mean width", "95 % holds", "mean width", "one width: width", "holds"]
-    return Table(f"{BY_BAND} {SPLITS[split].capitalize()}.", head, lines)
+        scope = f"total of {coverage.band_name(k)}"
+        constant_width = coverage.against_constant(calibration, totals, chosen, split, scope)
+        lines.append([*_row(coverage.band_name(k), totals[chosen], split, scope), *constant_width.values()])
+    head = [
+        "reader 1's total",
+        "patients",
+        "80 % covers",
+        "mean width",
+        "95 % covers",
+        "mean width",
+        "constant 95 %: width",
+        "covers",
+    ]
+    return Table(f"{BY_BAND} {sentence(SPLITS[split])}.", head, lines)
 
 
-def _states(raters: Raters, split: str) -> Table:
+def _states(raters: Raters) -> list[Block]:
+    """Number of sites and totals in each state, by split; no table without sites."""
     rows = []
-    for state, found in coverage.states(raters, split).items():
-        names = ("sites", "patients_of_sites", "totals")
-        rows.append([STATE_WORDS[state], *(found.get(name) for name in names)])
-    caption = (
-        f"What could be scored, and why not, {SPLITS[split]}. A joint that could not be scored has no number in the reading; the "
-        "submission, whose format knows no such state, has an imputed one there, and its manifest lists them."
-    )
-    return Table(caption, ["state", "sites", "of so many patients", "totals of patients"], rows)
+    for split in SPLITS:
+        for state, counts in coverage.states(raters, split).items():
+            names = ("sites", "patients_of_sites", "totals")
+            rows.append([f"{STATE_LABELS[state]}; {SPLITS[split]}", *(counts.get(name) for name in names)])
+    head = ["state", "sites", "patients with such sites", "totals of patients"]
+    return [Table(STATES, head, rows)] if rows else []

@@ -1,4 +1,4 @@
-"""The same reading on Ratingen's scale, and disease activity beside the damage."""
+"""Ratingen grades and Rau scores against reader 1's, and disease activity against joint damage."""
 
 from __future__ import annotations
 
@@ -12,147 +12,153 @@ from evaluation.svdh_to_ratingen import RatingenScores
 from ra.anatomy import PARTS
 from ra.clinical import RAU_SITES
 from report.blocks import Block, Section, Table, Text
+from report.plotting import sentence
 from report.run_facts import notice
-from report.sections import ratingen_figures as pictures
+from report.sections import ratingen_figures as figures
 from stage3_stack.cohort import TARGETS
 
 ID, TITLE = rau.SECTION, "Ratingen grades, Rau score, disease activity"
-NOTHING = (
-    "Ratingen grades are not shown: this run grades no erosions joint by joint. A stack of joint members (stage3_stack.train) "
-    "does, and so do Ratingen members of stage 2."
+NO_GRADES = (
+    "Ratingen grades are not shown: this run does not grade erosions joint by joint. A stack of joint members "
+    "(stage3_stack.train) does, and so do Ratingen members of stage 2."
 )
-UNREAD = "Ratingen grades and Rau scores are given for these films, but reader 1 scored none of them: their error is not known."
+NO_READER = (
+    "The model's Ratingen grades and Rau scores are in ratingen.csv; reader 1 scored none of these films, so their error is not "
+    "known."
+)
 NO_ACTIVITY = (
-    "Disease activity (DAS28) is not shown: the set holds none. Put train/activity.csv and test/activity.csv beside the films "
-    "(data/sources/ra2dream.py names their columns) and prepare the set again."
+    "Disease activity (DAS28) is not shown: the set has no activity data. Put train/activity.csv and test/activity.csv beside "
+    "the films (data/sources/ra2dream.py lists their columns) and prepare the set again."
 )
 GRADES = {
     "exact": "same grade",
     "balanced": "balanced accuracy",
-    "balanced_within_one": "within one grade, balanced",
+    "balanced_within_one": "balanced accuracy, within one grade",
     "kappa": "quadratic kappa",
 }
 SCORES = {
     "icc_2_1": "ICC(2,1)",
     "pearson": "Pearson",
     "bias": "bias",
-    "mae": "mean distance",
-    "coverage_80": "80 % interval holds",
-    "coverage_95": "95 % interval holds",
+    "mae": "MAE",
+    "coverage_80": "80 % interval covers",
+    "coverage_95": "95 % interval covers",
     "width_95": "its median width",
 }
-HOW = (
-    "Intervals are 95 %: by resampling persons, of balanced accuracies Wald's with persons as units, of the ICC the classical "
-    "one. Bias is model less reader 1. The intervals of the Rau score are conformal, from the errors on other persons; out "
-    "of fold they hold less than they say where the folds' stacks lie at different levels, which the others cannot tell. For "
-    "orientation, not for ranking, as films, readers and the mix of grades are others: Rohrbach et al. 2019 report of their "
-    "network, on joints of a Swiss registry, a balanced accuracy of 47.5 %, within one grade 83.0 %, and a quadratic kappa of "
-    "0.675 with reader 1; of two readers with each other 0.562."
+NOTE = (
+    "Intervals are 95 % confidence intervals: bootstrap over persons, Wald intervals with persons as units for balanced "
+    "accuracies, the classical one for the ICC. Bias is the mean of model − reader 1, MAE the mean absolute difference. The "
+    "prediction intervals of the Rau score are conformal, from the errors on other persons; out of fold they cover less than "
+    "stated if the stacks of the folds differ in level. For orientation only, because films, readers and the distribution of "
+    "grades differ: Rohrbach et al. 2019 report for their network, on joints of a Swiss registry, a balanced accuracy of 47.5 "
+    "%, within one grade 83.0 %, and a quadratic kappa of 0.675 with reader 1; and 0.562 between two readers."
 )
-NEVER = (
-    "Activity is measured by a doctor and a laboratory (tender and swollen joints, ESR or CRP, the patient's own judgement), "
-    "never read from a film. Damage is what past inflammation left, so the two hang together only weakly: the thesis behind "
-    "Rohrbach et al. found a correlation with the Rau score of 0.15 for DAS28-ESR and 0.08 for DAS28-CRP."
+ACTIVITY = (
+    "Disease activity is measured clinically (tender and swollen joints, ESR or CRP, the patient's global assessment), never "
+    "from a film. Joint damage results from past inflammation, so the two are only weakly correlated: the thesis behind "
+    "Rohrbach et al. reports a correlation with the Rau score of 0.15 for DAS28-ESR and 0.08 for DAS28-CRP."
 )
-SIMULATED = " The items of this synthetic set are simulated with that weak correlation built in: finding it again proves nothing."
+SIMULATED = " The activity of this synthetic set is simulated with that weak correlation, so its presence here shows nothing."
 
 
 def make(raters: Raters) -> Section:
-    """Ratingen grades and Rau scores against reader 1's; the DAS28 against the damage."""
-    found, measured = svdh_to_ratingen.scores(raters), disease_activity.load(raters)
-    lead, blocks, more = (NOTHING, [], []) if found is None else _reading(raters, found)
-    if measured is None:
-        return Section(ID, TITLE, lead, [*blocks, Text(NO_ACTIVITY)], more)
-    return Section(ID, TITLE, lead, blocks + _activity(raters, found, measured), more)
+    """Ratingen grades and Rau scores of the model against reader 1's, and DAS28 against damage."""
+    scores, activity = svdh_to_ratingen.scores(raters), disease_activity.load(raters)
+    lead, blocks, extra = (NO_GRADES, [], []) if scores is None else _scores(raters, scores)
+    if activity is None:
+        return Section(ID, TITLE, lead, [*blocks, Text(NO_ACTIVITY)], extra)
+    return Section(ID, TITLE, lead, blocks + _activity(raters, scores, activity), extra)
 
 
-def _reading(raters: Raters, found: RatingenScores) -> tuple[str, list[Block], list[Statistic]]:
-    count, figures = rau.joints_scored(found), rau.measure(raters, found)
-    splits = [split for split in SPLITS if ("kappa", split) in figures]
-    blocks: list[Block] = [Text(_source(found)), Text(_joints(*count), "note")]
+def _scores(raters: Raters, scores: RatingenScores) -> tuple[str, list[Block], list[Statistic]]:
+    """Lead, blocks and further statistics of the Ratingen grades."""
+    n_scored, statistics = rau.joints_scored(scores), rau.measure(raters, scores)
+    splits = [split for split in SPLITS if ("kappa", split) in statistics]
+    blocks: list[Block] = [Text(_source(scores)), Text(_joints(*n_scored), "note")]
     if not splits:
-        return UNREAD, blocks, count
+        return NO_READER, blocks, n_scored
     for caption, names in (("Joint grades", GRADES), ("Rau score, 0 to 190", SCORES)):
-        rows = [[figures[name, split] for name in names] for split in splits]
-        rows = [[f"{SPLITS[split]}, {_n(row[0])}", *row] for split, row in zip(splits, rows, strict=True)]
+        rows = []
+        for split in splits:
+            cells = [statistics[name, split] for name in names]
+            rows.append([f"{SPLITS[split]}, {_n(cells[0])}", *cells])
         blocks.append(Table(f"{caption}: model against reader 1.", ["", *names.values()], rows))
     last = splits[-1]
     lead = (
-        f"Erosions on Ratingen's scale. {SPLITS[last].capitalize()}: quadratic kappa of a joint's grade with reader 1 "
-        f"{figures['kappa', last].text}, ICC of the Rau score {figures['icc_2_1', last].text}."
+        f"Erosions on Ratingen's scale. {sentence(SPLITS[last])}: quadratic kappa of the joint grades with reader 1 "
+        f"{statistics['kappa', last].text}, ICC of the Rau score {statistics['icc_2_1', last].text}."
     )
-    return lead, [*blocks, Text(HOW, "note"), pictures.scores(raters, found, splits)], count
+    return lead, [*blocks, Text(NOTE, "note"), figures.scores(raters, scores, splits)], n_scored
 
 
-def _n(one: Statistic) -> str:
-    return f"{one.n} {one.unit}"
+def _n(statistic: Statistic) -> str:
+    return f"{statistic.n} {statistic.unit}"
 
 
-def _source(found: RatingenScores) -> str:
-    """Where the grades come from, in words."""
-    if found.runs:
-        chosen = "the set's best such member out of fold" if len(found.runs) == 1 else "averaged"
-        whose = f"They are the answers of {', '.join(found.runs)}, trained on Ratingen grades: {chosen}."
+def _source(scores: RatingenScores) -> str:
+    """How the model's and the reader's grades were obtained."""
+    if scores.runs:
+        choice = "the set's best such member out of fold" if len(scores.runs) == 1 else "averaged"
+        model = f"The model's grades are those of {', '.join(scores.runs)}, trained on Ratingen grades: {choice}."
     else:
-        whose = (
-            "They are translated from the erosion grades of the SvdH reading, by a curve for each kind of joint (finger, wrist, "
-            "toe) fitted to reader 1's Ratingen grades of other patients: expected grades, rounded where joints are compared but "
-            "not in the Rau score."
+        model = (
+            "The model's grades are converted from its SvdH erosion grades by a curve for each kind of joint (finger, wrist, "
+            "toe), fitted to reader 1's Ratingen grades of other patients: expected grades, which are rounded where joints are "
+            "compared but not in the Rau score."
         )
     reader = (
-        " Reader 1 gave no Ratingen grades; his are his erosion grades converted, 20 % of the surface for each grade of a hand's "
-        "site and 10 % of a foot's, so the figures below say nothing of true Ratingen readings."
+        " Reader 1 gave no Ratingen grades; they are converted from that reader's erosion grades, 20 % of the surface for each "
+        "grade of a hand's site and 10 % of a foot's, so the numbers below do not show the agreement with true Ratingen "
+        "readings."
     )
     return (
-        "Ratingen grades, 0 to 5, count the eroded share of a joint's surface in steps of 20 %; the Rau score is 38 times their "
-        f"mean over the joints scored. {whose}{reader if found.readers == svdh_to_ratingen.CONVERTED else ''}"
+        "Ratingen grades, 0 to 5, measure the eroded share of a joint's surface in steps of 20 %; the Rau score is 38 times "
+        f"their mean over the joints scored. {model}{reader if scores.readers == svdh_to_ratingen.CONVERTED else ''}"
     )
 
 
 def _joints(median: Statistic, fewest: Statistic) -> str:
-    by_part = {part: [joint.replace("_", " ") for own, joint in RAU_SITES if own == part] for part in PARTS}
-    hand, foot = by_part["LH"], by_part["LF"]
+    by_part = {part: [joint.replace("_", " ") for on, joint in RAU_SITES if on == part] for part in PARTS}
     return (
-        f"The joints that may be scored: of each hand {', '.join(hand)} (the wrist as one); of each foot {', '.join(foot)}. "
-        f"Scored per set of films: median {median.text}, fewest {fewest.text}. What could not be scored is left out of the mean, "
-        "not counted as healthy."
+        f"Joints of the Rau score: of each hand {', '.join(by_part['LH'])} (the wrist as one joint); of each foot "
+        f"{', '.join(by_part['LF'])}. Scored per set of films: median {median.text}, fewest {fewest.text}. Joints that could "
+        "not be scored are left out of the mean; they are not counted as healthy."
     )
 
 
-def _activity(raters: Raters, found: RatingenScores | None, measured: pd.DataFrame) -> list[Block]:
-    """Bands and correlations as tables, the correlations drawn."""
-    indices = {name: measured[column].to_numpy() for column, name in disease_activity.INDICES.items()}
-    damage = damages(raters, found)
+def _activity(raters: Raters, scores: RatingenScores | None, activity: pd.DataFrame) -> list[Block]:
+    """Tables of activity and of its correlation with damage, and figures of the correlation."""
+    indices = {name: activity[column].to_numpy() for column, name in disease_activity.INDICES.items()}
     bands = [[name, *disease_activity.bands(values, raters.person, name)] for name, values in indices.items()]
     blocks: list[Block] = [
-        Text(NEVER + (SIMULATED if notice(raters) else "")),
+        Text(ACTIVITY + (SIMULATED if notice(raters) else "")),
         Table(
             "Disease activity of the visits: remission below 2.6, low below 3.2, high above 5.1; shares with 95 % intervals.",
             ["", "median", *disease_activity.BANDS],
             [[f"{row[0]}, {_n(row[1])}", *row[1:]] for row in bands],
         ),
     ]
+    damage = damage_scores(raters, scores)
     if not damage:
         return blocks
     rows = []
-    for (scope, of), values in damage.items():
-        cells = [
-            c
-            for name, v in indices.items()
-            for c in disease_activity.correlations(values, v, raters.person, of, f"{scope} {name}")
-        ]
-        rows.append([f"{scope}, {of}", *cells])
+    for (scale, rater), values in damage.items():
+        cells = []
+        for name, index in indices.items():
+            cells += disease_activity.correlations(values, index, raters.person, rater, f"{scale} {name}")
+        rows.append([f"{scale}, {rater}", *cells])
     head = [f"{name}, {kind}" for name in indices for kind in ("Pearson", "Spearman")]
-    caption = "Correlation of damage and activity, all visits (the model's answers to films held out), with 95 % intervals."
+    caption = "Correlation of damage with disease activity, all visits (the model's scores are out of fold), with 95 % intervals."
     blocks.append(Table(caption, ["", *head], rows))
-    return blocks + [pictures.activity(scope, damage, indices) for scope in dict.fromkeys(scope for scope, _ in damage)]
+    return blocks + [figures.activity(scale, damage, indices) for scale in dict.fromkeys(scale for scale, _ in damage)]
 
 
-def damages(raters: Raters, found: RatingenScores | None) -> dict[tuple[str, str], np.ndarray]:
-    """(what, whose) -> (n,) scores of damage, where anybody has one."""
-    column = TARGETS.index("total")
-    of_rau = {} if found is None else {READER1: svdh_to_ratingen.rau(found.reader), MODEL: svdh_to_ratingen.rau(found.model)}
-    of_total = {name: raters.by[name].totals[:, column] for name in (READER1, MODEL)}
-    scales = {"Rau score": of_rau, "SvdH total": of_total}
-    every = {(scale, of): values for scale, own in scales.items() for of, values in own.items()}
-    return {key: values for key, values in every.items() if not np.isnan(values).all()}
+def damage_scores(raters: Raters, scores: RatingenScores | None) -> dict[tuple[str, str], np.ndarray]:
+    """(scale, rater) -> (n,) damage scores, of the raters who have any on that scale."""
+    out = {}
+    if scores is not None:
+        out["Rau score", READER1] = svdh_to_ratingen.rau(scores.reader)
+        out["Rau score", MODEL] = svdh_to_ratingen.rau(scores.model)
+    for rater in (READER1, MODEL):
+        out["SvdH total", rater] = raters.by[rater].totals[:, TARGETS.index("total")]
+    return {key: values for key, values in out.items() if not np.isnan(values).all()}

@@ -1,4 +1,4 @@
-"""report.compare_readers: a trial's own tables, compared on what they share; bad ones get one sentence."""
+"""report.compare_readers: tables of readers are compared on what they share; a faulty table gives one sentence."""
 
 import sys
 
@@ -8,7 +8,7 @@ import pytest
 
 from evaluation import agreement, reader_tables, site_groups
 from evaluation.raters import MODEL, READER1, READER2
-from ra import config
+from ra import cli
 from ra.anatomy import ID, OVERALL, SITES
 from ra.config import UserError
 from report import compare_readers as verb
@@ -43,17 +43,17 @@ def test_the_verb_compares_a_trials_own_readers(csvs, raters, monkeypatch, capsy
     people = pd.DataFrame({ID: raters.patients, "person_id": raters.person, "visit": raters.visit})
     people.to_csv(csvs / "people.csv", index=False)
     undrawn(monkeypatch)
-    monkeypatch.setattr(sys, "argv", ["agreement", "A.csv", "B.csv", "--people", "people.csv", "--out", "out"])
+    monkeypatch.setattr(sys, "argv", ["compare_readers", "A.csv", "B.csv", "--people", "people.csv", "--out", "out"])
     monkeypatch.chdir(csvs)
     verb.run()
-    said = capsys.readouterr().out
-    assert "A: 5 of 150 left out" in said and "rows 2, 3, 4, 5, 6" in said
+    printed = capsys.readouterr().out
+    assert "A: 5 of 150 left out" in printed and "rows 2, 3, 4, 5, 6" in printed
     numbers = pd.read_csv(csvs / "out/numbers.csv").set_index("id")
     rows = raters.take(np.arange(5, 150))
-    theirs = agreement.measure(rows, "all")["kappa", "reader 1 against reader 2", "MCP erosion"]
-    ours = numbers.loc["agreement/kappa/all/a-against-b/mcp-erosion"]
-    assert (ours.value, ours.low, ours.high, ours.n) == pytest.approx((theirs.value, theirs.low, theirs.high, theirs.n))
-    assert theirs.text in said and "agreement/bias/all/a-against-b/total" in (csvs / "out/agreement.html").read_text()
+    expected = agreement.measure(rows, "all")["kappa", "reader 1 against reader 2", "MCP erosion"]
+    row = numbers.loc["agreement/kappa/all/a-against-b/mcp-erosion"]
+    assert (row.value, row.low, row.high, row.n) == pytest.approx((expected.value, expected.low, expected.high, expected.n))
+    assert expected.text in printed and "agreement/bias/all/a-against-b/total" in (csvs / "out/agreement.html").read_text()
     total = numbers.loc["agreement/bias/all/a-against-b/total"]  # B's Overall columns are not there: sums of both
     sums = [rows.by[name].grades.sum(1) for name in (READER1, READER2)]
     assert total.value == pytest.approx((sums[0] - sums[1]).mean())
@@ -98,8 +98,8 @@ def test_bad_commands_get_one_sentence(csvs, monkeypatch, capsys):
         (["A.csv", "A.csv"], "different names"),
         (["A.csv", "none.csv"], "does not exist"),
     ):
-        monkeypatch.setattr(sys, "argv", ["agreement", *(str(csvs / name) for name in arguments)])
+        monkeypatch.setattr(sys, "argv", ["compare_readers", *(str(csvs / name) for name in arguments)])
         with pytest.raises(SystemExit) as stopped:
-            config.main(verb.run)
-        said = capsys.readouterr().err
-        assert stopped.value.code == 1 and words in said and said.count("\n") == 1
+            cli.main(verb.run)
+        message = capsys.readouterr().err
+        assert stopped.value.code == 1 and words in message and message.count("\n") == 1

@@ -39,7 +39,7 @@ def test_the_section_of_a_set_with_everything(world):
     assert abs(found["ratingen/pearson/all/reader-1/rau-score-das28-esr"].value) < 0.3
     assert sum(isinstance(block, Picture) for block in made.blocks) == 3 and "ICC" in made.lead
     assert found["ratingen/kappa/test/model-against-reader-1/joint-grades"].text in made.lead
-    assert "simulated" in " ".join(getattr(block, "words", "") for block in made.blocks), (
+    assert "simulated" in " ".join(getattr(block, "text", "") for block in made.blocks), (
         "a truth tells that the set is synthetic"
     )
 
@@ -52,4 +52,4 @@ def test_the_section_of_a_set_of_crops_and_of_one_that_has_nothing(world):
     assert [block.caption for block in made.blocks if isinstance(block, Table)][-1].startswith("Correlation")
     nobody = np.full_like(world.by[MODEL].grades, np.nan)
     empty = section.make(world.with_model(nobody, np.full((150, 3), np.nan)))
-    assert empty.lead == section.NOTHING and [block.words for block in empty.blocks] == [section.NO_ACTIVITY]
+    assert empty.lead == section.NO_GRADES and [block.text for block in empty.blocks] == [section.NO_ACTIVITY]
