@@ -62,7 +62,7 @@ def hands_only() -> Raters:
         return Rater(grades, np.where(scored[:, None], totals, np.nan))
 
     by = {MODEL: hand_grades(raters.by[MODEL], test | ~test), READER1: hand_grades(raters.by[READER1], ~test)}
-    return replace(raters, by=by | dict.fromkeys((READER2, TRUTH), unscored(raters)), belief=None)
+    return replace(raters, by=by | dict.fromkeys((READER2, TRUTH), unscored(raters)), probabilities=None)
 
 
 def unscored(raters: Raters) -> Rater:
