@@ -87,12 +87,12 @@ def paired_difference(
 
 
 def verdict(low: float, high: float, *, higher_is_better: bool = False) -> str:
-    """better, worse or not told apart: whether the 95 % interval of a difference lies on one side of 0."""
+    """better, worse or no significant difference: whether the 95 % interval of a difference lies on one side of 0."""
     if low > 0:
         return "better" if higher_is_better else "worse"
     if high < 0:
         return "worse" if higher_is_better else "better"
-    return "not told apart"
+    return "no significant difference"
 
 
 def difference_text(difference: float, low: float, high: float, *, higher_is_better: bool = False) -> str:

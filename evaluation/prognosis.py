@@ -31,7 +31,7 @@ FOLDS = 5
 MIN_PERSONS = 10  # persons with a case; with fewer nothing is fitted
 ALPHAS = np.logspace(-1, 4, 16)  # penalties tried, on scaled features
 YEAR_DAYS = 365.25
-VERDICTS = {"better": "beats", "worse": "does worse than", "not told apart": "is not told apart from"}
+VERDICTS = {"better": "beats", "worse": "does worse than", "no significant difference": "does not differ significantly from"}
 
 
 @dataclass(frozen=True)
@@ -234,6 +234,6 @@ def learnable(source: str, visits: Visits, is_train: np.ndarray | None = None) -
 
 
 def verdict(difference_of_errors: Statistic) -> str:
-    """beats, does worse than, or is not told apart from: whether the interval of the difference lies on one side of 0."""
+    """beats, does worse than, or does not differ significantly from: whether the interval of the difference lies on one side of 0."""
     low, high = difference_of_errors.low, difference_of_errors.high
     return "cannot be compared with" if np.isnan(low) else VERDICTS[bootstrap.verdict(low, high)]

@@ -36,7 +36,7 @@ def read_csv(path: Path) -> pd.DataFrame | None:
         raise UserError(f"{path} lacks column {(lacking or ['percent'])[0]}; it needs {ID}, part, joint and percent or grade")
     table = table.set_index(KEY).astype(float)
     if table.index.has_duplicates:
-        raise UserError(f"{path} reads {table.index[table.index.duplicated()][0]} twice; keep one")
+        raise UserError(f"{path} has {table.index[table.index.duplicated()][0]} twice; keep one")
     missing = pd.Series(np.nan, table.index)
     return graded(table.get("percent", missing), table.get("grade", missing))
 

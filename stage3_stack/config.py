@@ -49,7 +49,7 @@ class HandTotals:
     def __post_init__(self) -> None:
         _check_members(self.members)
         if (self.combine == "total_to_class") != (self.bounds_of is not None):
-            raise UserError("bounds_of names a classifier for combine: total_to_class, and for nothing else")
+            raise UserError("bounds_of names a classifier: combine: total_to_class needs it, the other values take none")
 
 
 @dataclass(frozen=True)

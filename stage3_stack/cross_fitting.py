@@ -102,7 +102,7 @@ class Layer:
 
 
 def _single_members(names: list[str]) -> list[Named]:
-    """Each member's own prediction as a candidate of the blend; none for a lone member, which would repeat the mean."""
+    """A candidate of the blend for each member's prediction; [] for a single member, which would repeat the mean."""
     columns = [name for name in names if name.endswith(learners.PREDICTION_COLUMNS)]
     return [Named("mean", {"only": name}) for name in columns] if len(columns) > 1 else []
 

@@ -147,7 +147,7 @@ def _identity(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:
 
 FEATURE_SETS = {
     "all": (_site, _related_sites, _whole_films, _identity),
-    "own": (_site, _identity),  # nothing but the site itself
+    "own": (_site, _identity),  # the site itself only
     "patient": (_site, _both_sides, _identity),
 }  # the values of `features` in a config
 

@@ -34,8 +34,9 @@ def run() -> None:
 def make(data: str, run_name: str, force: bool = False) -> None:
     """Write both tables, the record last; skipped when they are current or the run's kind has no intervals."""
     folder = paths.run_dir(data, 3, run_name)
-    if not kind_of(config.saved(folder)).has_intervals:
-        print(f"{run_name}: a run of kind {config.saved(folder).kind} has no intervals", flush=True)
+    experiment = config.saved(folder)
+    if not kind_of(experiment).has_intervals:
+        print(f"{run_name}: a run of kind {experiment.kind} has no intervals", flush=True)
         return
     record, inputs = folder / RECORD, _inputs(data, folder)
     if not force and manifest.is_current(record, inputs):

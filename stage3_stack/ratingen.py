@@ -63,8 +63,8 @@ def _by_joint(table: pd.DataFrame, prefix: str) -> pd.DataFrame:
 def mean_cdf(folders: list[Path], split: str) -> pd.DataFrame | None:
     """CDF of the percentage by KEY, averaged over fold models and runs; None if no run has one."""
     files = [folder / f"cdf_{split}.parquet" for folder in folders]
-    found = [pd.read_parquet(path) for path in files if path.is_file()]
-    return pd.concat(found).groupby(KEY)[CDF].mean() if found else None
+    cdfs = [pd.read_parquet(path) for path in files if path.is_file()]
+    return pd.concat(cdfs).groupby(KEY)[CDF].mean() if cdfs else None
 
 
 def point(percent: np.ndarray) -> np.ndarray:

@@ -71,9 +71,11 @@ def _write(ready: Submission, out: Path) -> None:
     """The CSV, checked against its template before it is moved into place."""
     with atomic.replacing(out) as temporary:
         ready.table.to_csv(temporary, index=False)
-        found = [] if ready.template is None else validate.faults(submission.read_text(temporary), ready.template)
-        if found:
-            raise UserError(f"the submission would have {len(found)} faults, the first: {found[0]}; run stage3_stack.train again")
+        faults = [] if ready.template is None else validate.faults(submission.read_text(temporary), ready.template)
+        if faults:
+            raise UserError(
+                f"the submission would have {len(faults)} faults, the first: {faults[0]}; run stage3_stack.train again"
+            )
 
 
 def _add_to_ledger(data: str, name: str, metrics: dict[str, float], record_hash: str) -> None:

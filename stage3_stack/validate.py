@@ -95,13 +95,13 @@ def run() -> None:
     pred, template = read_text(args.pred), read_text(args.template)
     if ID not in template.columns:
         raise UserError(f"{args.template} has no column {ID}; give the challenge's template.csv")
-    found = faults(pred, template)
-    for line in found:
+    lines = faults(pred, template)
+    for line in lines:
         print(line)
     for line in notes(pred, template):
         print(f"note: {line}")
-    if found:
-        raise UserError(f"{args.pred} has {len(found)} faults (named above); correct them before you submit")
+    if lines:
+        raise UserError(f"{args.pred} has {len(lines)} faults (named above); correct them before you submit")
     print(f"{args.pred}: {len(pred)} patients, {pred.shape[1]} columns, no fault")
 
 

@@ -153,7 +153,7 @@ def test_films_without_a_patients_name_are_refused(tmp_path, monkeypatch):
 
 
 def test_the_fresh_cohort_differs_from_the_default_in_its_patients_only():
-    demo, fresh = (config.load(Cohort, PHANTOM / f"{name}.yaml") for name in ("demo", "fresh"))
+    demo, fresh = (config.load(Cohort, PHANTOM / f"{name}.yaml", profile="demo") for name in ("cohort", "fresh"))
     people = ("seed", "train", "test", "first_id", "boneage")
     same = [{name: v for name, v in config.as_dict(c).items() if name not in people} for c in (demo, fresh)]
     assert same[0] == same[1] and fresh.seed != demo.seed

@@ -60,7 +60,7 @@ class HandTotalsKind(Kind[HandTotals]):
         return Predictions(cohort.patients, cohort.visit, np.concatenate(person), fold, [column])
 
     def submission_inputs(self, data: str, config: HandTotals) -> list[Path]:  # noqa: ARG002
-        """None: the run's own tables are enough."""
+        """[]: the run's tables are enough."""
         return []
 
     def submission(self, data: str, folder: Path, config: HandTotals) -> Submission:  # noqa: ARG002

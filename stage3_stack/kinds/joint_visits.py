@@ -1,7 +1,7 @@
 """Runs of kind joint_visits: Ratingen grades of every joint of a visit and their Rau score (Rohrbach et al. 2019).
 
-The members' predictions are averaged, nothing is fitted; so every training visit keeps out-of-fold predictions. There are no
-intervals of single joints.
+The members' predictions are averaged without fitting anything, so that every training visit keeps out-of-fold predictions. Runs
+of this kind have no intervals.
 """
 
 from __future__ import annotations

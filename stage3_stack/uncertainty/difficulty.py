@@ -1,4 +1,4 @@
-"""Difficulty estimates: what a run knows about the likely size of its error, for conformal intervals of fitting width.
+"""Difficulty estimates: the likely size of the errors, by which conformal intervals get a fitting width.
 
 They are logarithms of the predicted damage, of the members' uncertainty and of their disagreement, computed patient by patient
 without targets and without other patients, in the same order for fitting and predicting.
@@ -15,7 +15,7 @@ from stage3_stack.features import mean_moments
 from stage3_stack.predictions import MOMENTS, MemberPredictions
 
 GRADE, SPREAD = MOMENTS.index("grade"), MOMENTS.index("spread")
-OFFSET = 0.05  # grades, or log totals; added before a logarithm, since smaller uncertainties are not told apart
+OFFSET = 0.05  # grades, or log totals; added before a logarithm, since smaller uncertainties make no difference
 
 
 def of_sites(grades: np.ndarray, total: np.ndarray, members: list[MemberPredictions]) -> np.ndarray:

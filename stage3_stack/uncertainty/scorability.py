@@ -68,11 +68,12 @@ def _off_film(data: str, films: pd.DataFrame, patients: pd.Index, members: tuple
 
 def _box_tables(data: str, members: tuple[str, ...]) -> list[Path]:
     """Tables of boxes from which the members' pictures were cut: the inputs of the picture runs that are the members' inputs."""
-    found: dict[Path, None] = {}  # keeps the order and drops repetitions
+    boxes: dict[Path, None] = {}  # keeps the order and drops repetitions
     for member in members:
         for pictures in _inputs(paths.run_dir(data, 2, member)):
-            found |= dict.fromkeys(path for path in _inputs(pictures) if path.name.startswith("boxes") and path.is_file())
-    return list(found)
+            files = [path for path in _inputs(pictures) if path.name.startswith("boxes") and path.is_file()]
+            boxes |= dict.fromkeys(files)
+    return list(boxes)
 
 
 def _inputs(folder: Path) -> list[Path]:

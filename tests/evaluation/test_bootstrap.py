@@ -77,4 +77,4 @@ def test_the_three_paired_bootstraps_agree():
 def test_a_verdict_needs_an_interval_on_one_side_of_zero():
     assert bootstrap.verdict(-2, -1) == "better" == bootstrap.verdict(1, 2, higher_is_better=True)
     assert bootstrap.verdict(1, 2) == "worse" == bootstrap.verdict(-2, -1, higher_is_better=True)
-    assert bootstrap.verdict(-1, 2) == "not told apart" == bootstrap.verdict(np.nan, np.nan)
+    assert bootstrap.verdict(-1, 2) == "no significant difference" == bootstrap.verdict(np.nan, np.nan)

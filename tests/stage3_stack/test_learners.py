@@ -35,9 +35,9 @@ def test_linear_learners_recover_what_made_the_data():
     weight = rng.uniform(0.5, 2, 400)
     for learner in (learners.Ridge(1e-9), learners.LeastAbsoluteDeviations(1e-6)):
         assert learner.fit(x, y, weight, names).predict(x) == pytest.approx(y, abs=1e-3)
-    slope = learners.NonNegativeLeastSquares(1e-9).fit(x, y, weight, names)
-    found = dict(zip(slope.names, slope.coefficient / slope.scale, strict=True))
-    assert found["b:elog"] == 0 and found["a:elog"] == pytest.approx(0.5, abs=0.05)
+    fitted = learners.NonNegativeLeastSquares(1e-9).fit(x, y, weight, names)
+    slopes = dict(zip(fitted.names, fitted.coefficient / fitted.scale, strict=True))
+    assert slopes["b:elog"] == 0 and slopes["a:elog"] == pytest.approx(0.5, abs=0.05)
 
 
 def test_lad_is_the_weighted_median():

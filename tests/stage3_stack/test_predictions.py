@@ -25,8 +25,8 @@ def test_ratingen_grades_go_to_their_erosion_sites():
     p = np.array([[0, 0.5, 0, 0.5, 0, 0], [0.5, 0, 0, 0, 0, 0.5], [np.nan] * 6])
     table = pd.DataFrame([(part, RATINGEN + joint) for part, joint in keys], columns=["part", "site"])
     table = table.assign(pred=[2.0, 2.5, np.nan], **{f"p{k}": p[:, k] for k in range(6)})
-    found = predictions.PARSERS["ratingen"](table, np.zeros(3, dtype=int), 1)["ratingen"][0]
+    moments = predictions.PARSERS["ratingen"](table, np.zeros(3, dtype=int), 1)["ratingen"][0]
     wrist = [PLACE[f"LH_wrist_E__{place}"] for place in ("mc1", "mul", "nav", "lunate", "radius", "ulna")]
-    assert set(np.flatnonzero(~np.isnan(found[:, 1]))) == {*wrist, PLACE["RF_mtp_E__2"]}
-    assert found[wrist[3]] == pytest.approx([1.5, 2.0, 1.0, 1.0])  # E[L] = (log2 2 + log2 4) / 2
-    assert found[PLACE["RF_mtp_E__2"]] == pytest.approx([np.log2(11) / 2, 5.0, 0.5, 5.0])  # grades 0 and 10, half each
+    assert set(np.flatnonzero(~np.isnan(moments[:, 1]))) == {*wrist, PLACE["RF_mtp_E__2"]}
+    assert moments[wrist[3]] == pytest.approx([1.5, 2.0, 1.0, 1.0])  # E[L] = (log2 2 + log2 4) / 2
+    assert moments[PLACE["RF_mtp_E__2"]] == pytest.approx([np.log2(11) / 2, 5.0, 0.5, 5.0])  # grades 0 and 10, half each

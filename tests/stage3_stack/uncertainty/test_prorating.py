@@ -11,13 +11,13 @@ def test_pro_rata_by_hand():
     sites, maxima = np.ones(4, bool), np.array([5.0, 5.0, 5.0, 10.0])
     grades = np.array([[1.0, 2.0, 0.0, 1.0]] * 4)
     scored = np.array([[1, 1, 1, 1], [1, 1, 1, 0], [0, 1, 0, 1], [1, 0, 0, 0]], bool)
-    found = prorating.prorate(np.full(4, 8.0), grades, scored, maxima, sites, sites)
-    assert found.state.tolist() == ["scored", "partial", "partial", "missing"] and found.n_scored.tolist() == [4, 3, 2, 1]
-    np.testing.assert_allclose(found.share, [8, 6, 6, 2])
-    np.testing.assert_allclose(found.value, [8, 6 * 25 / 15, 6 * 25 / 15, np.nan])  # maxima scored: 25, 15, 15
-    np.testing.assert_allclose(found.lowest, [8, 6, 6, 2])
-    np.testing.assert_allclose(found.highest, [8, 16, 16, 22])
-    np.testing.assert_allclose(found.submitted, 8)
+    pred = prorating.prorate(np.full(4, 8.0), grades, scored, maxima, sites, sites)
+    assert pred.state.tolist() == ["scored", "partial", "partial", "missing"] and pred.n_scored.tolist() == [4, 3, 2, 1]
+    np.testing.assert_allclose(pred.share, [8, 6, 6, 2])
+    np.testing.assert_allclose(pred.value, [8, 6 * 25 / 15, 6 * 25 / 15, np.nan])  # maxima scored: 25, 15, 15
+    np.testing.assert_allclose(pred.lowest, [8, 6, 6, 2])
+    np.testing.assert_allclose(pred.highest, [8, 16, 16, 22])
+    np.testing.assert_allclose(pred.submitted, 8)
 
 
 def test_parts_add_up_also_for_a_patient_without_damage():
