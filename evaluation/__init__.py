@@ -1,1 +1,1 @@
-"""What may be said of a reading and its error: statistics of raters, as numbers; no drawing and no HTML here."""
+"""Evaluation statistics: how good predictions are and how far raters agree, as numbers (no plotting, no HTML)."""

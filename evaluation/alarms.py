@@ -1,4 +1,4 @@
-"""What to look at first: rules over all statistics of a report, and the figure that breaks each of them most."""
+"""What to look at first: rules over all statistics of a report, and for each broken rule the statistic that breaks it most."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
+from evaluation import section_ids
 from evaluation.raters import SPLITS
 from evaluation.statistic import NAN, Statistic
 
-SECTION = "alarms"
-Book = dict[str, Statistic]  # every statistic of the report by its id
+SECTION = section_ids.ALARMS
+StatisticsById = dict[str, Statistic]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a figure should not be.
+    """A condition that statistics should meet.
 
-    about: pattern of the ids that it looks at (section/name/split/of/scope; * for anything). excess: by how much a figure breaks
-    it: 0 or less not at all, above 1 gravely, NaN cannot be said. words: what is wrong ({of}, {scope} of the figure); cure: what
-    to look at or do; fine: what is true when nothing is wrong.
+    about: pattern of the ids that the rule applies to (section/name/split/of/scope; * for anything). excess: by how much a
+    statistic breaks the rule: 0 or less not at all, above 1 gravely, NaN if it cannot be decided. words: what is wrong, with
+    {of} and {scope} of the statistic; cure: what to look at or do; fine: what is true if the rule is not broken.
     """
 
     name: str
     about: str
-    excess: Callable[[Statistic, Book], float]
+    excess: Callable[[Statistic, StatisticsById], float]
     words: str
     cure: str
     fine: str
@@ -34,7 +35,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Alarm:
-    """A broken rule: excess and figure of the statistic that breaks it most, `raised` how many do."""
+    """A broken rule: the statistic that breaks it most, with its excess; `raised` is how many statistics break it."""
 
     rule: Rule
     figure: Statistic
@@ -43,22 +44,24 @@ class Alarm:
 
     @property
     def gravity(self) -> str:
+        """mild or grave."""
         return "grave" if self.excess > 1 else "mild"
 
     @property
     def words(self) -> str:
+        """The rule's words for this statistic."""
         return self.rule.words.format(of=self.figure.of, scope=self.figure.scope)
 
     @property
     def label(self) -> str:
-        """What the figure is."""
-        one = self.figure
-        return f"{one.name.replace('_', ' ')} of {one.scope}, {one.of}, {SPLITS.get(one.split, one.split)}"
+        """Name of the statistic in plain words."""
+        name, split = self.figure.name.replace("_", " "), self.figure.split
+        return f"{name} of {self.figure.scope}, {self.figure.of}, {SPLITS.get(split, split)}"
 
 
 @dataclass(frozen=True)
 class Check:
-    """A rule and what came of it. raised: how many figures break it, of n that it could look at (NaN of none)."""
+    """The outcome of a rule. raised: how many statistics break it, of the n that it could decide (NaN if n is 0)."""
 
     rule: Rule
     raised: Statistic
@@ -66,23 +69,23 @@ class Check:
 
 
 def check(statistics: list[Statistic], rules: tuple[Rule, ...]) -> list[Check]:
-    """Every rule against every statistic that it is about, in the rules' order."""
-    book = {one.id: one for one in statistics}
-    return [_check(rule, book) for rule in rules]
+    """Apply every rule to the statistics that it is about; outcomes in the rules' order."""
+    by_id = {statistic.id: statistic for statistic in statistics}
+    return [_check(rule, by_id) for rule in rules]
 
 
 def gravest_first(checks: list[Check]) -> list[Alarm]:
-    """The broken rules."""
-    return sorted((found.alarm for found in checks if found.alarm), key=lambda alarm: -alarm.excess)
+    """The alarms of the broken rules."""
+    return sorted((outcome.alarm for outcome in checks if outcome.alarm), key=lambda alarm: -alarm.excess)
 
 
-def _check(rule: Rule, book: Book) -> Check:
-    excess = {name: rule.excess(one, book) for name, one in book.items() if fnmatchcase(name, rule.about)}
-    known = {name: value for name, value in excess.items() if not np.isnan(value)}
-    broken = {name: value for name, value in known.items() if value > 0}
-    count = float(len(broken)) if known else NAN
-    raised = Statistic(SECTION, "raised", "all", "model", rule.name, count, n=len(known), unit="figures", digits=0)
+def _check(rule: Rule, by_id: StatisticsById) -> Check:
+    excess = {name: rule.excess(statistic, by_id) for name, statistic in by_id.items() if fnmatchcase(name, rule.about)}
+    decided = {name: value for name, value in excess.items() if not np.isnan(value)}
+    broken = {name: value for name, value in decided.items() if value > 0}
+    count = float(len(broken)) if decided else NAN
+    raised = Statistic(SECTION, "raised", "all", "model", rule.name, count, n=len(decided), unit="figures", digits=0)
     if not broken:
         return Check(rule, raised, None)
     worst = max(broken, key=broken.get)
-    return Check(rule, raised, Alarm(rule, book[worst], broken[worst], len(broken)))
+    return Check(rule, raised, Alarm(rule, by_id[worst], broken[worst], len(broken)))

@@ -1,6 +1,6 @@
-"""Two visits of a person: the change per joint and per total, its interval, and whether that is progression.
+"""Two visits of a person: the change per site and per total, its interval, and whether it is progression.
 
-Columns of an array (n, 89) are the three totals (total, erosion, narrowing) and then the 86 sites.
+The columns of an (n, 89) array are the three totals (total, erosion, narrowing), then the 86 sites.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from stage3_stack.uncertainty import conformal
 MEASURES = {**{name: slice(j, j + 1) for j, name in enumerate(TARGETS)}, "joint sites": slice(len(TARGETS), None)}
 N_COLUMNS = len(TARGETS) + len(SITE_OF)
 VERDICTS = ("progressed", "cannot tell", "not progressed")
-LEAST = 0.5  # a reader writes whole grades: no visit's interval reaches less far, and no error is divided by 0
+MIN_ARM = 0.5  # a reader writes whole grades: no interval of a visit is narrower, and no error is divided by 0
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """n pairs of visits: rows of `raters` before and after, (n,) indices."""
+    """n pairs of visits: before and after (n,) are rows of `raters`."""
 
     raters: Raters
     before: np.ndarray
@@ -38,64 +38,67 @@ class Pairs:
 
     @property
     def person(self) -> np.ndarray:
+        """(n,) whose visits they are."""
         return self.raters.person[self.before]
 
     @property
     def split(self) -> np.ndarray:
+        """(n,) oof or test."""
         return self.raters.split[self.before]
 
     @property
     def fold(self) -> np.ndarray:
+        """(n,) fold of the person, -1 for test."""
         return self.raters.fold[self.before]
 
     def change(self, name: str) -> np.ndarray:
-        """(n, 89) later less earlier of one rater; NaN where either is not scored."""
+        """(n, 89) later minus earlier score of one rater; NaN where either is not scored."""
         scores = columns(self.raters.by[name])
         return scores[self.after] - scores[self.before]
 
 
 def columns(rater: Rater) -> np.ndarray:
-    """(n, 89) of a rater's totals and grades."""
+    """(n, 89) a rater's totals and grades."""
     return np.concatenate([rater.totals, rater.grades], axis=1)
 
 
 def successive(raters: Raters) -> Pairs:
-    """Every visit with the same person's next one; a person's visits in two splits are not compared."""
+    """Every visit with the same person's next visit; visits in different splits are not paired."""
     rows = _in_order(raters)
-    return Pairs(raters, *_joined(raters, rows[:-1], rows[1:]))
+    return Pairs(raters, *_paired(raters, rows[:-1], rows[1:]))
 
 
 def first_to_last(raters: Raters) -> Pairs:
-    """Each person once: his first visit with his last."""
+    """Each person's first visit with the last."""
     rows = _in_order(raters)
     people = pd.DataFrame({"who": raters.person[rows].astype(str), "split": raters.split[rows], "row": rows})
     ends = people.groupby(["who", "split"], sort=False).row.agg(["first", "last"]).to_numpy()
-    return Pairs(raters, *_joined(raters, ends[:, 0], ends[:, 1]))
+    return Pairs(raters, *_paired(raters, ends[:, 0], ends[:, 1]))
 
 
 def _in_order(raters: Raters) -> np.ndarray:
     return np.lexsort((raters.visit, raters.person.astype(str), raters.split.astype(str)))
 
 
-def _joined(raters: Raters, before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Only what is one person's, in one split, at two visits."""
+def _paired(raters: Raters, before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of rows that are two visits of one person in one split."""
     same = (raters.person[before] == raters.person[after]) & (raters.split[before] == raters.split[after])
     keep = same & (raters.visit[before] < raters.visit[after])
     return before[keep], after[keep]
 
 
 def arms(raters: Raters, level: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two (n, 89): how far each reading's interval reaches down and up from its value, LEAST or more; NaN without one."""
+    """Two (n, 89): distance from each prediction to its interval's lower and upper end, at least MIN_ARM; NaN without one."""
     down, up = np.full((2, len(raters.patients), N_COLUMNS), np.nan)
-    rows = raters.reading
+    rows = raters.intervals
     if rows.empty:
         return down, up
     site = np.array([SITE_OF.get(key, -1) for key in zip(rows.part, rows.site, strict=True)])
-    total = rows.part.isin([ALL_PARTS, BOTH_HANDS]).to_numpy() & (rows.site == TOTAL).to_numpy()
-    place = np.where(total, [TARGETS.index(finding) for finding in rows.finding], site + len(TARGETS))
-    patient, use = pd.Index(raters.patients).get_indexer(rows.patient_id), total | (site >= 0)
+    is_total = rows.part.isin([ALL_PARTS, BOTH_HANDS]).to_numpy() & (rows.site == TOTAL).to_numpy()
+    column = np.where(is_total, [TARGETS.index(finding) for finding in rows.finding], site + len(TARGETS))
+    patient, used = pd.Index(raters.patients).get_indexer(rows.patient_id), is_total | (site >= 0)
     for out, arm in ((down, rows.value - rows[f"low{level}"]), (up, rows[f"high{level}"] - rows.value)):
-        out[patient[use], place[use]] = np.maximum(arm.to_numpy()[use], LEAST)
+        out[patient[used], column[used]] = np.maximum(arm.to_numpy()[used], MIN_ARM)
     return down, up
 
 
@@ -103,8 +106,8 @@ def arms(raters: Raters, level: int) -> tuple[np.ndarray, np.ndarray]:
 class Bounds:
     """Intervals of the model's change, low and high (n, 89), at a level in percent.
 
-    factor: per measure what the width was multiplied by for the test pairs (for training pairs it is cross-fitted), 1 where the
-    persons were too few to learn it. persons: from how many it was learned.
+    factor: per measure the factor by which the width was multiplied for test pairs (it is cross-fitted for training pairs); 1 if
+    there were too few persons to estimate it. persons: how many it was estimated from.
     """
 
     level: int
@@ -114,70 +117,79 @@ class Bounds:
     persons: int
 
 
-def taught(raters: Raters) -> Pairs:
-    """The training pairs that intervals of change are calibrated on: the set's own; of an applied run those of the set it was
-    trained on, as far as that reading is on disk."""
+def calibration_pairs(raters: Raters) -> Pairs:
+    """The training pairs that intervals of change are calibrated on.
+
+    They are the set's own; for a run that was applied to another set, those of the set it was trained on, if its intervals are on
+    disk.
+    """
     trained = cohorts.trained_on(paths.run_dir(raters.data, 3, raters.run))
     if trained is None or not paths.prediction_intervals(trained, raters.run, "oof").is_file():
-        return successive(raters.of("oof"))
-    return successive(load(trained, raters.run).of("oof"))
+        return successive(raters.in_split("oof"))
+    return successive(load(trained, raters.run).in_split("oof"))
 
 
-def bounds(pairs: Pairs, level: int, teachers: Pairs | None = None) -> Bounds:
-    """Split conformal intervals of the change, cross-fitted by the folds of persons.
+def bounds(pairs: Pairs, level: int, calibration: Pairs | None = None) -> Bounds:
+    """Split conformal intervals of the change, cross-fitted by the folds of persons; NaN where either visit has no interval.
 
-    Two readings of intervals v1 (l1, u1) and v2 (l2, u2) whose errors are independent differ by v2 - v1 within
+    Predictions v1 with interval (l1, u1) and v2 with (l2, u2), whose errors are independent, differ by v2 - v1 within
     - sqrt((v2 - l2)^2 + (u1 - v1)^2) and + sqrt((u2 - v2)^2 + (v1 - l1)^2) (Zou & Donner, Stat Med 2008;27:1693). Both arms are
-    multiplied by q, the conformal quantile of reader 1's change's distance from the model's, in such arms, over the training
-    pairs of other folds: those of `teachers`, of the pairs themselves without. NaN where either visit has no interval.
+    multiplied by q, the conformal quantile of |reader 1's change - model's change| in units of the arm, over the calibration
+    pairs of the other folds. Calibration pairs are by default the training pairs among `pairs`.
     """
-    teachers = successive(pairs.raters.of("oof")) if teachers is None else teachers
-    below, above = _reach(pairs, level)
-    down, up = _reach(teachers, level)
-    error = teachers.change(READER1) - teachers.change(MODEL)
+    calibration = successive(pairs.raters.in_split("oof")) if calibration is None else calibration
+    below, above = _change_arms(pairs, level)
+    down, up = _change_arms(calibration, level)
+    error = calibration.change(READER1) - calibration.change(MODEL)
     score, q, factor = np.abs(error) / np.where(error < 0, down, up), np.full(below.shape, np.nan), {}
     for name, use in MEASURES.items():
-        factor[name] = _quantile(score[:, use], teachers.person, level)
+        factor[name] = _quantile(score[:, use], calibration.person, level)
         q[:, use] = factor[name]
         for fold in np.unique(pairs.fold[pairs.split == "oof"]):
-            others, own = teachers.fold != fold, (pairs.split == "oof") & (pairs.fold == fold)
-            q[own, use] = _quantile(score[others, use], teachers.person[others], level)
+            others, held_out = calibration.fold != fold, (pairs.split == "oof") & (pairs.fold == fold)
+            q[held_out, use] = _quantile(score[others, use], calibration.person[others], level)
     model = pairs.change(MODEL)
-    return Bounds(level, model - q * below, model + q * above, factor, len(np.unique(teachers.person.astype(str))))
+    return Bounds(level, model - q * below, model + q * above, factor, len(np.unique(calibration.person.astype(str))))
 
 
-def _reach(pairs: Pairs, level: int) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 89) twice: the arms of the change, down and up, of visits whose errors are independent."""
+def _change_arms(pairs: Pairs, level: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 89) twice: the lower and upper arm of the change between visits whose errors are independent."""
     down, up = arms(pairs.raters, level)
     return np.hypot(down[pairs.after], up[pairs.before]), np.hypot(up[pairs.after], down[pairs.before])
 
 
-def nested(pairs: Pairs, teachers: Pairs | None = None) -> dict[int, Bounds]:
-    """The intervals of LEVELS, each holding the one below: a factor that could not be learned must not make it the shorter."""
+def nested_bounds(pairs: Pairs, calibration: Pairs | None = None) -> dict[int, Bounds]:
+    """The intervals of all LEVELS, each containing the narrower level's.
+
+    A level whose factor could not be estimated could otherwise have the shorter interval.
+    """
     out: dict[int, Bounds] = {}
+    narrower: Bounds | None = None
     for level in LEVELS:
-        made, inner = bounds(pairs, level, teachers), list(out.values())[-1:]
-        for within in inner:
-            made = replace(made, low=np.fmin(made.low, within.low), high=np.fmax(made.high, within.high))
-        out[level] = made
+        made = bounds(pairs, level, calibration)
+        if narrower is not None:
+            made = replace(made, low=np.fmin(made.low, narrower.low), high=np.fmax(made.high, narrower.high))
+        out[level] = narrower = made
     return out
 
 
 def enough(persons: int, level: int) -> bool:
-    """Whether so many persons can tell a quantile of that level at all: n >= 1 / alpha - 1."""
+    """Whether a quantile of that level can be estimated from so many persons: n >= 1 / alpha - 1."""
     return (persons + 1) * (100 - level) >= 100
 
 
 def _quantile(score: np.ndarray, person: np.ndarray, level: int) -> float:
-    """The conformal quantile of scores (n, m) over persons; 1 where they are too few: the errors of the two visits are then taken
-    as independent."""
-    known = ~np.isnan(score)
-    found = conformal.quantile(score[known], person[np.nonzero(known)[0]].astype(str), level / 100)
-    return found if np.isfinite(found) else 1.0
+    """The conformal quantile of scores (n, m) over persons; 1, which takes the visits' errors as independent, for too few."""
+    is_known = ~np.isnan(score)
+    quantile = conformal.quantile(score[is_known], person[np.nonzero(is_known)[0]].astype(str), level / 100)
+    return quantile if np.isfinite(quantile) else 1.0
 
 
 def verdicts(limits: Bounds, sdc: float) -> np.ndarray:
-    """(n,) of VERDICTS for the total: progressed if the interval lies above 0, not progressed if it ends below the smallest
-    detectable change, else (or without an interval) cannot tell."""
+    """(n,) of VERDICTS for the total.
+
+    progressed: the interval lies above 0. not progressed: it ends below the smallest detectable change. Else, or without an
+    interval, cannot tell.
+    """
     low, high = limits.low[:, 0], limits.high[:, 0]
     return np.select([low > 0, high < sdc], [VERDICTS[0], VERDICTS[2]], VERDICTS[1])

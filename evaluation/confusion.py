@@ -1,14 +1,16 @@
-"""Grades of one rater against another's, counted, and what follows from the counts.
+"""Confusion tables of two raters' grades, and the measures computed from them.
 
-A table is (..., K, K): a row per grade of the second rater, the reference; a column per grade of the first. Every measure takes
-tables of any leading shape, so that a thousand resamples are one call; what is not defined is NaN.
+A table is (..., K, K) counts: a row per grade of the second rater, the reference; a column per grade of the first. Every measure
+takes tables of any leading shape, so that a thousand resamples are one call; a measure that is not defined is NaN. That is why
+kappa and balanced accuracy have a form of their own here: ra.agreement has them for two columns of grades, with the papers'
+intervals, and gives the same values (tests/evaluation/test_confusion.py).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from evaluation.bootstrap import FEWEST, ratio
+from evaluation.bootstrap import MIN_PERSONS, UNDEFINED, ratio
 from ra.agreement import Interval, Z
 from ra.anatomy import N_GRADES
 
@@ -17,62 +19,63 @@ PENALTY = np.square(np.subtract.outer(GRADE, GRADE))
 
 
 def near(within: int) -> np.ndarray:
-    """(K, K) whether two grades are at most that far apart."""
+    """(K, K) whether two grades differ by at most `within`."""
     return np.abs(np.subtract.outer(GRADE, GRADE)) <= within
 
 
 def count(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(n, K, K) tables of each row of whole grades (n, sites); sites that either did not score are not counted."""
-    known = ~(np.isnan(first) | np.isnan(second))
-    row = np.broadcast_to(np.arange(len(first))[:, None], first.shape)[known]
-    cell = (row * N_GRADES + second[known].astype(int)) * N_GRADES + first[known].astype(int)
+    """(n, K, K) tables, one per row of whole grades (n, sites); sites that either rater did not score are not counted."""
+    both = ~(np.isnan(first) | np.isnan(second))
+    row = np.broadcast_to(np.arange(len(first))[:, None], first.shape)[both]
+    cell = (row * N_GRADES + second[both].astype(int)) * N_GRADES + first[both].astype(int)
     return np.bincount(cell, minlength=len(first) * N_GRADES**2).reshape(-1, N_GRADES, N_GRADES).astype(float)
 
 
 def quadratic_kappa(table: np.ndarray) -> np.ndarray:
-    """1 - observed / expected mean squared distance (Cohen 1968); 0 of a rater who never varies, NaN if both never do."""
+    """1 - observed / expected mean squared difference (Cohen 1968); 0 if one rater never varies, NaN if neither does."""
     rows, columns, n = table.sum(-1), table.sum(-2), table.sum((-2, -1))
     observed = (table * PENALTY).sum((-2, -1))
     expected = ratio(np.einsum("...i,ij,...j->...", rows, PENALTY, columns), n)
-    same = (np.count_nonzero(rows, axis=-1) == 1) & (np.count_nonzero(columns, axis=-1) == 1)
-    return np.where(same, np.nan, 1 - ratio(observed, expected))
+    neither_varies = (np.count_nonzero(rows, axis=-1) == 1) & (np.count_nonzero(columns, axis=-1) == 1)
+    return np.where(neither_varies, np.nan, 1 - ratio(observed, expected))
 
 
 def agreement(table: np.ndarray, within: int = 0) -> np.ndarray:
-    """Share of grades at most `within` apart."""
+    """Share of sites whose grades differ by at most `within`."""
     return ratio((table * near(within)).sum((-2, -1)), table.sum((-2, -1)))
 
 
 def within_one(table: np.ndarray) -> np.ndarray:
+    """Share of sites whose grades differ by at most 1."""
     return agreement(table, 1)
 
 
 def sensitivity(table: np.ndarray) -> np.ndarray:
-    """Of the sites that the reference calls damaged (above 0), the share that the first rater does."""
+    """Share of the sites damaged by the reference (above 0) that the first rater calls damaged too."""
     return ratio(table[..., 1:, 1:].sum((-2, -1)), table[..., 1:, :].sum((-2, -1)))
 
 
 def specificity(table: np.ndarray) -> np.ndarray:
-    """Of the sites that the reference calls healthy, the share that the first rater does."""
+    """Share of the sites healthy by the reference (0) that the first rater calls healthy too."""
     return ratio(table[..., 0, 0], table[..., 0, :].sum(-1))
 
 
 def balanced(tables: np.ndarray, within: int = 0) -> Interval:
-    """Balanced accuracy of (persons, K, K) tables with a Wald interval: the mean, over the reference's grades that occur, of the
-    share r_k at most `within` away.
+    """Balanced accuracy of (persons, K, K) tables with a Wald interval: the mean of the recalls r_k of the reference's grades
+    that occur; a grade that differs by at most `within` is right.
 
     The persons are the units: with a_pk hits among n_pk sites the variance is P / (P - 1) sum_p u_p^2, where u_p is the mean over
-    k of (a_pk - r_k n_pk) / n_k. Of persons with one site each it is ra.agreement.balanced_accuracy, but for P / (P - 1).
+    k of (a_pk - r_k n_pk) / n_k. For persons with one site each it is that of ra.agreement.balanced_accuracy times P / (P - 1).
     """
     hit, n = (tables * near(within)).sum(-1), tables.sum(-1)
     occurs = n.sum(0) > 0
     if not occurs.any():
-        return Interval(*[float("nan")] * 3)
+        return UNDEFINED
     hit, n = hit[:, occurs], n[:, occurs]
     recall = hit.sum(0) / n.sum(0)
     persons = int(n.any(axis=1).sum())
     share = ((hit - recall * n) / n.sum(0)).mean(1)
-    half = Z * np.sqrt(np.square(share).sum() * persons / (persons - 1)) if persons >= FEWEST else np.nan
+    half = Z * np.sqrt(np.square(share).sum() * persons / (persons - 1)) if persons >= MIN_PERSONS else np.nan
     low, high = np.clip([recall.mean() - half, recall.mean() + half], 0.0, 1.0)
     return Interval(float(recall.mean()), float(low), float(high))
 

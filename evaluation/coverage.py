@@ -1,6 +1,6 @@
-"""Whether intervals hold what they promise: how often reader 1's number lies in them, for whom, and how wide they are.
+"""Coverage of the prediction intervals: how often they contain reader 1's score, for which patients, and how wide they are.
 
-Rows of one person err together: a share's interval is bootstrap.wilson's.
+The errors of one person are not independent: the interval of a share is bootstrap.wilson's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import astuple
 import numpy as np
 import pandas as pd
 
+from evaluation import section_ids
 from evaluation.bootstrap import wilson
 from evaluation.raters import MODEL, READER1, Raters
 from evaluation.statistic import NAN, Statistic
@@ -21,11 +22,11 @@ from stage3_stack.cohort import MAX_GRADES, TARGETS
 from stage3_stack.predictions import SITE_OF
 from stage3_stack.uncertainty import conformal, prediction_table
 
-SECTION = "intervals"
-GRADED = ("sites that reader 1 graded 0", "sites that he graded above 0")  # after the fact: nothing is promised of them
+SECTION = section_ids.INTERVALS
+GRADED = ("sites that reader 1 graded 0", "sites that he graded above 0")  # by the outcome: coverage is not guaranteed
 BANDS = (0, 1, 4, 8, 21, 56, 149)  # totals at which a band of severity begins: RA2-DREAM's bands of weight
 WHOLE = "total"
-NOMINAL = (50, 60, 70, 80, 90, 95)  # percent
+NOMINAL = (50, 60, 70, 80, 90, 95)  # levels in percent
 SITES_SCOPE = "all sites"
 SEEN = ("sites where the model sees nothing", "sites where it doubts", "sites where it sees damage")  # conformal.CLASSES
 
@@ -40,10 +41,12 @@ def band_name(index: int) -> str:
 
 
 def judged(raters: Raters, split: str) -> pd.DataFrame:
-    """PREDICTION_INTERVALS rows of a split that have an interval and of which reader 1's number is known, with `truth` (his), `scope`, `band`
-    (of his total), and for each level `covered` and `width`."""
-    rows = raters.of(split)
-    table = rows.reading[rows.reading.split == split].copy() if len(rows.reading) else pd.DataFrame()
+    """PREDICTION_INTERVALS rows of a split that have an interval and a score by reader 1.
+
+    Added columns: `truth` (reader 1's score), `scope`, `band` (of reader 1's total), and for each level `covered` and `width`.
+    """
+    rows = raters.in_split(split)
+    table = rows.intervals[rows.intervals.split == split].copy() if len(rows.intervals) else pd.DataFrame()
     if table.empty:
         return table
     truth = _reader(rows, table)
@@ -67,23 +70,23 @@ def scope(part: str, site: str, finding: str) -> str:
 
 
 def _reader(rows: Raters, table: pd.DataFrame) -> np.ndarray:
-    """(N,) reader 1's number of each PREDICTION_INTERVALS row; a part's is the sum of his grades where he gave them all."""
-    first, scored = rows.by[READER1], ~np.isnan(rows.by[READER1].grades).all(axis=0)
+    """(N,) reader 1's score of each PREDICTION_INTERVALS row; a part's is the sum of its grades, NaN if one is missing."""
+    first, is_scored = rows.by[READER1], ~np.isnan(rows.by[READER1].grades).all(axis=0)
     row, out = pd.Index(rows.patients).get_indexer(table.patient_id), np.full(len(table), np.nan)
-    for (part, site, finding), own in table.reset_index(drop=True).groupby(["part", "site", "finding"]).groups.items():
+    for (part, site, finding), of_key in table.reset_index(drop=True).groupby(["part", "site", "finding"]).groups.items():
         if (part, site) in SITE_OF:
             values = first.grades[:, SITE_OF[part, site]]
         elif part in PARTS:
-            places = [j for j, s in enumerate(SITES) if s.part == part and finding in (s.finding, TOTAL) and scored[j]]
-            values = first.grades[:, places].sum(axis=1)
+            sites = [j for j, s in enumerate(SITES) if s.part == part and finding in (s.finding, TOTAL) and is_scored[j]]
+            values = first.grades[:, sites].sum(axis=1)
         else:
             values = first.totals[:, TARGETS.index(finding)]
-        out[own] = values[row[own]]
+        out[of_key] = values[row[of_key]]
     return out
 
 
 def site_groups(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """All sites of rows of `judged`, by what the model saw there, and by what reader 1 did; {} of a set of totals."""
+    """Sites among the rows of `judged`: all, by the model's prediction, and by reader 1's score; {} for a set of totals."""
     sites = rows[rows.site != TOTAL]
     if sites.empty:
         return {}
@@ -93,7 +96,7 @@ def site_groups(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def figures(rows: pd.DataFrame, split: str, name: str) -> dict[str, Statistic]:
-    """n, coverage_80, width_80, coverage_95 and width_95 of rows of `judged`."""
+    """The statistics n, coverage_80, width_80, coverage_95 and width_95 of rows of `judged`."""
     n, unit = len(rows), "patients" if rows.patient_id.is_unique else "places"
     measure = "held" if name in GRADED else "coverage"
     same, digits = {"n": n, "unit": unit}, 1 if n and rows.max_score.min() > max(MAX_GRADES) else 2
@@ -107,25 +110,28 @@ def figures(rows: pd.DataFrame, split: str, name: str) -> dict[str, Statistic]:
 
 
 def constant(oof: pd.DataFrame, rows: pd.DataFrame, level: int) -> np.ndarray:
-    """(N,) half the width that an interval of the total of one width for all would have: the quantile of the absolute errors out
-    of fold, of the other folds for a training patient."""
-    error = (oof.truth - oof.value).abs().to_numpy()
-    half = {
-        fold: conformal.quantile(error[use], oof.person_id.to_numpy()[use], level / 100)
-        for fold in rows.fold.unique()
-        for use in [(oof.fold != fold).to_numpy()]
-    }
+    """(N,) half the width of an interval of the total with one width for all patients.
+
+    It is the quantile of the absolute out-of-fold errors; for a training patient of those in the other folds.
+    """
+    error, person, half = (oof.truth - oof.value).abs().to_numpy(), oof.person_id.to_numpy(), {}
+    for fold in rows.fold.unique():
+        others = (oof.fold != fold).to_numpy()
+        half[fold] = conformal.quantile(error[others], person[others], level / 100)
     return rows.fold.map(half).to_numpy(float)
 
 
 def against_constant(oof: pd.DataFrame, rows: pd.DataFrame, chosen: np.ndarray, split: str, name: str) -> dict[str, Statistic]:
-    """What a 95 % interval of one width for all would do for the `chosen` rows: its width within the scale, its coverage; NaN
-    for an applied run, whose calibration patients are another set's."""
+    """Width (within the scale) and coverage that a 95 % interval with one width for all would have on the `chosen` rows.
+
+    NaN for an applied run, whose calibration patients are in another set.
+    """
     half, rows = constant(oof, rows, 95)[chosen], rows[chosen]
     low, high = np.maximum(rows.value - half, 0), np.minimum(rows.value + half, rows.max_score)
-    known = np.isfinite(half)
-    share = astuple(wilson(((low <= rows.truth) & (rows.truth <= high)).to_numpy()[known], rows.person_id.to_numpy()[known]))
-    width = float((high - low)[known].mean()) if known.any() else NAN
+    is_known = np.isfinite(half)
+    covered = ((low <= rows.truth) & (rows.truth <= high)).to_numpy()
+    share = astuple(wilson(covered[is_known], rows.person_id.to_numpy()[is_known]))
+    width = float((high - low)[is_known].mean()) if is_known.any() else NAN
     same = {"n": len(rows), "unit": "patients"}
     return {
         "constant_width_95": Statistic(SECTION, "constant_width_95", split, MODEL, name, width, digits=1, **same),
@@ -134,41 +140,42 @@ def against_constant(oof: pd.DataFrame, rows: pd.DataFrame, chosen: np.ndarray, 
 
 
 def states(raters: Raters, split: str) -> dict[str, dict[str, Statistic]]:
-    """state -> how many sites are in it, and of how many patients; totals' own states beside them."""
-    table = raters.reading[raters.reading.split == split] if len(raters.reading) else raters.reading
+    """state -> how many sites, and how many totals, are in it, and of how many patients."""
+    table = raters.intervals[raters.intervals.split == split] if len(raters.intervals) else raters.intervals
     out: dict[str, dict[str, Statistic]] = {}
     if table.empty:
         return out
     whole = table.part.isin((ALL_PARTS, BOTH_HANDS)) & (table.finding == TOTAL) & (table.site == TOTAL)
     for what, rows, unit in (("sites", table[table.site != TOTAL], "sites"), ("totals", table[whole], "patients")):
-        for state, own in rows.groupby("state"):
-            count = Statistic(SECTION, what, split, MODEL, str(state), float(len(own)), n=len(rows), unit=unit, digits=0)
-            people = own.patient_id.nunique()
-            of = Statistic(SECTION, f"patients_of_{what}", split, MODEL, str(state), float(people), n=people, digits=0)
-            out.setdefault(str(state), {}).update({what: count, f"patients_of_{what}": of})
+        for state, in_state in rows.groupby("state"):
+            count = Statistic(SECTION, what, split, MODEL, str(state), float(len(in_state)), n=len(rows), unit=unit, digits=0)
+            n = in_state.patient_id.nunique()
+            patients = Statistic(SECTION, f"patients_of_{what}", split, MODEL, str(state), float(n), n=n, digits=0)
+            out.setdefault(str(state), {}).update({what: count, f"patients_of_{what}": patients})
     return out
 
 
 def reliability(raters: Raters) -> list[Statistic]:
-    """Measured coverage of the patient's totals at several nominal levels, cross-fitted as the reading's own; [] of a run that
-    is not on disk."""
+    """Measured coverage of the patient's totals at several nominal levels, cross-fitted like the run's intervals; [] for a run
+    that is not on disk."""
     folder = paths.run_dir(raters.data, 3, raters.run)
     if not (folder / "config.yaml").is_file():
         return []
-    book = intervals.predictions(raters.data, raters.run)
-    kind = prediction_table.stratum(book, TOTAL)
-    low, high, _ = conformal.cross_fitted(kind, book.person, book.fold, NOMINAL)
-    names = [column for column in book.columns if column.stratum == TOTAL]
-    whole = next((i for i, place in enumerate(names) if place.finding == TOTAL), None)
-    row = pd.Index(raters.patients).get_indexer(book.patient)
-    if whole is None:
+    predictions = intervals.predictions(raters.data, raters.run)
+    columns = [column for column in predictions.columns if column.stratum == TOTAL]
+    column = next((i for i, column in enumerate(columns) if column.finding == TOTAL), None)
+    if column is None:
         return []
+    stratum = prediction_table.stratum(predictions, TOTAL)
+    low, high, _ = conformal.cross_fitted(stratum, predictions.person, predictions.fold, NOMINAL)
+    low, high = low[:, column], high[:, column]
+    row = pd.Index(raters.patients).get_indexer(predictions.patient)
     truth, out = np.where(row >= 0, raters.by[READER1].totals[row, 0], np.nan), []
     for split in raters.splits:
-        use = (book.fold >= 0) == (split == "oof")
-        use = use & ~np.isnan(truth) & ~np.isnan(low[:, whole, 0])
+        in_split = (predictions.fold >= 0) == (split == "oof")
+        use = in_split & ~np.isnan(truth) & ~np.isnan(low[:, 0])
         for i, level in enumerate(NOMINAL):
-            inside = (low[use, whole, i] <= truth[use]) & (truth[use] <= high[use, whole, i])
-            share = astuple(wilson(inside, book.person[use]))
+            covered = (low[use, i] <= truth[use]) & (truth[use] <= high[use, i])
+            share = astuple(wilson(covered, predictions.person[use]))
             out.append(Statistic(SECTION, f"measured_{level}", split, MODEL, WHOLE, *share, n=int(use.sum()), digits=2))
     return out

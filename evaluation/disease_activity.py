@@ -1,6 +1,6 @@
-"""Disease activity beside joint damage: how the DAS28 is distributed, and how little of it the damage tells.
+"""Disease activity and joint damage: the distribution of the DAS28, and its correlation with the damage.
 
-Activity is measured by a doctor (tables.ACTIVITY), never read from a film. Intervals are percentiles of a bootstrap over persons.
+Activity is measured by a doctor (tables.ACTIVITY), never predicted from a film. Intervals are over persons.
 """
 
 from __future__ import annotations
@@ -8,47 +8,48 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from evaluation import section_ids
 from evaluation.bootstrap import Resamples, ratio, resample
 from evaluation.raters import Raters
 from evaluation.statistic import Statistic
 from ra import clinical, paths, tables
 
-SECTION = "ratingen"
+SECTION = section_ids.RATINGEN
 INDICES = {"das28_esr": "DAS28-ESR", "das28_crp": "DAS28-CRP"}
 BANDS = ("remission", "low", "moderate", "high")
-SMOOTH = 2 / 3  # share of the visits that a point of the LOESS line rests on, Cleveland's default
+SMOOTH = 2 / 3  # share of the visits used for a point of the LOESS line, Cleveland's default
 
 
 def load(raters: Raters) -> pd.DataFrame | None:
-    """The ACTIVITY columns INDICES of every patient, in their order; None where the set has none of them."""
+    """The ACTIVITY columns INDICES in the order of the patients; None if the set has no value."""
     if not paths.activity(raters.data).is_file():
         return None
     table = tables.ACTIVITY.read(paths.activity(raters.data)).set_index("patient_id")
-    found = table.reindex(raters.patients)[list(INDICES)]
-    return found if found.notna().any(axis=None) else None
+    indices = table.reindex(raters.patients)[list(INDICES)]
+    return indices if indices.notna().any(axis=None) else None
 
 
-def bands(values: np.ndarray, person: np.ndarray, of: str) -> list[Statistic]:
-    """Median of the index, and the share of the visits in each of BANDS, 0..1; values, person (n,)."""
-    known = ~np.isnan(values)
-    values, draws, n = values[known], resample(person[known]), int(known.sum())
+def bands(values: np.ndarray, person: np.ndarray, index: str) -> list[Statistic]:
+    """Median of an index, and the share of visits in each of BANDS, 0..1; values, person (n,)."""
+    is_known = ~np.isnan(values)
+    values, draws, n = values[is_known], resample(person[is_known]), int(is_known.sum())
     band = np.array([clinical.das28_band(value) for value in values])
-    middle = float(np.median(values)) if n else float("nan")
-    out = [Statistic(SECTION, "median", "all", "doctor", of, middle, n=n, unit="visits", digits=1)]
+    median = float(np.median(values)) if n else float("nan")
+    out = [Statistic(SECTION, "median", "all", "doctor", index, median, n=n, unit="visits", digits=1)]
     for name in BANDS:
         share = draws.estimate(ratio(draws.sums(band == name), draws.sums(np.ones(n))))
-        out.append(Statistic(SECTION, f"share_{name}", "all", "doctor", of, *share, n=n, unit="visits", digits=2))
+        out.append(Statistic(SECTION, f"share_{name}", "all", "doctor", index, *share, n=n, unit="visits", digits=2))
     return out
 
 
-def correlations(damage: np.ndarray, values: np.ndarray, person: np.ndarray, of: str, scope: str) -> list[Statistic]:
-    """Pearson and Spearman correlation of damage and values (n,), pairs without a NaN."""
-    known = ~(np.isnan(damage) | np.isnan(values))
-    draws = resample(person[known])
+def correlations(damage: np.ndarray, values: np.ndarray, person: np.ndarray, pair: str, scope: str) -> list[Statistic]:
+    """Pearson and Spearman correlation of damage and values (n,); visits with a NaN are dropped. pair is the statistics' `of`."""
+    both = ~(np.isnan(damage) | np.isnan(values))
+    draws = resample(person[both])
     out = []
-    for name, fn in {"pearson": pearson, "spearman": spearman}.items():
-        found = draws.estimate(fn(damage[known], values[known], draws))
-        out.append(Statistic(SECTION, name, "all", of, scope, *found, n=int(known.sum()), unit="visits", digits=2))
+    for name, correlation in {"pearson": pearson, "spearman": spearman}.items():
+        interval = draws.estimate(correlation(damage[both], values[both], draws))
+        out.append(Statistic(SECTION, name, "all", pair, scope, *interval, n=int(both.sum()), unit="visits", digits=2))
     return out
 
 
@@ -72,19 +73,22 @@ def _correlation(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray
 
 
 def _ranks(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(b, n) mid-ranks of values (n,) in samples that hold each of them weight (b, n) times."""
-    _, place = np.unique(values, return_inverse=True)
-    held = np.zeros((len(weight), place.max(initial=-1) + 1))
-    np.add.at(held.T, place, weight.T)
-    return (np.cumsum(held, axis=1) - (held - 1) / 2)[:, place]
+    """(b, n) mid-ranks of values (n,) in samples that contain each value weight (b, n) times."""
+    _, distinct = np.unique(values, return_inverse=True)
+    count = np.zeros((len(weight), distinct.max(initial=-1) + 1))
+    np.add.at(count.T, distinct, weight.T)
+    return (np.cumsum(count, axis=1) - (count - 1) / 2)[:, distinct]
 
 
 def trend(damage: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(m, 2) the LOESS line of values over damage (Cleveland 1979, statsmodels), m distinct damages; empty of fewer than 10."""
+    """(m, 2) the LOESS line of values over damage (Cleveland 1979, statsmodels) at m distinct damages.
+
+    Empty for fewer than 10 visits, or if the damage does not vary.
+    """
     from statsmodels.nonparametric.smoothers_lowess import lowess
 
-    known = ~(np.isnan(damage) | np.isnan(values))
-    if known.sum() < 10 or np.ptp(damage[known]) == 0:
+    both = ~(np.isnan(damage) | np.isnan(values))
+    if both.sum() < 10 or np.ptp(damage[both]) == 0:
         return np.empty((0, 2))
-    line = lowess(values[known], damage[known], frac=SMOOTH)
+    line = lowess(values[both], damage[both], frac=SMOOTH)
     return line[np.isfinite(line).all(axis=1) & np.r_[True, np.diff(line[:, 0]) > 0]]

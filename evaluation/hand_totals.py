@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from evaluation import gold
 from ra import paths
 from ra.config import UserError
 from ra.text_table import grid, number
 from stage3_stack import cohort as cohorts
 from stage3_stack import config
-from stage3_stack.ensemble import given_totals, hand_totals
+from stage3_stack.ensemble import hand_totals
 from stage3_stack.linear_ensembles import regression_figures
 from stage3_stack.predictions import load_member
 
@@ -45,9 +46,9 @@ def load(data: str, run: str) -> tuple[Totals, dict[str, Totals]]:
     ensemble = load_member(data, run, patients, cohort.n_train, stage=3)
     target = hand_totals(data, cohort)
     truth, indices = {"oof": target}, {"oof": cohort.train, "test": cohort.test}
-    gold = paths.work(data) / "gold.parquet"
-    if gold.is_file():
-        truth["test"] = given_totals(gold).reindex(patients[cohort.test]).to_numpy()
+    test = gold.hand_totals(data)
+    if test is not None:
+        truth["test"] = test.reindex(patients[cohort.test]).to_numpy()
     mean = {"oof": np.array([np.nanmean(target[cohort.fold != k]) for k in cohort.fold])}
     mean["test"] = np.full(len(cohort.test), np.nanmean(target))
     rows = {m.name: {split: m.hands[indices[split]] for split in truth} for m in (*cohort.members, ensemble)}

@@ -1,24 +1,26 @@
-"""From a person's earlier visits to his next total: a ridge regression against the naive forecasts.
+"""From a person's earlier visits to the next total: a ridge regression against naive forecasts.
 
-A case is a visit with at least one before it. Nothing of a case's own visit is among its features, and a training person's
-forecasts are made by a regression that never saw him.
+A case is a visit with at least one earlier visit. A case's features use nothing of that visit, and a training person's forecasts
+come from a regression that was not fitted on that person.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
-from evaluation.bootstrap import resample
+from evaluation import bootstrap, section_ids
+from evaluation.bootstrap import UNDEFINED, resample
 from evaluation.statistic import Statistic
 from ra.agreement import Interval
 from ra.anatomy import MAX_TOTAL
 from ra.challenge_scores import SEED
 
-SECTION = "prognosis"
-# average change: everybody's last total and the same on top, what the others rose by; it knows nothing of a person's history.
+SECTION = section_ids.PROGNOSIS
+# no change: the last total. same slope: the last rise per year goes on. average change: the last total and the mean rise of the
+# other persons, which uses nothing else of the person's history.
 RIDGE, SAME, SLOPE, AVERAGE = "ridge", "no change", "same slope", "average change"
 FORECASTS = (RIDGE, SAME, SLOPE, AVERAGE)
 FEATURES = (
@@ -26,16 +28,16 @@ FEATURES = (
     *("slope so far", "slope known", "visits so far", "time to the next"),
 )
 FOLDS = 5
-LEAST = 10  # persons with a case, below which nothing is fitted
-ALPHAS = np.logspace(-1, 4, 16)  # of the ridge, on scaled features
+MIN_PERSONS = 10  # persons with a case; with fewer nothing is fitted
+ALPHAS = np.logspace(-1, 4, 16)  # penalties tried, on scaled features
 YEAR_DAYS = 365.25
-NONE = Interval(*[float("nan")] * 3)
+VERDICTS = {"better": "beats", "worse": "does worse than", "no significant difference": "does not differ significantly from"}
 
 
 @dataclass(frozen=True)
 class Visits:
-    """n sets of films: person and visit say whose and which, day (n,) days since the person's first, NaN where not known.
-    totals (n, 3): total, erosion, narrowing; damaged (n,) sites above 0; outcome (n,) what is to be forecast of each visit."""
+    """n sets of films: person and visit (n,); day (n,) days since the person's first visit, NaN if not known; totals (n, 3):
+    total, erosion, narrowing; damaged (n,) number of sites above 0; outcome (n,) the total that is to be forecast."""
 
     person: np.ndarray
     visit: np.ndarray
@@ -47,168 +49,191 @@ class Visits:
 
 @dataclass(frozen=True)
 class Cases:
-    """c visits to be forecast: row (c,) which of the Visits; features (c, FEATURES); naive (c, 2): no change, same slope, the
-    latter NaN where only one earlier visit is known; outcome (c,); learn (c,): whether it may be learned from."""
+    """c visits to be forecast.
+
+    row (c,) index into the Visits; features (c, FEATURES); naive (c, 2): no change and same slope, the latter NaN with a single
+    earlier visit; outcome (c,); is_train (c,): whether the case may be used for fitting.
+    """
 
     row: np.ndarray
     person: np.ndarray
     features: np.ndarray
     naive: np.ndarray
     outcome: np.ndarray
-    learn: np.ndarray
+    is_train: np.ndarray
 
     def take(self, rows: np.ndarray) -> Cases:
+        """Some cases (indices or a mask)."""
         return replace(self, **{name: value[rows] for name, value in vars(self).items()})
 
     @property
     def persons(self) -> int:
+        """Number of persons."""
         return len(set(self.person.tolist()))
 
 
-def cases(visits: Visits, learn: np.ndarray | None = None) -> Cases:
-    """Every visit that has a scored one before it and a known outcome.
+def cases(visits: Visits, is_train: np.ndarray | None = None) -> Cases:
+    """Every visit that has a scored visit before it and a known outcome.
 
-    Time is in years where the days are known and rise, else in visits. learn: (n,) whether a visit may be learned from (the
-    training split), by default all.
+    Time is in years if the person's days are known and increase, else in visits. is_train: (n,) the visits that may be used for
+    fitting, by default all.
     """
     rows, features, naive = [], [], []
-    scored, names = ~np.isnan(visits.totals).any(axis=1), visits.person.astype(str)
+    is_scored, names = ~np.isnan(visits.totals).any(axis=1), visits.person.astype(str)
     for person in np.unique(names):
-        own = np.flatnonzero(names == person)
-        own = own[np.argsort(visits.visit[own], kind="stable")]
-        for at, row in enumerate(own):
-            earlier = own[:at][scored[own[:at]]]
+        of_person = np.flatnonzero(names == person)
+        of_person = of_person[np.argsort(visits.visit[of_person], kind="stable")]
+        for i, row in enumerate(of_person):
+            earlier = of_person[:i][is_scored[of_person[:i]]]
             if not len(earlier) or np.isnan(visits.outcome[row]):
                 continue
-            known = _history(visits.totals[earlier], visits.damaged[earlier[-1]], _time(visits, np.r_[earlier, row]))
-            for column, value in zip((rows, features, naive), (row, *known), strict=True):
-                column.append(value)
-    row, may = np.array(rows, dtype=int), np.ones(len(names), bool) if learn is None else learn
-    made = [np.array(x, float).reshape(len(rows), width) for x, width in ((features, len(FEATURES)), (naive, 2))]
-    return Cases(row, visits.person[row], *made, visits.outcome[row], may[row])
+            time = _time(visits, np.r_[earlier, row])
+            case_features, case_naive = _history(visits.totals[earlier], visits.damaged[earlier[-1]], time)
+            rows.append(row)
+            features.append(case_features)
+            naive.append(case_naive)
+    row = np.array(rows, dtype=int)
+    return Cases(
+        row,
+        visits.person[row],
+        np.array(features, float).reshape(len(rows), len(FEATURES)),
+        np.array(naive, float).reshape(len(rows), 2),
+        visits.outcome[row],
+        (np.ones(len(names), bool) if is_train is None else is_train)[row],
+    )
 
 
-def _time(visits: Visits, own: np.ndarray) -> np.ndarray:
-    years = visits.day[own] / YEAR_DAYS
-    return years if (np.diff(years) > 0).all() else visits.visit[own].astype(float)
+def _time(visits: Visits, rows: np.ndarray) -> np.ndarray:
+    years = visits.day[rows] / YEAR_DAYS
+    return years if (np.diff(years) > 0).all() else visits.visit[rows].astype(float)
 
 
 def _history(totals: np.ndarray, damaged: float, time: np.ndarray) -> tuple[list[float], list[float]]:
-    """Features and naive forecasts of the visit at time[-1] from totals (t, 3) at time[:-1]. A slope that is not known is given
-    as 0, with a feature that says so."""
-    last, step, known = totals[-1], time[-1] - time[-2], len(totals) > 1
-    slope = (last[0] - totals[0, 0]) / (time[-2] - time[0]) if known else 0.0
-    recent = (last[0] - totals[-2, 0]) / (time[-2] - time[-3]) if known else np.nan
-    return [*last, damaged, slope, float(known), len(totals), step], [last[0], _on_scale(last[0] + recent * step)]
+    """Features and naive forecasts of the visit at time[-1] from totals (t, 3) at time[:-1].
+
+    With a single earlier visit the slope is not known; it is 0 then, and the feature `slope known` is 0.
+    """
+    last, step, is_known = totals[-1], time[-1] - time[-2], len(totals) > 1
+    slope = (last[0] - totals[0, 0]) / (time[-2] - time[0]) if is_known else 0.0
+    recent = (last[0] - totals[-2, 0]) / (time[-2] - time[-3]) if is_known else np.nan
+    return [*last, damaged, slope, float(is_known), len(totals), step], [last[0], _on_scale(last[0] + recent * step)]
 
 
 def _on_scale(total: np.ndarray) -> np.ndarray:
     return np.clip(total, 0, MAX_TOTAL["total"])
 
 
-def forecast(found: Cases) -> np.ndarray:
-    """(c, 4) in the order of FORECASTS. The ridge learns the change to the next visit; its strength is chosen by leave-one-out
-    within what it learns from. Persons that may be learned from are forecast by cross-fitting, the others by one fit of all."""
-    names = np.unique(found.person[found.learn].astype(str))
-    part = np.random.default_rng(SEED).permutation(len(names)) % FOLDS
-    fold = dict(zip(names.tolist(), part.tolist(), strict=True))
-    own = np.array([fold.get(str(who), -1) for who in found.person], dtype=int)
-    change = np.full((len(own), 2), np.nan)
-    for k in np.unique(own):
-        learn, held = found.take(found.learn & (own != k)), own == k
-        change[held] = np.column_stack([_ridge(learn, found.features[held]), np.full(held.sum(), _rise(learn).mean())])
-    ahead = _on_scale(found.features[:, :1] + change)
-    return np.column_stack([ahead[:, 0], found.naive, ahead[:, 1]])
+def forecast(all_cases: Cases) -> np.ndarray:
+    """(c, 4) in the order of FORECASTS.
+
+    The ridge predicts the change to the next visit; its penalty is chosen by leave-one-out among the cases that it is fitted on.
+    Training persons are forecast by cross-fitting, the others by one fit on all training persons.
+    """
+    names = np.unique(all_cases.person[all_cases.is_train].astype(str))
+    fold_of_name = np.random.default_rng(SEED).permutation(len(names)) % FOLDS
+    fold_of = dict(zip(names.tolist(), fold_of_name.tolist(), strict=True))
+    fold = np.array([fold_of.get(str(name), -1) for name in all_cases.person], dtype=int)
+    change = np.full((len(fold), 2), np.nan)
+    for k in np.unique(fold):
+        train, held_out = all_cases.take(all_cases.is_train & (fold != k)), fold == k
+        average = np.full(held_out.sum(), _rise(train).mean())
+        change[held_out] = np.column_stack([_ridge(train, all_cases.features[held_out]), average])
+    ahead = _on_scale(all_cases.features[:, :1] + change)
+    return np.column_stack([ahead[:, 0], all_cases.naive, ahead[:, 1]])
 
 
-def _rise(learn: Cases) -> np.ndarray:
-    return learn.outcome - learn.features[:, 0]
+def _rise(train: Cases) -> np.ndarray:
+    return train.outcome - train.features[:, 0]
 
 
-def _ridge(learn: Cases, features: np.ndarray) -> np.ndarray:
+def _ridge(train: Cases, features: np.ndarray) -> np.ndarray:
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), RidgeCV(ALPHAS))
-    return model.fit(learn.features, _rise(learn)).predict(features)
+    return model.fit(train.features, _rise(train)).predict(features)
 
 
-ERRORS = {"rmse": lambda sums: np.sqrt(sums[..., 1] / sums[..., 0]), "mae": lambda sums: sums[..., 1] / sums[..., 0]}
+def _root_mean(n: np.ndarray, sums: np.ndarray) -> np.ndarray:
+    return np.sqrt(sums / n)
 
 
-def _size(error: np.ndarray, measure: str) -> np.ndarray:
-    return np.square(error) if measure == "rmse" else np.abs(error)
+# measure -> (size of one error, mean of summed sizes)
+MEASURES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray, np.ndarray], np.ndarray]]] = {
+    "rmse": (np.square, _root_mean),
+    "mae": (np.abs, lambda n, sums: sums / n),
+}
 
 
-def error(found: Cases, forecasts: np.ndarray, name: str, measure: str) -> Interval:
-    """rmse or mae of one forecast, in units of the total, with its bootstrap interval over persons; of the cases that have it."""
-    e = forecasts[:, FORECASTS.index(name)] - found.outcome
-    return _estimate(found, [e], lambda sums: ERRORS[measure](sums[..., [0, 1]]), measure)
+def error(all_cases: Cases, forecasts: np.ndarray, name: str, measure: str) -> Interval:
+    """rmse or mae of one forecast, in units of the total, over the cases that have it; bootstrap interval over persons."""
+    errors = [forecasts[:, FORECASTS.index(name)] - all_cases.outcome]
+    return _estimate(all_cases, errors, measure, lambda first: first)
 
 
-def difference(found: Cases, forecasts: np.ndarray, other: str, measure: str) -> Interval:
-    """The ridge's error less another forecast's, on the same cases and the same resamples; below 0 the ridge is better."""
-    errors = [forecasts[:, FORECASTS.index(name)] - found.outcome for name in (RIDGE, other)]
-    of = ERRORS[measure]
-    return _estimate(found, errors, lambda sums: of(sums[..., [0, 1]]) - of(sums[..., [0, 2]]), measure)
+def difference(all_cases: Cases, forecasts: np.ndarray, other: str, measure: str) -> Interval:
+    """The ridge's error minus another forecast's, on the same cases and resamples; below 0 the ridge is better."""
+    errors = [forecasts[:, FORECASTS.index(name)] - all_cases.outcome for name in (RIDGE, other)]
+    return _estimate(all_cases, errors, measure, lambda ridge, theirs: ridge - theirs)
 
 
-def _estimate(found: Cases, errors: list[np.ndarray], of: Callable[[np.ndarray], np.ndarray], measure: str) -> Interval:
-    sizes = np.stack([np.ones(len(found.row)), *(_size(e, measure) for e in errors)], axis=1)
-    known = ~np.isnan(sizes).any(axis=1)
-    if not known.any():
-        return NONE
-    drawn = resample(found.person[known])
-    return Interval(*drawn.estimate(of(drawn.sums(sizes[known]))))
+def _estimate(all_cases: Cases, errors: list[np.ndarray], measure: str, combine: Callable[..., np.ndarray]) -> Interval:
+    """combine(mean error of each forecast), with its interval, on the cases that all of them forecast."""
+    size, mean = MEASURES[measure]
+    sizes = np.stack([np.ones(len(all_cases.row)), *(size(e) for e in errors)], axis=1)
+    complete = ~np.isnan(sizes).any(axis=1)
+    if not complete.any():
+        return UNDEFINED
+    draws = resample(all_cases.person[complete])
+    n, *sums = draws.sums(sizes[complete]).T
+    return Interval(*draws.estimate(combine(*(mean(n, column) for column in sums))))
 
 
 @dataclass(frozen=True)
 class Prognosis:
-    """The forecasts (c, FORECASTS) of the cases, made of one rater's earlier scores (`source`), and what they were worth."""
+    """Forecasts (c, FORECASTS) of the cases from the earlier scores of one rater (`source`), and their errors."""
 
     source: str
-    found: Cases
+    cases: Cases
     forecasts: np.ndarray
 
     def error(self, name: str, measure: str) -> Statistic:
-        known = int((~np.isnan(self.forecasts[:, FORECASTS.index(name)])).sum())
-        return self._statistic(measure, name, error(self.found, self.forecasts, name, measure), known)
+        """The rmse or mae of one forecast."""
+        return self._statistic(measure, name, error(self.cases, self.forecasts, name, measure))
 
     def difference(self, other: str, measure: str) -> Statistic:
-        """The ridge's error less that of `other`."""
-        known = int((~np.isnan(self.forecasts[:, FORECASTS.index(other)])).sum())
-        return self._statistic(f"{measure}_less", other, difference(self.found, self.forecasts, other, measure), known)
+        """The ridge's error minus that of `other`."""
+        return self._statistic(f"{measure}_less", other, difference(self.cases, self.forecasts, other, measure))
 
     @property
     def verdicts(self) -> str:
-        """What the ridge does beside each other forecast, by RMSE."""
-        found = {name: self.difference(name, "rmse") for name in FORECASTS[1:]}
-        said = [f"{verdict(one)} {name}" for name, one in found.items() if one.n]
-        unknown = [name for name, one in found.items() if not one.n]
-        return ", ".join(said + [f"cannot be compared with {name}, which takes two earlier visits" for name in unknown])
+        """How the ridge compares with every other forecast, by RMSE."""
+        differences = {name: self.difference(name, "rmse") for name in FORECASTS[1:]}
+        compared = [f"{verdict(statistic)} {name}" for name, statistic in differences.items() if statistic.n]
+        unknown = [name for name, statistic in differences.items() if not statistic.n]
+        return ", ".join(compared + [f"cannot be compared with {name}, which needs two earlier visits" for name in unknown])
 
-    def _statistic(self, name: str, scope: str, found: Interval, n: int) -> Statistic:
-        return Statistic(SECTION, name, "all", f"from {self.source}", scope, *vars(found).values(), n=n, unit="visits", digits=2)
-
-
-def prognosis(source: str, visits: Visits, learn: np.ndarray | None = None) -> Prognosis | None:
-    """None where fewer than LEAST persons with a case may be learned from."""
-    found = cases(visits, learn)
-    return Prognosis(source, found, forecast(found)) if found.take(found.learn).persons >= LEAST else None
+    def _statistic(self, measure: str, name: str, interval: Interval) -> Statistic:
+        n = int((~np.isnan(self.forecasts[:, FORECASTS.index(name)])).sum())
+        return Statistic(SECTION, measure, "all", f"from {self.source}", name, *astuple(interval), n=n, unit="visits", digits=2)
 
 
-def learnable(source: str, visits: Visits, learn: np.ndarray | None = None) -> Statistic:
-    """How many persons have a case to learn from."""
-    found = cases(visits, learn)
-    persons = found.take(found.learn).persons
-    return Statistic(
-        SECTION, "persons_to_learn_from", "all", f"from {source}", "forecast", persons, n=persons, unit="persons", digits=0
-    )
+def prognosis(source: str, visits: Visits, is_train: np.ndarray | None = None) -> Prognosis | None:
+    """The forecasts from one rater's scores; None if fewer than MIN_PERSONS training persons have a case."""
+    all_cases = cases(visits, is_train)
+    enough = all_cases.take(all_cases.is_train).persons >= MIN_PERSONS
+    return Prognosis(source, all_cases, forecast(all_cases)) if enough else None
 
 
-def verdict(found: Statistic) -> str:
-    """What a difference of errors says: its whole interval on one side of 0, or not."""
-    if np.isnan(found.low):
-        return "cannot be compared with"
-    return "beats" if found.high < 0 else "does worse than" if found.low > 0 else "is not told apart from"
+def learnable(source: str, visits: Visits, is_train: np.ndarray | None = None) -> Statistic:
+    """How many training persons have a case."""
+    all_cases = cases(visits, is_train)
+    n = all_cases.take(all_cases.is_train).persons
+    return Statistic(SECTION, "persons_to_learn_from", "all", f"from {source}", "forecast", n, n=n, unit="persons", digits=0)
+
+
+def verdict(difference_of_errors: Statistic) -> str:
+    """beats, does worse than, or does not differ significantly from: whether the interval of the difference lies on one side of 0."""
+    low, high = difference_of_errors.low, difference_of_errors.high
+    return "cannot be compared with" if np.isnan(low) else VERDICTS[bootstrap.verdict(low, high)]

@@ -1,4 +1,4 @@
-"""Raters of tables in the RA2 layout: what a trial has of its own readers."""
+"""Raters from CSV tables in the RA2-DREAM layout, such as the readers' tables of a trial."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from stage3_stack import submission
 
 EMPTY = ("", "na", "nan", "n/a")  # not scored
 HIGHEST = {site.column: site.max_grade for site in SITES}
-HIGHEST |= {OVERALL[what]: top for what, top in MAX_TOTAL.items()}
+HIGHEST |= {OVERALL[what]: highest for what, highest in MAX_TOTAL.items()}
 SITE_COLUMNS = [site.column for site in SITES]
 
 
 def read(path: Path) -> pd.DataFrame:
     """(n, 89) scores by Patient_ID, NaN where not scored or where the file has no such column.
 
-    UserError: no CSV, no ids, an id twice, no score column, a cell that is no number of its scale. Rows are named by their
-    number, not by the patient.
+    UserError for a file that is no CSV, has no ids, an id twice, no score column, or a cell outside its scale. Messages name rows
+    by their number, not by the patient.
     """
-    submission.read_numbers(path)  # its sentences: no file, no CSV, no ids, a column twice
+    submission.read_numbers(path)  # raises for no file, no CSV, no ids, a column twice
     text = submission.read_text(path)
     rows = text.index + 2
     empty, twice = text[ID] == "", text[ID].duplicated()
@@ -39,9 +39,9 @@ def read(path: Path) -> pd.DataFrame:
     cells = text[columns]
     numbers = cells.apply(pd.to_numeric, errors="coerce").astype(float)
     scored = ~cells.map(str.lower).isin(EMPTY)
-    off = scored & ~((numbers >= 0) & (numbers <= pd.Series(HIGHEST)[columns]))
-    if off.to_numpy().any():
-        row, column = np.argwhere(off.to_numpy())[0]
+    off_scale = scored & ~((numbers >= 0) & (numbers <= pd.Series(HIGHEST)[columns]))
+    if off_scale.to_numpy().any():
+        row, column = np.argwhere(off_scale.to_numpy())[0]
         name = columns[column]
         raise UserError(
             f"{path} row {rows[row]}, {name}: {cells.iloc[row, column]!r} is not on its scale, 0 to {HIGHEST[name]}; "
@@ -51,10 +51,10 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def load(tables: dict[str, pd.DataFrame], people: pd.DataFrame | None = None) -> Raters:
-    """Of the patients that all tables list, in the first's order; one split, `all`.
+    """Raters of the patients that all tables list, in the order of the first table; one split, `all`.
 
-    Totals are the Overall columns where every table has them, else sums over the sites that every table scores: only those are
-    the same thing of everybody. people: person_id and visit by Patient_ID; without them each row is a person.
+    Totals are the Overall columns if every table has them, else sums over the sites that every table scores: other totals could
+    not be compared. people: person_id and visit by Patient_ID; without them each row is a person.
     """
     if TRUTH in tables:
         raise UserError(f"a rater cannot be called {TRUTH}; give another name with --names")
@@ -67,14 +67,13 @@ def load(tables: dict[str, pd.DataFrame], people: pd.DataFrame | None = None) ->
     given = [column for column in OVERALL.values() if all(table[column].notna().any() for table in shared)]
     if not scored.any() and not given:
         raise UserError(f"{', '.join(tables)} score no site and no total in common; there is nothing to compare")
-    unlike = [column for column in OVERALL.values() if column not in given]
-    by = {
-        name: of_table(table.assign(**dict.fromkeys(unlike, np.nan)), scored) for name, table in zip(tables, shared, strict=True)
-    }
+    not_shared = [column for column in OVERALL.values() if column not in given]
+    blank = dict.fromkeys(not_shared, np.nan)
+    by = {name: of_table(table.assign(**blank), scored) for name, table in zip(tables, shared, strict=True)}
     n = len(patients)
-    known = pd.DataFrame(index=patients) if people is None else people.reindex(patients)
-    person = known.get("person_id", pd.Series(index=patients, dtype=object))
-    visit = known.get("visit", pd.Series(1.0, index=patients))
+    listed = pd.DataFrame(index=patients) if people is None else people.reindex(patients)
+    person = listed.get("person_id", pd.Series(index=patients, dtype=object))
+    visit = listed.get("visit", pd.Series(1.0, index=patients))
     return Raters(
         data=", ".join(tables),
         run="",
@@ -88,7 +87,7 @@ def load(tables: dict[str, pd.DataFrame], people: pd.DataFrame | None = None) ->
 
 
 def read_people(path: Path) -> pd.DataFrame:
-    """person_id, and visit where it has one, by Patient_ID."""
+    """person_id, and visit if the table has that column, by Patient_ID."""
     text = submission.read_text(path)
     lacking = [column for column in (ID, "person_id") if column not in text]
     if lacking:

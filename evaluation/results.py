@@ -1,41 +1,55 @@
-"""The results table: floors, members, learners, the blend and the readers' own noise.
+"""Results of a finished run of stage 3, as a table on the terminal.
 
-    python -m evaluation.results --data SET
+    python -m evaluation.results --data SET [--run RUN] [--name NAME]
 
-Out of fold against the training targets, and on test where the set knows the reader's scores (data/work/SET/gold.csv). Prints the
-table, writes it as results.csv into the run's folder, then says how the blend compares with the best member (paired bootstrap
-over patients), how far the noise floor is, and how many films and joints were missing. The noise floor needs the truth behind a
-synthetic reader (data/work/SET/truth.csv).
+The run's kind decides what is shown, out of fold and on test where the set has gold scores:
+
+    joints        the leaderboard: floors, members, learners, the blend and the readers' noise floor; also written as results.csv
+                  into the run's folder. Below it the blend against the best member (paired bootstrap over patients), the distance
+                  to the noise floor, and how many films and joints were missing. The test scores are entered into the ledger line
+                  of the submission NAME.
+    hand_totals   errors and correlation of the column mean, of every member and of the ensemble
+    joint_visits  agreement of every member and of their mean with the reader's Ratingen grades
+
+A noise floor needs the truth behind a synthetic reader (data/work/SET/truth.csv).
 """
 
 from __future__ import annotations
 
-import json
-
-from ra import cli, config, manifest, paths
+from evaluation import runs
+from ra import cli, manifest, paths
 from ra.config import UserError
-from stage3_stack import config as recipes
-from stage3_stack import ledger
+from stage3_stack import config, ledger
 from stage3_stack.config import JointStack
 
 
 def run() -> None:
-    p = recipes.parser(__doc__)
-    p.add_argument("--name", help="name of the submission whose ledger line gets the test scores (default: the set's name)")
+    p = cli.parser(__doc__, "data", "name")
+    p.add_argument("--run", default="blend", metavar="RUN", help="run of stage 3 (default %(default)s)")
     args = p.parse_args()
-    folder = paths.run_dir(args.data, 3, recipes.run_name(args))
-    manifest.file_hash(folder)  # a UserError when the run is not finished
-    if trained := json.loads((folder / "run.json").read_text()).get("trained"):
-        raise UserError(f"{folder} is the run of {trained} applied to {args.data}; report has what is known of it")
-    recipe = config.load(JointStack, folder / "config.yaml")  # what was stacked, whatever the config says today
-    from evaluation.leaderboard import Scoreboard
+    folder = paths.run_dir(args.data, 3, args.run)
+    saved = config.saved(folder)
+    if trained := runs.record(folder).get("trained"):
+        raise UserError(f"{folder} is the run of {trained} applied to {args.data}; python -m report shows what is known of it")
+    if isinstance(saved, JointStack):
+        joints(args.data, args.run, saved, args.name or args.data)
+        return
+    from evaluation import hand_totals, joint_visits
 
-    found = Scoreboard.make(args.data, folder, recipe)
-    found.write(folder / "results.csv")
-    print(found.text(), flush=True)
-    record = paths.submission(args.name or args.data).with_suffix(".json")
-    if "test" in found.gold and record.is_file():
-        ledger.record_test(manifest.file_hash(record), found.test_scores())
+    text = {"hand_totals": hand_totals.text, "joint_visits": joint_visits.text}[saved.kind]
+    print(text(args.data, args.run), flush=True)
+
+
+def joints(data: str, run: str, saved: JointStack, submission: str) -> None:
+    """Print the leaderboard of a joint stack, write results.csv, and enter the test scores into the submission's ledger line."""
+    from evaluation import leaderboard
+
+    board = leaderboard.of_run(data, run, saved)
+    board.write(paths.run_dir(data, 3, run) / "results.csv")
+    print(board.text(), flush=True)
+    record = paths.submission(submission).with_suffix(".json")
+    if "test" in board.gold and record.is_file():
+        ledger.record_test(manifest.file_hash(record), board.score(board.blend, "test"))
 
 
 if __name__ == "__main__":

@@ -1,43 +1,37 @@
-"""How long a run took, and everything that it was made of: read off the run.json files."""
+"""How long a run took, step by step: read from the run.json files of everything that it was made from."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from evaluation import runs, section_ids
 from evaluation.raters import Raters
-from evaluation.statistic import NAN, Statistic
+from evaluation.statistic import Statistic
 from ra import paths
 
+SECTION = section_ids.LEADERBOARD
 
-def steps(raters: Raters, section: str) -> list[Statistic]:
-    """Minutes of each step, first made first; `of` is its folder below data/work. Empty for a run that is not on disk.
 
-    A member's own training time where its record tells one: members that train side by side share one clock.
-    """
+def steps(raters: Raters) -> list[Statistic]:
+    """Minutes of each step, earliest first; `of` is the step's folder below data/work. [] for a run that is not on disk."""
     out = []
-    for folder in _made_of(paths.run_dir(raters.data, 3, raters.run), set()):
-        record = _record(folder)
-        seconds = record.get("metrics", {}).get("train_seconds", record.get("seconds", NAN))
+    for folder in _inputs_first(paths.run_dir(raters.data, 3, raters.run), set()):
         name = os.path.relpath(folder, paths.data_root() / "work")
         name = name if "/" in name else f"{name}/prepare"
-        out.append(Statistic(section, "minutes", "all", name, "time", seconds / 60, n=1, unit="runs", digits=1))
+        out.append(Statistic(SECTION, "minutes", "all", name, "time", runs.minutes(folder), n=1, unit="runs", digits=1))
     return out
 
 
-def _made_of(folder: Path, seen: set[Path]) -> Iterator[Path]:
-    """The folders whose files went into a run, each after its own inputs, the run last."""
-    if folder in seen or not (folder / "run.json").is_file():
+def _inputs_first(folder: Path, visited: set[Path]) -> Iterator[Path]:
+    """The folders of all runs that went into a run, each after its inputs, the run itself last."""
+    record = runs.record(folder)
+    if folder in visited or not record:
         return
-    seen.add(folder)
-    inputs = _record(folder).get("inputs")
-    for name in inputs if isinstance(inputs, dict) else ():  # what data.prepare read is one hash
+    visited.add(folder)
+    inputs = record.get("inputs")
+    for name in inputs if isinstance(inputs, dict) else ():  # data.prepare records its inputs as one hash
         path = Path(os.path.normpath(folder / name))
-        yield from _made_of(path if path.is_dir() else path.parent, seen)
+        yield from _inputs_first(path if path.is_dir() else path.parent, visited)
     yield folder
-
-
-def _record(folder: Path) -> dict:
-    return json.loads((folder / "run.json").read_text())

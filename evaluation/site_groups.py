@@ -1,4 +1,4 @@
-"""Groups of the 86 sites over which grades are counted: joint types, findings of a limb, everything; each a mask (86,)."""
+"""Groups of the 86 sites over which grades are counted: joint types, findings of a limb, all sites; each a mask (86,)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ TYPES = {"thumb": "PIP", "pip": "PIP", "mcp": "MCP", "wrist": "wrist", "hallux":
 EVERYTHING = "all sites"
 
 
-def _masks(name: Callable[[Site], str], order: list[str]) -> dict[str, np.ndarray]:
-    named = np.array([name(site) for site in SITES])
-    return {word: named == word for word in order}
+def _masks(name_of: Callable[[Site], str], names: list[str]) -> dict[str, np.ndarray]:
+    """name -> mask of the sites that have that name."""
+    names_of_sites = np.array([name_of(site) for site in SITES])
+    return {name: names_of_sites == name for name in names}
 
 
 def joint_type(site: Site) -> str:
@@ -34,11 +35,9 @@ ALL = {EVERYTHING: np.ones(len(SITES), bool)}
 GROUPS = ALL | LIMB_FINDINGS | JOINT_TYPES
 
 
-def one_of_both_sides(site: Site) -> tuple[str, str, str]:
+def without_side(site: Site) -> tuple[str, str, str]:
     """(limb, joint, finding) that a left and a right site share: 43 of them."""
     return limb(site.part), site.joint, site.finding
 
 
-BOTH_SIDES = {
-    key: np.array([one_of_both_sides(site) == key for site in SITES]) for key in dict.fromkeys(map(one_of_both_sides, SITES))
-}
+BOTH_SIDES = {key: np.array([without_side(site) == key for site in SITES]) for key in dict.fromkeys(map(without_side, SITES))}

@@ -1,4 +1,4 @@
-"""One number of the evidence with its interval and its name: what the page shows and what numbers.csv and numbers.json hold."""
+"""One measured number with its interval and its id: what the page shows and what numbers.csv and numbers.json hold."""
 
 from __future__ import annotations
 
@@ -13,10 +13,21 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Statistic:
-    """`name` (icc_a1, coverage_95 ...) of whom (`of`: a pair of raters, a system) over what (`scope`: total, hand erosion ...).
+    """One measured number. The first five fields make its id.
 
-    split: oof, test, or all. low, high: its 95 % interval, NaN without one. n: how many patients (or what `unit` says) it rests
-    on. digits: decimals on the page. Numbers are kept whole; the page rounds.
+    section   part of the evaluation, one of evaluation.section_ids
+    name      what is measured: icc_2_1, coverage_95, sc1
+    split     patients it is computed from: oof (out of fold), test, or all
+    of        whose number it is: a pair of raters, a system, a run
+    scope     what it is measured on: total, hand erosion, all sites
+    value     not rounded; NaN where it is not defined
+    low, high its 95 % interval; NaN without an interval
+    n         size of the sample
+    unit      what n counts
+    digits    decimals shown on the page
+
+    For example Statistic("agreement", "icc_2_1", "oof", "model against reader 1", "total", 0.91, 0.85, 0.94, n=100, digits=2)
+    has the id agreement/icc_2_1/oof/model-against-reader-1/total and is shown as 0.91 (0.85 to 0.94).
     """
 
     section: str
@@ -33,13 +44,13 @@ class Statistic:
 
     @property
     def id(self) -> str:
-        """Unique within a report; stable from run to run."""
+        """Unique within a report; the same in every report."""
         words = (self.section, self.name, self.split, self.of, self.scope)
         return "/".join(re.sub(r"[^a-z0-9_.+-]+", "-", word.lower()).strip("-") for word in words)
 
     @property
     def text(self) -> str:
-        """The value and its interval as the page shows them; a dash where there is none."""
+        """The value with its interval, rounded to `digits`; a dash if the value is not defined."""
         if np.isnan(self.value):
             return "–"
         shown = self._rounded(self.value)
@@ -48,17 +59,17 @@ class Statistic:
         return f"{shown} ({self._rounded(self.low)} to {self._rounded(self.high)})"
 
     def _rounded(self, value: float) -> str:
-        return f"{value:z.{self.digits}f}"  # z: what rounds to 0 has no sign
+        return f"{value:z.{self.digits}f}"  # z: a value that rounds to 0 has no sign
 
 
 COLUMNS = ("id", "section", "name", "split", "of", "scope", "value", "low", "high", "n", "unit")
 
 
 def table(statistics: list[Statistic]) -> pd.DataFrame:
-    """A row per statistic, COLUMNS; ValueError when two different ones share an id."""
-    rows: dict[str, Statistic] = {}
-    for one in statistics:
-        if one.id in rows and repr(rows[one.id]) != repr(one):
-            raise ValueError(f"two different statistics are called {one.id}")
-        rows[one.id] = one
-    return pd.DataFrame([[getattr(one, column) for column in COLUMNS] for one in rows.values()], columns=list(COLUMNS))
+    """A row per statistic with COLUMNS; equal statistics are listed once. ValueError if two different ones share an id."""
+    by_id: dict[str, Statistic] = {}
+    for statistic in statistics:
+        if repr(by_id.setdefault(statistic.id, statistic)) != repr(statistic):
+            raise ValueError(f"two different statistics have the id {statistic.id}")
+    rows = [[getattr(statistic, column) for column in COLUMNS] for statistic in by_id.values()]
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -8,7 +8,7 @@ from matplotlib.patches import Circle
 
 from evaluation import confusion as confusion_counts
 from evaluation import site_groups, three_raters
-from evaluation.agreement import Found, named
+from evaluation.agreement import Statistics, pair_name
 from evaluation.raters import Raters
 from ra.anatomy import SITES
 from report import plotting
@@ -21,19 +21,19 @@ CENTRES = ((-0.42, 0.24), (0.42, 0.24), (0.0, -0.5))  # of the circles of the Ve
 RADIUS = 0.8
 
 
-def bland_altman(rows: Raters, pairs: Pairs, statistics: Found, patients: str) -> Picture:
+def bland_altman(rows: Raters, pairs: Pairs, statistics: Statistics, patients: str) -> Picture:
     """Difference of two raters' totals over their mean, with bias, limits of agreement and the line of the slope."""
     with plotting.figure(1, len(pairs), width=3.4 * len(pairs), height=3.5, sharey=True, squeeze=False) as (fig, axes):
         for ax, pair in zip(axes[0], pairs, strict=True):
             a, b = (rows.by[name].totals[:, 0] for name in pair)
             ax.scatter((a + b) / 2, a - b, s=16, color=plotting.ACCENT, alpha=0.55, linewidths=0)
             for name, colour in (("bias", plotting.INK), ("lower", plotting.WARN), ("upper", plotting.WARN)):
-                level = statistics[name, named(*pair), "total"]
+                level = statistics[name, pair_name(*pair), "total"]
                 if np.isfinite(level.value):
                     ax.axhline(level.value, color=colour, lw=1.2, ls="-" if name == "bias" else "--")
                     ax.axhspan(level.low, level.high, color=colour, alpha=0.10, lw=0)
             ax.axhline(0, color=plotting.PALE, lw=0.8)
-            _slope(ax, (a + b) / 2, a - b, statistics["slope", named(*pair), "total"].value)
+            _slope(ax, (a + b) / 2, a - b, statistics["slope", pair_name(*pair), "total"].value)
             ax.set(title=f"{pair[0]} − {pair[1]}", xlabel="mean of the two totals")
         axes[0, 0].set_ylabel("difference of the totals (points)")
         return plotting.picture(
@@ -119,7 +119,7 @@ def _matrix(ax: Axes, counts: np.ndarray) -> None:
     ax.tick_params(length=0, labelsize=7)
 
 
-def venn(names: list[str], statistics: Found, patients: str) -> Picture:
+def venn(names: list[str], statistics: Statistics, patients: str) -> Picture:
     """Agreement diagram of three raters: a circle each, and in each region the share of sites."""
     with plotting.figure(1, 2, width=7.6, height=4.0) as (fig, axes):
         for ax, scope in zip(axes, (three_raters.RESCORED, site_groups.EVERYTHING), strict=True):

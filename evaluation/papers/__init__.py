@@ -1,0 +1,1 @@
+"""The systems of the papers: their published figures beside those of our runs."""

@@ -28,7 +28,10 @@ DIGITS = {"total": (3, 2, 2), "severity": (3, 3, 3, 2, 2)}
 
 @dataclass
 class BothHands:
-    """targets: split -> kind -> (n,) truth of the split's patients; members by name, of stage 2 and stage 3."""
+    """Systems that read both hands at once: members by name, of stage 2 and stage 3, and their targets.
+
+    targets: split -> kind (total, severity) -> (n,) the reader's totals or classes of the split's patients.
+    """
 
     cohort: Cohort
     members: dict[str, MemberPredictions]
@@ -36,14 +39,14 @@ class BothHands:
 
     @classmethod
     def make(cls, data: str, cohort: Cohort, members: list[MemberPredictions], gold: pd.DataFrame | None) -> BothHands:
-        """Totals of both hands from the sites; classes by the bounds of the first classifier there is."""
-        own = {m.name: m for m in members if m.hands is not None or m.severity is not None}
+        """Targets from the sites' grades; classes by the bounds of the first classifier among the members."""
+        systems = {m.name: m for m in members if m.hands is not None or m.severity is not None}
         totals = {"oof": cohort.grades[:, HANDS].sum(axis=1)}
         if gold is not None:
             columns = [s.column for s, hand in zip(SITES, HANDS, strict=True) if hand]
             totals["test"] = gold[columns].sum(axis=1, skipna=False).reindex(cohort.patients[cohort.test]).to_numpy()
-        bounds = cls._bounds(data, own)
-        return cls(cohort, own, {split: {"total": t} | _classes(t, bounds) for split, t in totals.items()})
+        bounds = cls._bounds(data, systems)
+        return cls(cohort, systems, {split: {"total": t} | _classes(t, bounds) for split, t in totals.items()})
 
     @staticmethod
     def _bounds(data: str, members: dict[str, MemberPredictions]) -> np.ndarray | None:
@@ -55,7 +58,7 @@ class BothHands:
         return found[classifiers[0]] if found else None
 
     def figures(self, name: str, split: str) -> dict[str, float]:
-        """The paper's metrics of a system; {} where it is not trained or there is nothing to compare with."""
+        """The paper's metrics of a system; {} if it is not trained or the split has no targets."""
         member = self.members.get(name)
         rows = self.cohort.train if split == "oof" else self.cohort.test
         if member is None or split not in self.targets or not len(rows):
@@ -65,29 +68,30 @@ class BothHands:
         return linear_ensembles.figures(self.targets[split]["severity"], member.severity[rows])
 
     def text(self) -> str:
-        """Both tables and what is to be said of the difference; nothing when no such system is trained."""
+        """Both tables, and how their data differ from ours; empty if no such system is trained."""
         if not self.members:
             return ""
         n = {"train": self.cohort.n_train, "test": len(self.cohort.test)}
-        one = CAPTION.format(what="Bo et al. 2024, Table 1: total of both hands (0-280).", **published.BO_READERS, **n)
-        two = "Bo et al. 2024, Table 2: ten ordered classes of that total, the bounds are ours; other data, as said above."
+        table_1 = CAPTION.format(what="Bo et al. 2024, Table 1: total of both hands (0-280).", **published.BO_READERS, **n)
+        table_2 = "Bo et al. 2024, Table 2: ten ordered classes of that total, the bounds are ours; other data, as above."
         return "\n\n".join(
-            f"{caption}\n\n{self._grid(table, kind)}"
-            for caption, table, kind in ((one, published.BO_TABLE_1, "total"), (two, published.BO_TABLE_2, "severity"))
+            [
+                f"{table_1}\n\n{self._grid(published.BO_TABLE_1, 'total')}",
+                f"{table_2}\n\n{self._grid(published.BO_TABLE_2, 'severity')}",
+            ]
         )
 
     def _grid(self, table: tuple[published.BoRow, ...], kind: str) -> str:
         head = ["section", "model", "how", "batch"]
-        head += [f"{of} {name}" for of in ("their", "oof", "test") for name in HEADS[kind]]
-        lines, before = [], ""
+        head += [f"{source} {name}" for source in ("their", "oof", "test") for name in HEADS[kind]]
+        lines, section = [], ""
         for row in table:
             ours = [list(self.figures(row.run, split).values()) or [None] * len(row.figures) for split in ("oof", "test")]
             cells = [number(v, d) for values in (row.figures, *ours) for v, d in zip(values, DIGITS[kind], strict=True)]
-            lines.append([row.section if row.section != before else "", row.model, row.how, row.batch, *cells])
-            before = row.section
+            lines.append([row.section if row.section != section else "", row.model, row.how, row.batch, *cells])
+            section = row.section
         return grid(head, lines, left=3)
 
 
 def _classes(total: np.ndarray, bounds: np.ndarray | None) -> dict[str, np.ndarray]:
-    unknown = np.isnan(total)
-    return {"severity": np.where(unknown, np.nan, np.digitize(total, bounds if bounds is not None else []))}
+    return {"severity": np.where(np.isnan(total), np.nan, np.digitize(total, [] if bounds is None else bounds))}

@@ -1,4 +1,4 @@
-"""The papers' own figures, as printed, beside which `evaluation.compare_papers` puts ours. Their data are others than ours.
+"""The papers' figures as printed, shown by `evaluation.compare_papers` beside ours. They were measured on other data than ours.
 
 Bo: Bo, Coates, Papiez 2024, `Deep Learning Models to Automate the Scoring of Hand Radiographs for Rheumatoid Arthritis`.
 Rohrbach: Rohrbach, Reinhard, Sick, Duerr, Comput Electr Eng 2019;78:472, and the project thesis by Rohrbach behind it.
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BoRow:
-    """A row of Bo's Table 1 (figures PCC, MAE, RMSE) or Table 2 (accuracy, balanced accuracy, PCC, MAE, RMSE); `run` is ours."""
+    """A row of Bo's Table 1 (figures PCC, MAE, RMSE) or Table 2 (accuracy, balanced accuracy, PCC, MAE, RMSE); `run` is our
+    run of that system."""
 
     section: str
     model: str
@@ -125,6 +126,6 @@ CHALLENGE = {
 
 
 def challenge_text() -> str:
-    """The teams' own scores in one sentence."""
+    """The scores of the challenge's teams in one sentence."""
     teams = "; ".join(f"{team} {sc1:.4g}, {sc2:.4g}, {sc3:.4g}" for team, (sc1, sc2, sc3) in CHALLENGE.items())
     return f"In the challenge (188 other patients; SC1, SC2, SC3): {teams}"

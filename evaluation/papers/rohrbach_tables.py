@@ -1,4 +1,4 @@
-"""The Ratingen systems in the paper's and the thesis's own figures, three readers, and the best system's confusions."""
+"""Ratingen systems by the measures of the paper and the thesis: all systems, the best one's confusion matrix, three raters."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ SPLIT_NAMES = {"oof": "out of fold", "test": "test"}
 
 
 def text(study: Study) -> str:
-    """All tables; nothing when the set has no Ratingen scores or no system reads them."""
+    """All tables; empty if the set has no Ratingen scores or no system predicts them."""
     if not study.runs or not study.readings:
         return ""
-    parts = [_table(study, split) for split in study.readings] + [_theirs()]
+    parts = [_table(study, split) for split in study.readings] + [_published()]
     best = study.best()
-    for split, own in study.readings.items() if best else ():
+    for split, readers in study.readings.items() if best else ():
         parts.append(_confusion(study, best, split))
-        if own.reader2 is not None:
+        if readers.reader2 is not None:
             parts.append(_raters(study, best, split))
     return "\n\n".join(parts)
 
@@ -32,15 +32,15 @@ def _cells(figures: Figures) -> list[str]:
 
 def _table(study: Study, split: str) -> str:
     n = len(study.readings[split].reader1)
-    rows = [[name, *_cells(found)] for name, found in study.floors(split).items()]
+    rows = [[name, *_cells(figures)] for name, figures in study.floors(split).items()]
     rows += [[run, *_cells(study.figures(run, split))] for run in study.runs]
     title = f"Ratingen, {SPLIT_NAMES[split]}: {n} joints of reader 1; 95 % intervals as in the paper, joints taken as independent"
     return f"{title}\n\n{grid(HEAD, rows)}"
 
 
-def _theirs() -> str:
+def _published() -> str:
     head = [HEAD[0], "where", *HEAD[1:4], *HEAD[5:8]]
-    rows = [[run, where, *map(number, found), *["-"] * 3] for run, where, found in published.ROHRBACH_CLASSES]
+    rows = [[run, where, *map(number, figures), *["-"] * 3] for run, where, figures in published.ROHRBACH_CLASSES]
     for run, where, (crps, mse, mae) in published.ROHRBACH_PERCENT:
         rows.append([run, where, *["-"] * 3, number(crps, 4), number(mse, 1), number(mae, 2)])
     title = "The paper's and the thesis's own: 102,265 joints of left hands, other data than ours"
@@ -48,8 +48,8 @@ def _theirs() -> str:
 
 
 def _confusion(study: Study, run: str, split: str) -> str:
-    pair = study.readings[split].reader1.grade.to_numpy(), study.predictions[run, split].grade
-    counts, shares = agreement.confusion(*pair), agreement.confusion(*pair, normalise=True)
+    target, pred = study.readings[split].reader1.grade.to_numpy(), study.predictions[run, split].grade
+    counts, shares = agreement.confusion(target, pred), agreement.confusion(target, pred, normalise=True)
     rows = [
         [f"reader {k}", *(f"{c} ({number(s, 2)})" for c, s in zip(count, share, strict=True))]
         for k, (count, share) in enumerate(zip(counts, shares, strict=True))
@@ -60,7 +60,8 @@ def _confusion(study: Study, run: str, split: str) -> str:
 
 
 def _raters(study: Study, run: str, split: str) -> str:
-    n, found = study.raters(run, split)
-    rows = [[pair, number(value), number(agreement.Interval(*published.ROHRBACH_RATERS[pair]))] for pair, value in found.items()]
+    n, figures = study.raters(run, split)
+    published_of = {pair: agreement.Interval(*values) for pair, values in published.ROHRBACH_RATERS.items()}
+    rows = [[pair, number(value), number(published_of[pair])] for pair, value in figures.items()]
     title = f"Three raters, {SPLIT_NAMES[split]}: {n} joints, about as many of each grade; model {run}; quadratic kappa, ICC(1,1)"
     return f"{title}\n\n{grid(['pair', 'ours', 'paper, Table 3 (308 joints)'], rows)}"

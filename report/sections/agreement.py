@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation import agreement, site_groups, three_raters
-from evaluation.agreement import COLLECTED, GAP, Found, named
+from evaluation.agreement import COLLECTED, GAP, Statistics, pair_name
 from evaluation.raters import MODEL, READER1, TRUTH, Raters
 from ra.anatomy import FINDINGS
 from report.blocks import Block, Cell, Section, Table, Text
@@ -70,7 +70,7 @@ def section(raters: Raters, splits: list[str]) -> Section:
             statistics |= {(one.name, one.of, one.scope): one for one in three_raters.measure(raters, split, names)}
     main = main_split(raters, splits)
     blocks: list[Block] = [_main_table(by_split, pairs), *_against_truth(by_split, raters.names)]
-    blocks += _figures(raters.of(main), pairs, names, by_split[main], patients_of(main))
+    blocks += _figures(raters.in_split(main), pairs, names, by_split[main], patients_of(main))
     for split in sorted(splits, key=lambda split: split != main):
         blocks += _details(by_split[split], pairs, patients_of(split))
     extra = [statistic for statistics in by_split.values() for statistic in statistics.values()]
@@ -79,7 +79,7 @@ def section(raters: Raters, splits: list[str]) -> Section:
 
 def main_split(raters: Raters, splits: list[str]) -> str:
     """The split whose figures are shown: the one with most patients."""
-    return max(splits, key=lambda split: len(raters.of(split).patients))
+    return max(splits, key=lambda split: len(raters.in_split(split).patients))
 
 
 def patients_of(split: str) -> str:
@@ -87,30 +87,30 @@ def patients_of(split: str) -> str:
     return {"oof": "training patients, out of fold", "test": "test patients"}.get(split, "all patients")
 
 
-def _lead(by_split: dict[str, Found], pairs: list[tuple[str, str]], names: list[str]) -> str:
+def _lead(by_split: dict[str, Statistics], pairs: list[tuple[str, str]], names: list[str]) -> str:
     if not {MODEL, READER1} <= set(names):
-        icc = next(iter(by_split.values()))["icc_2_1", named(*pairs[0]), "total"]
-        return f"{named(*pairs[0])}, {icc.n} sets of films with a total by both: ICC(2,1) of the total is {icc.text}."
+        icc = next(iter(by_split.values()))["icc_2_1", pair_name(*pairs[0]), "total"]
+        return f"{pair_name(*pairs[0])}, {icc.n} sets of films with a total by both: ICC(2,1) of the total is {icc.text}."
     sentences = [f"{patients_of(split)}{_verdict(statistics, pairs[0])}" for split, statistics in by_split.items()]
     missing = "" if len(names) > 2 else f" There is no second reader. {SECOND_READER}"
     question = "Does the model agree with the readers as well as they agree with each other?"
     return f"{question} {sentence('; '.join(sentences))}.{missing}"
 
 
-def _verdict(statistics: Found, pair: tuple[str, str]) -> str:
+def _verdict(statistics: Statistics, pair: tuple[str, str]) -> str:
     """Comparison by the ICC of the total, or, without totals, by the kappa of all sites."""
     for short, name, label, scope in (
         ("icc", "icc_2_1", "ICC", "total"),
         ("kappa", "kappa", "kappa", site_groups.EVERYTHING),
     ):
-        gap, agreement_of_pair = statistics.get((f"{short}_gap", GAP, scope)), statistics[name, named(*pair), scope]
+        gap, agreement_of_pair = statistics.get((f"{short}_gap", GAP, scope)), statistics[name, pair_name(*pair), scope]
         if gap is not None and not np.isnan(gap.low):
             verdict = _compared_to_zero(gap.low, gap.high)
             result = f"the model's agreement with the readers {verdict} their agreement with each other"
             return f" (n = {gap.n}): {result}, difference of {label}, {scope}: {gap.text}"
         if gap is None and agreement_of_pair.n:
             n = f"n = {agreement_of_pair.n} {agreement_of_pair.unit}"
-            return f" ({n}): {label} of {named(*pair)}, {scope}: {agreement_of_pair.text}"
+            return f" ({n}): {label} of {pair_name(*pair)}, {scope}: {agreement_of_pair.text}"
     return ": too few patients for a comparison"
 
 
@@ -120,12 +120,12 @@ def _compared_to_zero(low: float, high: float) -> str:
     return "is worse than" if high < 0 else "does not differ significantly from"
 
 
-def _cells(statistics: Found, name: str, columns: list[str], scope: str) -> list[Cell]:
+def _cells(statistics: Statistics, name: str, columns: list[str], scope: str) -> list[Cell]:
     return [statistics.get((name, column, scope)) for column in columns]
 
 
-def _main_table(by_split: dict[str, Found], pairs: list[tuple[str, str]]) -> Table:
-    columns = [named(*pair) for pair in pairs]
+def _main_table(by_split: dict[str, Statistics], pairs: list[tuple[str, str]]) -> Table:
+    columns = [pair_name(*pair) for pair in pairs]
     with_gap = any((f"{short}_gap", GAP, scope) in found for found in by_split.values() for _, scope, short in MAIN)
     rows = []
     for name, scope, short in MAIN:
@@ -136,10 +136,10 @@ def _main_table(by_split: dict[str, Found], pairs: list[tuple[str, str]]) -> Tab
     return Table("Agreement between the raters", ["", *columns, *([GAP_LABEL] if with_gap else [])], rows)
 
 
-def _against_truth(by_split: dict[str, Found], names: list[str]) -> list[Block]:
+def _against_truth(by_split: dict[str, Statistics], names: list[str]) -> list[Block]:
     if TRUTH not in names:
         return []
-    columns = [named(name, TRUTH) for name in names if name != TRUTH]
+    columns = [pair_name(name, TRUTH) for name in names if name != TRUTH]
     rows = [
         [f"{LABELS[name]}, {scope}; {patients_of(split)}", *_cells(statistics, name, columns, scope)]
         for name, scope, _ in MAIN
@@ -148,22 +148,22 @@ def _against_truth(by_split: dict[str, Found], names: list[str]) -> list[Block]:
     return [Table("Agreement with the simulated true grades, which only synthetic sets have", ["", *columns], rows)]
 
 
-def _figures(rows: Raters, pairs: list[tuple[str, str]], names: list[str], statistics: Found, patients: str) -> list[Block]:
+def _figures(rows: Raters, pairs: list[tuple[str, str]], names: list[str], statistics: Statistics, patients: str) -> list[Block]:
     from report import rater_figures
 
     out: list[Block] = []
-    if any(statistics["bias", named(*pair), "total"].n for pair in pairs):
+    if any(statistics["bias", pair_name(*pair), "total"].n for pair in pairs):
         out.append(rater_figures.bland_altman(rows, pairs, statistics, patients))
         out.append(rater_figures.totals(rows, pairs, patients))
-    if any(statistics["kappa", named(*pair), site_groups.EVERYTHING].n for pair in pairs):
+    if any(statistics["kappa", pair_name(*pair), site_groups.EVERYTHING].n for pair in pairs):
         out.append(rater_figures.confusion(rows, pairs, patients))
         if len(names) == 3:
             out.append(rater_figures.venn(names, statistics, patients))
     return out
 
 
-def _details(statistics: Found, pairs: list[tuple[str, str]], patients: str) -> list[Block]:
-    columns = [named(*pair) for pair in pairs]
+def _details(statistics: Statistics, pairs: list[tuple[str, str]], patients: str) -> list[Block]:
+    columns = [pair_name(*pair) for pair in pairs]
     with_all_three = [*columns, *([COLLECTED] if ("icc_2_1", COLLECTED, "total") in statistics else [])]
     totals = ("total", *FINDINGS)
     iccs = [(name, scope) for scope in (*totals, site_groups.EVERYTHING) for name in agreement.FORMS]
@@ -179,7 +179,7 @@ def _details(statistics: Found, pairs: list[tuple[str, str]], patients: str) -> 
     return [*(table for table in tables if table.rows), *_rescored(statistics, with_all_three, pairs[0][1], patients)]
 
 
-def _table(statistics: Found, caption: str, columns: list[str], keys: list[tuple[str, str]]) -> Table:
+def _table(statistics: Statistics, caption: str, columns: list[str], keys: list[tuple[str, str]]) -> Table:
     """A row per (name, scope) of which at least one number is known."""
     caption_names_it = len({name for name, _ in keys}) == 1
     rows = []
@@ -190,7 +190,7 @@ def _table(statistics: Found, caption: str, columns: list[str], keys: list[tuple
     return Table(caption, ["", *columns], rows)
 
 
-def _rescored(statistics: Found, columns: list[str], stratified_by: str, patients: str) -> list[Block]:
+def _rescored(statistics: Statistics, columns: list[str], stratified_by: str, patients: str) -> list[Block]:
     """The statistics of Rohrbach et al. 2019 on a sample with equally many sites of each grade."""
     if ("icc_1_1", COLLECTED, three_raters.RESCORED) not in statistics:
         return []

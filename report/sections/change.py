@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation import change, progression
+from evaluation import change, progression, section_ids
 from evaluation.change import MEASURES, VERDICTS, Bounds, Pairs
 from evaluation.progression import Study
 from evaluation.raters import MODEL, READER1, READER2, SPLITS, TRUTH, Raters
@@ -17,7 +17,7 @@ from report.sections import change_figures
 from report.sections import change_words as words
 from stage3_stack.cohort import TARGETS
 
-ID, TITLE = "change", "Change over time"
+ID, TITLE = section_ids.CHANGE, "Change over time"
 PAIRS_OF_RATERS = ((READER1, READER2), (MODEL, READER1), (MODEL, READER2))
 ALL_THREE = (MODEL, READER1, READER2)
 LIMB_FINDINGS = {f"{part} {finding}": np.array([limb(s.part) == part and s.finding == finding for s in SITES])
@@ -37,7 +37,7 @@ def statistic(
 def make(raters: Raters) -> Section:
     """The section; without second visits its lead alone."""
     study, first_to_last = Study(change.successive(raters)), change.first_to_last(raters)
-    if not study.told:
+    if not study.has_change:
         return Section(ID, TITLE, words.MISSING)
     lead, extra = _lead(study)
     calibrating, n_persons = _calibration_note(study)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation import calibration, halo_effect, site_errors, site_groups
-from evaluation.agreement import named
+from evaluation.agreement import pair_name
 from evaluation.raters import MODEL, READER1, READER2, Raters
 from evaluation.site_errors import Sites, site_name
 from evaluation.statistic import Statistic
@@ -39,7 +39,7 @@ def make(raters: Raters) -> Section:
         return out
     main = main_split(raters, splits)
     calibrations = {split: calibration.measure(raters, split) for split in splits}
-    with_own_site = halo_effect.with_own(raters)
+    with_own_site = halo_effect.with_own_site_run(raters)
     healthy = {split: halo_effect.measure(with_own_site, split) for split in splits}
     out.blocks += [*_calibration(calibrations, main), *_healthy(raters, healthy, main)]
     out.extra += [one for statistics in (*calibrations.values(), *healthy.values()) for one in statistics.values()]
@@ -53,7 +53,7 @@ def section(raters: Raters, splits: list[str], pairs: list[tuple[str, str]]) -> 
         return Section(ID, TITLE, MISSING)
     main = main_split(raters, splits)
     patients = patients_of(main)
-    by_split = {split: {named(*pair): site_errors.by_site(raters, split, pair) for pair in graded} for split in splits}
+    by_split = {split: {pair_name(*pair): site_errors.by_site(raters, split, pair) for pair in graded} for split in splits}
     extra = [
         statistic
         for by_pair in by_split.values()
@@ -71,7 +71,7 @@ def _largest(sites: Sites) -> list[tuple[str, str, str]]:
 
 
 def _lead(pair: tuple[str, str], by_pair: dict[str, Sites], patients: str) -> str:
-    sites = by_pair[named(*pair)]
+    sites = by_pair[pair_name(*pair)]
     error = sites[_largest(sites)[0]]["mae"]
     between = f"{sentence(pair[0])} and {pair[1]}"
     return f"{between} differ most at {error.scope}: by {error.text} grades on average ({patients}, n = {error.n} sites)."

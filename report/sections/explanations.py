@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from evaluation import section_ids
 from evaluation.raters import MODEL, READER1, READER2, SPLITS, Raters
 from evaluation.statistic import Statistic
 from ra import paths
@@ -15,7 +16,7 @@ from report import tiles, upstream_runs
 from report.blocks import Block, Gallery, Picture, Section, Text
 from report.sections.explanations_map import of_embeddings
 
-ID, TITLE = "looking", "Explanations of the networks' scores"
+ID, TITLE = section_ids.EXPLANATIONS, "Explanations of the networks' scores"
 N_LARGEST = 24  # errors shown per finding
 CASES = {"tp": "Correct, damaged", "tn": "Correct, undamaged", "fp": "Scored too high", "fn": "Scored too low"}
 SITE_INDEX = {(s.part, s.joint, s.finding): j for j, s in enumerate(SITES)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from evaluation import localisation
+from evaluation import localisation, section_ids
 from evaluation.raters import SPLITS, Raters
 from evaluation.statistic import Statistic
 from ra import paths, tables
@@ -15,7 +15,7 @@ from ra.imaging import film
 from report import tiles, upstream_runs
 from report.blocks import Block, Gallery, Picture, Section, Table, Text
 
-ID, TITLE = "films", "Joint detection"
+ID, TITLE = section_ids.FILMS, "Joint detection"
 COLOURS = {"model": (74, 158, 255), "template": (255, 160, 50), "outside": (150, 150, 150), "truth": (80, 220, 120)}
 LIMBS = {"hand": "hands", "foot": "feet"}
 MARGIN = 1.6  # times a box's side: how far around the joints a film is shown
@@ -41,7 +41,7 @@ def make(raters: Raters) -> Section:
     folder = upstream_runs.detector(raters)
     if folder is None:
         return Section(ID, TITLE, MISSING)
-    statistics = localisation.statistics(raters.data, folder.name, ID)
+    statistics = localisation.statistics(raters.data, folder.name)
     blocks: list[Block] = [_table(statistics)] if statistics else []
     blocks.append(Text(BOXES))
     chosen, boxes = choose(_films(raters.data, folder.name)), _boxes(raters.data, folder.name)

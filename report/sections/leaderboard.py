@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from evaluation import leaderboard_statistics as leaderboard
-from evaluation import runtime
-from evaluation.leaderboard_statistics import Line, Standing
+from evaluation import leaderboard, leaderboard_statistics, runtime
+from evaluation.leaderboard import Leaderboard
+from evaluation.leaderboard_statistics import Line
 from evaluation.raters import READER2, SPLITS, Raters
 from evaluation.statistic import Statistic
 from report import plotting
@@ -15,11 +15,10 @@ from report.blocks import Block, Picture, Section, Table, Text
 from report.plotting import sentence
 from stage3_stack.outputs import RANKED
 
-ID, TITLE = leaderboard.SECTION, "Challenge scores"
+ID, TITLE = leaderboard_statistics.SECTION, "Challenge scores"
 NAMES = {"sc1": "SC1 total", "sc2": "SC2 narrowing", "sc3": "SC3 erosion"}
 STAGES = {"member": "stage 2, best member", "learner": "stage 3, best learner", "blend": "stage 3, blend"}
 COLOURS = {"member": plotting.COLOURS[1], "learner": plotting.COLOURS[5], "blend": plotting.ACCENT}
-VERDICTS = {"not told apart": "no significant difference"}
 MISSING = "The run cannot be scored: reader 1 scored no patient of this set (gold.csv, data.prepare)."
 RUNTIME = (
     "From the records of all steps on which this run is based. Members that train at the same time share the processor, so their "
@@ -44,22 +43,22 @@ TOTALS = "Patients' totals by rater; a spread far below reader 1's means that th
 
 def make(raters: Raters) -> Section:
     """Scores, progress from the column mean to the noise floor, the comparison with the best member, and the run time."""
-    rows = leaderboard.load(raters)
+    rows = leaderboard.of_raters(raters)
     if not rows.gold:
         return Section(ID, TITLE, MISSING)
-    by_split = {split: leaderboard.lines(rows, split) for split in rows.splits}
+    by_split = {split: leaderboard_statistics.lines(rows, split) for split in rows.splits}
     blocks: list[Block] = [Text(SCORES + _noise_floor(rows))]
     progress = [line.way[s] for lines in by_split.values() for line in lines for s in RANKED if line.kind in STAGES]
     if any(not np.isnan(percent.value) for percent in progress):
         blocks += [_progress_figure(by_split), _stage_table(by_split)]
     blocks += [_score_table(split, lines) for split, lines in by_split.items()]
-    differences = {split: leaderboard.differences(rows, split) for split in by_split}
+    differences = {split: leaderboard_statistics.differences(rows, split) for split in by_split}
     if any(differences.values()):
         blocks.append(_difference_table(differences))
-    blocks.append(_totals_table({split: leaderboard.totals(raters, split) for split in by_split}))
-    if rows.told:
-        blocks.append(Text(rows.told, "note"))
-    minutes = runtime.steps(raters, ID)
+    blocks.append(_totals_table({split: leaderboard_statistics.totals(raters, split) for split in by_split}))
+    if rows.note:
+        blocks.append(Text(rows.note, "note"))
+    minutes = runtime.steps(raters)
     if minutes:
         blocks += _runtime(minutes)
     return Section(ID, TITLE, _lead(by_split), blocks, progress)
@@ -79,8 +78,8 @@ def _lead(by_split: dict[str, list[Line]]) -> str:
     return " ".join([PROGRESS, *sentences] if any(with_progress) else sentences)
 
 
-def _noise_floor(rows: Standing) -> str:
-    noise = next(filter(None, map(rows.noise, rows.splits)), None)
+def _noise_floor(rows: Leaderboard) -> str:
+    noise = next(filter(None, map(rows.noise_row, rows.splits)), None)
     if noise is None:
         return "The noise floor is not known: the set has neither a second reader nor simulated true grades."
     if noise[1] == READER2:
@@ -133,7 +132,7 @@ def _difference_table(differences: dict[str, list[tuple[Statistic, str]]]) -> Ta
         for difference, verdict in pairs:
             name = NAMES[difference.name.split("_")[0]]
             compared = difference.of.replace(" less ", " − ")
-            rows.append([f"{SPLITS[split]}: {name}, {compared}", difference, VERDICTS.get(verdict, verdict)])
+            rows.append([f"{SPLITS[split]}: {name}, {compared}", difference, verdict])
     return Table(COMPARED, ["", "difference", "verdict"], rows)
 
 

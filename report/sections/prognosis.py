@@ -37,7 +37,7 @@ def make(raters: Raters) -> Section:
     done = [result for result in results.values() if result]
     numbers = [prognosis.learnable(source, sources[source], training) for source, result in results.items() if not result]
     leads = [_lead(result) for result in done]
-    lead = " ".join([text for text, _ in leads] + [forecast.too_few(number) for number in numbers])
+    lead = " ".join([text for text, _ in leads] + [forecast.too_few_text(number) for number in numbers])
     extra = [statistic for _, statistics in leads for statistic in statistics] + numbers
     blocks = [_table(done), _figure(done), Text(NOTE, "note")] if done else []
     return Section(ID, TITLE, lead, blocks, extra)
@@ -45,7 +45,7 @@ def make(raters: Raters) -> Section:
 
 def _lead(result: Prognosis) -> tuple[str, list[Statistic]]:
     """One sentence, and its numbers."""
-    counts = {"visits": len(result.found.row), "persons": result.found.persons}
+    counts = {"visits": len(result.cases.row), "persons": result.cases.persons}
     visits, persons = (
         Statistic(ID, what, "all", f"from {result.source}", "forecast", n, n=n, unit=what, digits=0) for what, n in counts.items()
     )
@@ -74,7 +74,7 @@ def _figure(results: list[Prognosis]) -> Picture:
                 arms = np.nan_to_num([[error.value - error.low], [error.high - error.value]])
                 left.errorbar([error.value], [y + 0.2 * k], xerr=arms, fmt="o", markersize=4, color=colour)
             predicted, last = (result.forecasts[:, FORECASTS.index(name)] for name in (RIDGE, SAME))
-            rise = result.found.outcome - last
+            rise = result.cases.outcome - last
             right.plot(predicted - last, rise, "o", markersize=3, alpha=0.6, color=colour, label=f"from {result.source}")
         left.set_yticks(range(len(FORECASTS)), FORECASTS)
         left.set_ylim(len(FORECASTS) - 0.5, -0.5)

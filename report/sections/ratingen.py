@@ -8,7 +8,7 @@ import pandas as pd
 from evaluation import disease_activity, rau, svdh_to_ratingen
 from evaluation.raters import MODEL, READER1, SPLITS, Raters
 from evaluation.statistic import Statistic
-from evaluation.svdh_to_ratingen import Eroded
+from evaluation.svdh_to_ratingen import RatingenScores
 from ra.anatomy import PARTS
 from ra.clinical import RAU_SITES
 from report.blocks import Block, Section, Table, Text
@@ -64,16 +64,16 @@ SIMULATED = " The activity of this synthetic set is simulated with that weak cor
 
 def make(raters: Raters) -> Section:
     """Ratingen grades and Rau scores of the model against reader 1's, and DAS28 against damage."""
-    scores, activity = svdh_to_ratingen.read(raters), disease_activity.load(raters)
+    scores, activity = svdh_to_ratingen.scores(raters), disease_activity.load(raters)
     lead, blocks, extra = (NO_GRADES, [], []) if scores is None else _scores(raters, scores)
     if activity is None:
         return Section(ID, TITLE, lead, [*blocks, Text(NO_ACTIVITY)], extra)
     return Section(ID, TITLE, lead, blocks + _activity(raters, scores, activity), extra)
 
 
-def _scores(raters: Raters, scores: Eroded) -> tuple[str, list[Block], list[Statistic]]:
+def _scores(raters: Raters, scores: RatingenScores) -> tuple[str, list[Block], list[Statistic]]:
     """Lead, blocks and further statistics of the Ratingen grades."""
-    n_scored, statistics = rau.scored(scores), rau.measure(raters, scores)
+    n_scored, statistics = rau.joints_scored(scores), rau.measure(raters, scores)
     splits = [split for split in SPLITS if ("kappa", split) in statistics]
     blocks: list[Block] = [Text(_source(scores)), Text(_joints(*n_scored), "note")]
     if not splits:
@@ -96,7 +96,7 @@ def _n(statistic: Statistic) -> str:
     return f"{statistic.n} {statistic.unit}"
 
 
-def _source(scores: Eroded) -> str:
+def _source(scores: RatingenScores) -> str:
     """How the model's and the reader's grades were obtained."""
     if scores.runs:
         choice = "the set's best such member out of fold" if len(scores.runs) == 1 else "averaged"
@@ -127,7 +127,7 @@ def _joints(median: Statistic, fewest: Statistic) -> str:
     )
 
 
-def _activity(raters: Raters, scores: Eroded | None, activity: pd.DataFrame) -> list[Block]:
+def _activity(raters: Raters, scores: RatingenScores | None, activity: pd.DataFrame) -> list[Block]:
     """Tables of activity and of its correlation with damage, and figures of the correlation."""
     indices = {name: activity[column].to_numpy() for column, name in disease_activity.INDICES.items()}
     bands = [[name, *disease_activity.bands(values, raters.person, name)] for name, values in indices.items()]
@@ -154,7 +154,7 @@ def _activity(raters: Raters, scores: Eroded | None, activity: pd.DataFrame) -> 
     return blocks + [figures.activity(scale, damage, indices) for scale in dict.fromkeys(scale for scale, _ in damage)]
 
 
-def damage_scores(raters: Raters, scores: Eroded | None) -> dict[tuple[str, str], np.ndarray]:
+def damage_scores(raters: Raters, scores: RatingenScores | None) -> dict[tuple[str, str], np.ndarray]:
     """(scale, rater) -> (n,) damage scores, of the raters who have any on that scale."""
     out = {}
     if scores is not None:

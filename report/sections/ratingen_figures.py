@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from evaluation import disease_activity, svdh_to_ratingen
 from evaluation.raters import SPLITS, Raters
-from evaluation.svdh_to_ratingen import Eroded
+from evaluation.svdh_to_ratingen import RatingenScores
 from ra.tables import LEVELS
 from report import plotting
 from report.blocks import Picture
@@ -18,7 +18,7 @@ CELLS = 16  # along each axis of a histogram
 DAS28_BOUNDS = (2.6, 3.2, 5.1)  # of remission, low, moderate and high activity
 
 
-def scores(raters: Raters, scores: Eroded, splits: list[str]) -> Picture:
+def scores(raters: Raters, scores: RatingenScores, splits: list[str]) -> Picture:
     """The model's Rau score over reader 1's, with its 95 % interval; a panel per split."""
     model, reader = svdh_to_ratingen.rau(scores.model), svdh_to_ratingen.rau(scores.reader)
     level = LEVELS.index(95)

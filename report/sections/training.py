@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from evaluation import section_ids
 from evaluation.raters import Raters
 from evaluation.statistic import Statistic
 from report import plotting, upstream_runs
 from report.blocks import Block, Picture, Section, Table
 
-ID, TITLE = "training", "Training of the networks"
+ID, TITLE = section_ids.TRAINING, "Training of the networks"
 LOSSES = ("train_loss", "loss")
 MISSING = "There is no training log (log.csv) of this run's members."
 LEAD = "Training curves show whether the networks converged and whether they were trained for too long."

@@ -10,14 +10,16 @@ import pytest
 import yaml
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 
-from evaluation import compare_papers
-from evaluation.papers import comparisons, published
-from ra import agreement, atomic, challenge_scores, clinical, config, paths, tables
+from evaluation import compare_papers, ratingen
+from evaluation.papers import published
+from evaluation.papers.config import PaperComparison
+from ra import atomic, challenge_scores, clinical, config, paths, tables
 from ra.anatomy import MEDIAN, PERCENT, RATINGEN, SITES, limb
-from stage3_stack import config as recipe
-from stage3_stack import hands, ratingen, train
-from tests.stage3_stack.test_stack import call
+from stage3_stack import train
 from tests.worlds import stack_world
+from tests.worlds.stack_world import call
+
+BLEND = str(paths.ROOT / "configs" / "joints" / "stack" / "blend.yaml")
 
 GROUPS = [
     {"paper": "someone", "kind": "joints", "runs": ["m0", "nowhere"]},
@@ -83,14 +85,15 @@ def world(tmp_path_factory):
         for name in ("gold", "truth"):
             made[name].to_csv(paths.reader("world", name))
         mean = "[{name: mean}, {name: ridge}]"
-        stacked = ["--data", "world", "--config", str(recipe.CONFIGS / "smoke" / "blend.yaml"), "--run", "small"]
+        stacked = [BLEND, "--data", "world", "--profile", "smoke", "--run", "small"]
         sets = ["members=[m0,film]", f"site_learners={mean}", f"total_learners={mean}"]
         call(train, *stacked, *(word for item in sets for word in ("--set", item)))
-        both = {"name": "both", "stack": "linear", "members": ["total0", "total1"]}
-        (folder / "hands.yaml").write_text(yaml.safe_dump({"ensembles": [both]}))
-        call(hands, "--data", "world", "--config", str(folder / "hands.yaml"))
-        (folder / "systems.yaml").write_text(yaml.safe_dump({"groups": GROUPS, "comparisons": CLAIMS, "boxes": ["yolo"]}))
-        yield made | {"config": str(folder / "systems.yaml"), "n_train": n_train}
+        both = {"kind": "hand_totals", "combine": "linear", "members": ["total0", "total1"]}
+        (folder / "both.yaml").write_text(yaml.safe_dump(both))
+        call(train, str(folder / "both.yaml"), "--data", "world")
+        systems = {"kind": "comparison", "groups": GROUPS, "comparisons": CLAIMS, "boxes": ["yolo"]}
+        (folder / "comparison.yaml").write_text(yaml.safe_dump(systems))
+        yield made | {"config": str(folder / "comparison.yaml"), "n_train": n_train}
 
 
 @pytest.fixture(scope="module")
@@ -148,42 +151,6 @@ def test_totals_of_both_hands_are_the_golds(world, printed):
     assert table.value["class0", "test", "accuracy"] == pytest.approx((p.to_numpy().argmax(1) == level).mean(), abs=1e-4)
 
 
-def test_bootstrap_draws_patients_whole():
-    """Ten patients of a hundred equal rows are ten patients: the interval is that of ten numbers."""
-    rng = np.random.default_rng(0)
-    each = rng.normal(0, 1, 10)
-    target, patient = np.zeros(1000), np.repeat(np.arange(10), 100)
-    found = comparisons.paired_bootstrap(agreement.mae, target, np.repeat(each, 100), target, patient)
-    assert found[0] == pytest.approx(np.abs(each).mean())
-    assert (found[2] - found[1]) / 2 == pytest.approx(1.96 * np.abs(each).std() / np.sqrt(10), rel=0.15)
-    gap = target.copy()
-    gap[patient == 3] = np.nan  # a patient that one of the two does not answer
-    assert comparisons.paired_bootstrap(agreement.mae, target, np.repeat(each, 100), gap, patient)[0] == pytest.approx(
-        np.abs(np.delete(each, 3)).mean()
-    )
-
-
-def test_grades_of_percentages_and_raters_by_hand():
-    found = clinical.percents2grades(np.array([0, 0.5, 20, 20.1, 80, 80.5, 100, np.nan]))
-    assert found[:7].tolist() == [0, 1, 1, 2, 4, 5, 5] and np.isnan(found[7])
-    index = pd.MultiIndex.from_product([["a"], ["LH"], ["pip_2", "pip_3", "wrist", "mcp_2"]], names=ratingen.KEY)
-    assert ratingen.rau_scores(index, np.array([0, 5, np.nan, 1.0])).tolist() == [38 * 6 / 3]
-
-
-def test_a_reader_may_give_grades_alone_and_faults_are_named(tmp_path):
-    path = tmp_path / "ratingen.csv"
-    path.write_text("Patient_ID,part,joint,percent,grade\n007,LH,wrist,,3\n007,LH,pip_2,30,\n")
-    found = ratingen.read_csv(path)
-    assert found.grade.tolist() == [3, 2] and found.index[0][0] == "007"
-    path.write_text("Patient_ID,part,percent\n007,LH,3\n")
-    with pytest.raises(config.UserError, match="lacks column joint"):
-        ratingen.read_csv(path)
-    path.write_text("Patient_ID,part,joint,grade\n007,LH,wrist,3\n007,LH,wrist,3\n")
-    with pytest.raises(config.UserError, match="twice"):
-        ratingen.read_csv(path)
-    assert ratingen.read_csv(tmp_path / "none.csv") is None
-
-
 @pytest.mark.parametrize("left", [(), ("total0",), ("eroded",), ("m0",)])
 def test_a_set_with_next_to_nothing_has_a_table(tmp_path, monkeypatch, capsys, left):
     """No run at all, one of a kind alone; no raw folder, no Ratingen table: rows of dashes, never a crash."""
@@ -192,17 +159,27 @@ def test_a_set_with_next_to_nothing_has_a_table(tmp_path, monkeypatch, capsys, l
     for run in {*made["members"], *made["others"]} - set(left):
         (paths.run_dir("poor", 2, run) / "run.json").unlink()
     paths.ratingen("poor").unlink()
-    call(compare_papers, "--data", "poor", "--config", str(recipe.CONFIGS / "systems.yaml"))
+    call(compare_papers, "--data", "poor")
     said = capsys.readouterr().out
     assert "bo_resnet34_rbs1 (not trained)" in said and "column mean" in said and all(run in said for run in left)
 
 
-def test_configs_name_every_published_row_once():
-    for path in recipe.CONFIGS.glob("systems.yaml"):
-        loaded = config.load(compare_papers.Systems, path)
-        runs = [run for group in loaded.groups for run in group.runs]
-        assert len(set(runs)) == len(runs)
-        rows = {row.run for row in (*published.BO_TABLE_1, *published.BO_TABLE_2)}
-        assert rows | {row[0] for row in (*published.ROHRBACH_CLASSES, *published.ROHRBACH_PERCENT)} <= set(runs)
+def test_the_config_names_every_published_row_once():
+    loaded = config.load(PaperComparison, compare_papers.CONFIG)
+    runs = [run for group in loaded.groups for run in group.runs]
+    assert len(set(runs)) == len(runs)
+    rows = {row.run for row in (*published.BO_TABLE_1, *published.BO_TABLE_2)}
+    assert rows | {row[0] for row in (*published.ROHRBACH_CLASSES, *published.ROHRBACH_PERCENT)} <= set(runs)
     assert len(published.BO_TABLE_1) == 20 and len(published.BO_TABLE_2) == 20
     assert {len(row.figures) for row in published.BO_TABLE_1} == {3} and {len(r.figures) for r in published.BO_TABLE_2} == {5}
+
+
+def test_faulty_configs_and_flags_are_refused(world, tmp_path):
+    (tmp_path / "twice.yaml").write_text(yaml.safe_dump({"kind": "comparison", "groups": [GROUPS[0], GROUPS[0]]}))
+    with pytest.raises(config.UserError, match="names system m0 twice"):
+        call(compare_papers, "--data", "world", "--config", str(tmp_path / "twice.yaml"))
+    with pytest.raises(config.UserError, match="kind"):
+        call(compare_papers, "--data", "world", "--config", world["config"], "--set", "kind=joints")
+    with pytest.raises(SystemExit) as refused:
+        call(compare_papers, "--data", "world", "--force")
+    assert refused.value.code == 2

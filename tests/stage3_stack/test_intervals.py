@@ -176,4 +176,4 @@ def test_the_report_measures_coverage_against_the_reader(world):
     assert numbers["intervals/coverage_95/test/model/total"].value == pytest.approx(share)
     assert numbers["intervals/measured_95/test/model/total"].value == pytest.approx(share)
     assert numbers["intervals/sites/test/model/no_film"].value == 12
-    assert section.make(known.of("nobody")).blocks == []
+    assert section.make(known.in_split("nobody")).blocks == []

@@ -1,6 +1,8 @@
-"""Raters without films for the tests of the evidence: persons with visits, two readers, a model, and models broken on purpose."""
+"""Raters without films for tests: persons with visits, two readers, a model, and models broken on purpose."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,21 +21,28 @@ def totals(grades: np.ndarray) -> np.ndarray:
 
 
 def graded(latent: np.ndarray) -> np.ndarray:
+    """(n, 86) whole grades of latent damage."""
     return np.stack([np.searchsorted(STEPS[s.max_grade], latent[:, j]) for j, s in enumerate(SITES)], axis=1).astype(float)
 
 
 def expected(latent: np.ndarray) -> np.ndarray:
-    """Grades as a model gives them: half a grade where the reader's next one begins, so that rounding gives his."""
-    return np.stack([_between(latent[:, j], np.array(STEPS[s.max_grade])) for j, s in enumerate(SITES)], axis=1)
+    """(n, 86) expected grades of latent damage; half a grade at a reader's step, so that rounding gives the reader's grade."""
+    return np.stack([_between_steps(latent[:, j], np.array(STEPS[s.max_grade])) for j, s in enumerate(SITES)], axis=1)
 
 
-def _between(latent: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    places, grades = np.r_[steps[0] - 0.3, steps, steps[-1] + 0.3], np.r_[0, np.arange(len(steps)) + 0.5, len(steps)]
-    return np.interp(latent, places, grades)
+def _between_steps(latent: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    damage, grades = np.r_[steps[0] - 0.3, steps, steps[-1] + 0.3], np.r_[0, np.arange(len(steps)) + 0.5, len(steps)]
+    return np.interp(latent, damage, grades)
 
 
 def rater(grades: np.ndarray) -> Rater:
+    """A rater whose totals are the sums of the grades."""
     return Rater(grades, totals(grades))
+
+
+def with_rater(raters: Raters, name: str, scores: Rater) -> Raters:
+    """The same patients with other scores by one rater."""
+    return replace(raters, by=raters.by | {name: scores})
 
 
 def make(n_train: int = 90, n_test: int = 60, seed: int = 0, visits: int = 3) -> Raters:
@@ -49,7 +58,7 @@ def make(n_train: int = 90, n_test: int = 60, seed: int = 0, visits: int = 3) ->
     train = np.arange(n) < n_train
     grade = np.arange(11)
     distance = np.square(grade - model[..., None])
-    belief = np.where(grade <= MAXIMA[:, None], np.exp(-0.5 * distance / 0.3), 0.0)
+    probabilities = np.where(grade <= MAXIMA[:, None], np.exp(-0.5 * distance / 0.3), 0.0)
     return Raters(
         "world",
         "blend",
@@ -59,18 +68,18 @@ def make(n_train: int = 90, n_test: int = 60, seed: int = 0, visits: int = 3) ->
         np.where(train, "oof", "test").astype(object),
         np.where(train, person % 3, -1),
         {MODEL: rater(model), READER1: rater(first), READER2: rater(second), TRUTH: rater(graded(latent))},
-        belief / belief.sum(axis=-1, keepdims=True),
+        probabilities / probabilities.sum(axis=-1, keepdims=True),
     )
 
 
 def constant(raters: Raters) -> Raters:
-    """A model that says the same of everybody: the mean of reader 1."""
+    """A model that gives every patient the mean of reader 1."""
     mean = np.nanmean(raters.by[READER1].grades, axis=0)
     return _broken(raters, np.broadcast_to(mean, raters.by[MODEL].grades.shape).copy())
 
 
 def shuffled(raters: Raters, seed: int = 1) -> Raters:
-    """A model whose answers went to other patients."""
+    """A model whose predictions were given to other patients."""
     return _broken(raters, raters.by[MODEL].grades[np.random.default_rng(seed).permutation(len(raters.patients))])
 
 

@@ -166,7 +166,7 @@ def raters_of_tiny() -> Raters:
     """Readers and a model for the tiny set's eleven patients."""
     made = evaluation_world.make(9, 2, visits=1)
     renamed = np.array([f"p{i:02d}" for i in range(11)], dtype=object)
-    return Raters("tiny", "blend", renamed, renamed, made.visit, made.split, made.fold, made.by, made.belief)
+    return Raters("tiny", "blend", renamed, renamed, made.visit, made.split, made.fold, made.by, made.probabilities)
 
 
 def _sections_show_what_is_there() -> None:
@@ -196,7 +196,7 @@ def test_localisation_by_hand():
     found.loc[found.index[~hands][:2], "source"] = "template"
     found.loc[found.index[~hands][2], "source"] = "outside"
     tables.BOXES.write(found, paths.boxes("tiny", "yolo", "oof"))
-    told = {(one.name, one.scope): one for one in localisation.statistics("tiny", "yolo", "films")}
+    told = {(one.name, one.scope): one for one in localisation.statistics("tiny", "yolo")}
     n_hands, n_feet = int(hands.sum()), int((~hands).sum()) - 1
     near, template = told["within 2 % of the long side, %", "hand"], told["placed by the template, %", "foot"]
     assert near.value == pytest.approx(100 * (1 - 3 / n_hands)) and near.n == n_hands and near.low < near.value

@@ -1,0 +1,13 @@
+"""The first part of every statistic's id in numbers.csv and numbers.json; the report has a section of each id."""
+
+LEADERBOARD = "standing"
+AGREEMENT = "agreement"
+ERRORS = "errors"
+INTERVALS = "intervals"
+CHANGE = "change"
+PROGNOSIS = "prognosis"
+RATINGEN = "ratingen"
+FILMS = "films"
+EXPLANATIONS = "looking"
+TRAINING = "training"
+ALARMS = "alarms"
