@@ -129,7 +129,7 @@ def test_a_total_of_two_hands_is_not_taken_for_one(root, monkeypatch):
     films, sites = FILMS.read(paths.films("s")), SITES_TABLE.read(paths.sites("s"))
     assert sites.part[sites.patient_id.isin(["IMG 1", "7"])].eq(BOTH_HANDS).all()
     assert json.loads((paths.work("s") / "report.json").read_text())["faults"]["one of two hands"] == ["IMG 1", "7"]
-    assert whole_films.half_seen(films, sites) == {"IMG 1", "7"}
+    assert whole_films.half_pairs(films, sites) == {"IMG 1", "7"}
     call(pictures, str(CONFIGS / "pictures"), "--data", "s", "--profile", "smoke")
     index = pd.read_parquet(paths.run_dir("s", 2, "films") / "hands.parquet")
     assert sorted(index.patient_id) == ["IMG 2", "IMG 3", "IMG 4", "IMG 5", "IMG 6-LH"]
@@ -146,7 +146,7 @@ def test_totals_beside_grades_of_sites(root):
     found = scores.hands_totals(both).set_index("patient_id").target
     assert found["p"] == 62 and found["IMG 1"] == 12.5 and found["IMG 6-LH"] == 70 and np.isnan(found["7"]) and len(found) == 8
     lone = pd.DataFrame([{"patient_id": patient, "part": "LH"} for patient in ("p", "IMG 1", "IMG 6-LH")])
-    assert whole_films.half_seen(lone, both) == {"IMG 1"}
+    assert whole_films.half_pairs(lone, both) == {"IMG 1"}
 
 
 @pytest.mark.usefixtures("screened")
