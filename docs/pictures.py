@@ -22,7 +22,7 @@ from data.phantom.damage import Damage
 from data.phantom.film import draw_film
 from ra import atomic, cli
 from ra.config import UserError
-from ra.imaging import film
+from ra.imaging import film, polarity
 
 IMAGES = Path(__file__).with_name("images")
 HEIGHT_PX = 620  # of a film
@@ -39,7 +39,7 @@ def four_films() -> np.ndarray:
     for part, seed, damaged in (("LH", 9, False), ("RH", 21, True), ("LF", 4, False), ("RF", 8, True)):
         damage = Damage(*sv.damage_maps(severity, part), drift_deg=12) if damaged else None
         grey = draw_film(part, (seed, 0), damage=damage, max_px=1300).grey
-        tiles.append(_tile(255 - grey if film.looks_inverted(grey) else grey))
+        tiles.append(_tile(255 - grey if polarity.looks_inverted(grey) else grey))
     return cv2.hconcat(tiles)
 
 

@@ -23,6 +23,7 @@ from evaluation.statistic import Statistic
 from ra import atomic, cli, paths, tables
 from ra.anatomy import ID, SITES
 from ra.config import UserError
+from ra.schema import ContractError
 from ra.text_table import grid
 from stage3_stack import submission
 
@@ -34,7 +35,7 @@ def of_tables(scores: Path, people: Path) -> tuple[pd.Index, Visits]:
         raise UserError(f"{scores} holds no score; its columns are named as in the challenge, such as Overall_Tol")
     try:
         tables.challenge(list(numbers.columns)).check(numbers.reset_index())
-    except tables.ContractError as error:
+    except ContractError as error:
         raise UserError(f"{scores}: {error}; correct the cell or the row") from error
     visits = _people(people)
     patients = numbers.index[numbers.index.isin(visits.index)]

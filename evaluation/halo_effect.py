@@ -17,7 +17,8 @@ from evaluation import bootstrap, section_ids
 from evaluation.bootstrap import ratio
 from evaluation.raters import READER2, SPLITS, TRUTH, Rater, Raters
 from evaluation.statistic import Statistic
-from ra import paths, tables
+from ra import paths
+from ra.schema import ContractError
 from stage3_stack.predictions import MOMENTS, load_member
 
 SECTION = section_ids.ERRORS
@@ -36,7 +37,7 @@ def with_own_site_run(raters: Raters) -> Raters:
     order = np.argsort(~is_train, kind="stable")
     try:
         moments = load_member(raters.data, run, pd.Index(raters.patients[order]), int(is_train.sum()), stage=3).moments
-    except tables.ContractError:  # the run is of an earlier preparation of the set, with other patients
+    except ContractError:  # the run is of an earlier preparation of the set, with other patients
         return raters
     rater = Rater.blank(len(order))
     rater.grades[order] = moments[..., MOMENTS.index("grade")]

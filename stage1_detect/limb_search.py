@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from ra.anatomy import limb as limb_of
+from ra.imaging import intensity
 from ra.imaging.film import Frame
 from stage1_detect import inference, orientation, shape_model
 from stage1_detect.model import Detector, predict
@@ -78,7 +79,7 @@ def stretched(grey: np.ndarray) -> np.ndarray:
     low, high = np.percentile(grey[::8, ::8], (0.5, 99.5))
     if high - low >= 128 or high - low < LEAST_GREYS:
         return grey
-    return np.clip((np.arange(256) - low) * 255 / (high - low), 0, 255).astype(np.uint8)[grey]
+    return intensity.stretch_table(low, high)[grey]
 
 
 def search(detector: Detector, grey: np.ndarray, part: str | None) -> tuple[Reading | None, float, np.ndarray]:

@@ -20,7 +20,7 @@ import pandas as pd
 from ra import cli, manifest, quality_reasons
 from ra.anatomy import PARTS
 from ra.config import UserError
-from ra.imaging import film
+from ra.imaging import film, polarity
 from ra.tables import SCREENING
 
 if TYPE_CHECKING:

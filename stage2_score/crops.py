@@ -71,11 +71,13 @@ def side_frac(joint: str, settings: Crops) -> float:
 
 def grey_table(pixels: np.ndarray, points: np.ndarray, settings: Crops) -> np.ndarray:
     """Lookup table (256,) uint8 that stretches the greys around the joints, so that films of different exposure look alike."""
+    from ra.imaging import intensity
+
     margin = film_scale(points) * 0.4
     (x0, y0), (x1, y1) = (points.min(0) - margin).astype(int).clip(0), (points.max(0) + margin).astype(int).clip(1)
     region = pixels[y0:y1:4, x0:x1:4]
     low, high = np.percentile(region if region.size else pixels, [settings.low_percentile, settings.high_percentile])
-    return np.clip((np.arange(256) - low) * 255 / max(high - low, 1.0), 0, 255).astype(np.uint8)
+    return intensity.stretch_table(low, high)
 
 
 def joints_of_part(part: str, settings: Crops) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ra.imaging import intensity
+
 WORK_PX = 256  # long side of the reduced film on which edges are computed
 CLOSE_PX = 9  # edges closer than this are joined
 PIECE_FRAC = 0.02  # a piece whose box is smaller than this share of the largest is a marker, not a finger
@@ -35,10 +37,9 @@ def limb_box(grey: np.ndarray) -> Box:
 
 def limb_mask(small: np.ndarray) -> np.ndarray:
     """Mask (H, W) of the limb's edges on a small film, after morphological closing."""
-    field = exposed(small)
+    field = intensity.exposed_field((small <= 6) | (small >= 249))  # without the flat black or white border
     low, high = np.percentile(small[field], (1, 99))
-    level = np.clip((small.astype(np.float32) - low) * 255 / max(float(high - low), 1.0), 0, 255).astype(np.uint8)
-    blurred = cv2.GaussianBlur(level, (5, 5), 0)
+    blurred = cv2.GaussianBlur(intensity.stretch_table(low, high)[small], (5, 5), 0)
     inner = cv2.erode(np.pad(field.astype(np.uint8), 3, mode="edge"), np.ones((7, 7), np.uint8))[3:-3, 3:-3]
     edges = cv2.Canny(blurred, 30, 70) * inner  # without the edge of the exposed field
     closed = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (CLOSE_PX, CLOSE_PX)))
@@ -47,12 +48,3 @@ def limb_mask(small: np.ndarray) -> np.ndarray:
     area[0] = 0.0  # the background
     kept = [k for k in range(1, n) if area[k] >= PIECE_FRAC * area.max()]
     return np.isin(pieces, kept)
-
-
-def exposed(small: np.ndarray) -> np.ndarray:
-    """Mask (H, W) without the border: flat black or white areas that touch the picture's edge."""
-    flat = ((small <= 6) | (small >= 249)).astype(np.uint8)
-    _, areas = cv2.connectedComponents(flat, connectivity=4)
-    rim = np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))
-    field = ~np.isin(areas, rim[rim > 0])
-    return field if field.mean() > 0.15 else np.ones_like(field)

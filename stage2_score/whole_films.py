@@ -45,9 +45,10 @@ def centre_file(data: str) -> Path:
 
 def stretch_greys(pixels: np.ndarray, settings: WholeFilms) -> np.ndarray:
     """uint8 pixels stretched between two percentiles of their greys, so that films of different exposure look alike."""
+    from ra.imaging import intensity
+
     low, high = np.percentile(pixels[::4, ::4], [settings.low_percentile, settings.high_percentile])
-    table = np.clip((np.arange(256) - low) * 255 / max(high - low, 1.0), 0, 255).astype(np.uint8)
-    return table[pixels]
+    return intensity.stretch_table(low, high)[pixels]
 
 
 def resize(pixels: np.ndarray, width_px: int, height_px: int) -> np.ndarray:

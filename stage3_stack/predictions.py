@@ -16,6 +16,7 @@ from ra import paths, tables
 from ra.anatomy import BOTH_HANDS, FINDINGS, PARTS, RATINGEN, SEVERITY, SITES, TOTAL, limb
 from ra.challenge_scores import log_score
 from ra.config import UserError
+from ra.schema import ContractError
 from ra.tables import PROBABILITIES
 from stage3_stack.nan_mean import ratio
 
@@ -86,7 +87,7 @@ def _read(path: Path, patients: pd.Index) -> pd.DataFrame:
     table = tables.SCORES.read(path)
     lacking = patients.difference(table.patient_id.unique())
     if len(lacking):
-        raise tables.ContractError(f"{path}: {len(lacking)} patients have no row, the first is {lacking[0]}; predict again")
+        raise ContractError(f"{path}: {len(lacking)} patients have no row, the first is {lacking[0]}; predict again")
     table = table[table.patient_id.isin(patients)]
     if path.stem == "oof":
         tables.check_coverage(table, table[["patient_id", "part", "site", "finding"]], str(path))

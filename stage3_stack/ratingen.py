@@ -43,7 +43,7 @@ def predict(data: str, run: str | tuple[str, ...], split: str, index: pd.MultiIn
     runs = (run,) if isinstance(run, str) else run
     table = pd.concat([tables.SCORES.read(paths.scores(data, stage, name, split)) for name in runs])
     by_prefix = {prefix: _by_joint(table, prefix).reindex(index) for prefix in PREFIXES}
-    p = by_prefix[RATINGEN][list(PROBABILITIES[: agreement.N_GRADES])].to_numpy()
+    p = by_prefix[RATINGEN][list(PROBABILITIES[: agreement.N_RATINGEN_GRADES])].to_numpy()
     mean, median = by_prefix[PERCENT].pred.to_numpy(), by_prefix[MEDIAN].pred.to_numpy()
     grade_of_percent = clinical.percents2grades(np.rint(mean))  # for a run without grades: readers give whole percents
     likeliest = np.where(np.isnan(p).any(axis=1), grade_of_percent, np.nan_to_num(p).argmax(axis=1))

@@ -18,7 +18,7 @@ from types import ModuleType
 import pandas as pd
 
 from ra.config import UserError
-from ra.tables import Schema
+from ra.schema import Schema
 
 MODULES = {
     "ra2dream": "data.sources.ra2dream",

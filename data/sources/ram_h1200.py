@@ -28,7 +28,8 @@ from data.sources import Raw, ra2dream
 from ra import anatomy
 from ra.config import UserError
 from ra.imaging import film
-from ra.tables import SITES, Column, Schema, challenge
+from ra.schema import Column, Schema
+from ra.tables import SITES, challenge
 
 REPO = "TokyoTechMagicYang/RAM-H1200-v1"
 LICENCE = """RAM-H1200 is published under CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/): name its source, and cite

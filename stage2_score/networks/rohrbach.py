@@ -11,10 +11,10 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from ra.agreement import N_RATINGEN_GRADES
 from ra.config import UserError
 
 FILTERS = (32, 32, 64, 64, 128, 128)  # of the six blocks; each halves the side (150 px: 75 37 18 9 4 2)
-N_GRADES = 6  # Ratingen 0..5
 N_STEPS = 101  # whole percents 0..100
 
 
@@ -144,7 +144,7 @@ class RatingenHead(nn.Module):
     """
 
     FORMS = {  # noqa: RUF012 - never changed
-        "classes": (N_GRADES, lambda x: x),
+        "classes": (N_RATINGEN_GRADES, lambda x: x),
         "cdf": (N_STEPS, torch.sigmoid),
         "percent": (1, lambda x: 100 * x[:, 0]),  # so that the layer itself works within 0..1
     }

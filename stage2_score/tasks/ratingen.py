@@ -14,11 +14,12 @@ from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from ra import agreement, clinical, paths, tables
+from ra.agreement import N_RATINGEN_GRADES
 from ra.anatomy import MEDIAN, PERCENT, RATINGEN, RATINGEN_STEPS_PERCENT
 from stage2_score import scores
 from stage2_score.config import Member, Sampler
 from stage2_score.data import draw
-from stage2_score.networks.rohrbach import N_GRADES, N_STEPS
+from stage2_score.networks.rohrbach import N_STEPS
 from stage2_score.tasks.base import PictureTask, Predict, target_fields
 
 KEY = ["patient_id", "part", "joint"]
@@ -66,7 +67,7 @@ class Ratingen(PictureTask):
         grade = percent_grades(joints.percent.to_numpy())
         blocks = []
         for prefix in PREFIXES[form_of(member)]:
-            target, maximum = (grade, N_GRADES - 1) if prefix == RATINGEN else (joints.percent, N_STEPS - 1)
+            target, maximum = (grade, N_RATINGEN_GRADES - 1) if prefix == RATINGEN else (joints.percent, N_STEPS - 1)
             blocks.append(joints.assign(site=prefix + joints.joint, target=target, max_score=maximum))
         return pd.concat(blocks, ignore_index=True).drop(columns="percent").assign(finding="erosion")
 
@@ -105,7 +106,7 @@ class Ratingen(PictureTask):
         """Accuracy, balanced accuracy, balanced accuracy within one grade; mean squared and absolute error of the percentage."""
         scored = oof.dropna(subset=["target", "pred"])
         grades = scored[scored.site.str.startswith(RATINGEN)]
-        p = grades[[f"p{k}" for k in range(N_GRADES)]].to_numpy()
+        p = grades[[f"p{k}" for k in range(N_RATINGEN_GRADES)]].to_numpy()
         pair = grades.target.to_numpy(), np.where(np.isnan(p[:, 0]), grades.pred, np.nan_to_num(p).argmax(1))
         metrics = {
             "accuracy": agreement.accuracy(*pair).value,

@@ -14,7 +14,7 @@ from data.phantom.film import draw_film
 from ra import film_names, paths
 from ra.anatomy import JOINTS
 from ra.config import UserError
-from ra.imaging import film
+from ra.imaging import film, polarity
 from stage1_detect import inference, model, shape_model
 from stage1_detect.detect import COLUMNS
 
@@ -77,7 +77,7 @@ def test_unseen_synthetic_films(shipped, part):
     good = total = 0
     for seed in range(5):
         drawn = draw_film(part, (seed, 77), max_px=700)
-        grey = 255 - drawn.grey if film.looks_inverted(drawn.grey) else drawn.grey
+        grey = 255 - drawn.grey if polarity.looks_inverted(drawn.grey) else drawn.grey
         hits, _ = within(shipped, grey, drawn.joints, 0.02, part)
         good, total = good + hits, total + len(drawn.joints)
     assert good >= 0.97 * total

@@ -15,7 +15,7 @@ from data.phantom.film import draw_film
 from ra import paths
 from ra.anatomy import JOINTS, limb
 from ra.config import UserError
-from ra.imaging import film
+from ra.imaging import film, polarity
 from ra.quality_reasons import REASONS
 from ra.tables import FILM_ISSUES, SCREENING
 from stage1_detect import detect, limb_search, model, quality_gate, screen
@@ -36,7 +36,7 @@ def detector():
 def drawn(part: str, seed: int, height: int = 600) -> tuple[np.ndarray, np.ndarray]:
     """A generated film (H, W), bones bright, and its joints (J, 2)."""
     one = draw_film(part, (seed, 41), max_px=height)
-    grey = 255 - one.grey if film.looks_inverted(one.grey) else one.grey
+    grey = 255 - one.grey if polarity.looks_inverted(one.grey) else one.grey
     return grey, np.array([one.joints[joint] for joint in JOINTS[limb(part)]])
 
 

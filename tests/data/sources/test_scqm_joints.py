@@ -20,7 +20,7 @@ from data.phantom.film import draw_film
 from data.sources import joint_columns, scqm_joints
 from ra import anatomy, clinical, folds, paths
 from ra.config import UserError
-from ra.imaging import film
+from ra.imaging import film, polarity
 from ra.tables import ACTIVITY, BOXES, FILMS, RATINGEN, SITES
 from stage2_score import crops
 from stage2_score.config import Crops
@@ -212,8 +212,8 @@ def test_a_crop_keeps_its_greys_and_right_ones_are_mirrored(raw):
     y, x = np.mgrid[:60, :40]
     dark = np.clip(255 - 12 * np.hypot(30 - y, 20 - x) ** 0.5 * (x < 30), 0, 255).astype(np.uint8)
     dark = 255 - cv2.GaussianBlur(dark, (5, 5), 0)
-    assert film.looks_inverted(dark) or film.looks_inverted(255 - dark)
-    dark = dark if film.looks_inverted(dark) else 255 - dark
+    assert polarity.looks_inverted(dark) or polarity.looks_inverted(255 - dark)
+    dark = dark if polarity.looks_inverted(dark) else 255 - dark
     cv2.imwrite(str(raw / "4.png"), dark)
     prepare(raw)
     films, c = FILMS.read(paths.films("s")), Crops(kind="crops", out_px=60, canvas_px=32, cut="box")
