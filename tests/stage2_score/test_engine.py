@@ -13,6 +13,7 @@ from stage2_score import data, engine, tasks
 from stage2_score.config import Augment, Member, Named, Optim, Sampler
 from stage2_score.loss import grades_log, smooth_targets, totals_log
 from stage2_score.networks import network as model
+from tests.worlds.learning import by_engine, learns
 
 QUIET = Augment(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
@@ -117,32 +118,52 @@ def member(**changes: object) -> Member:
 def test_joint_member_learns_one_batch(backbone, tmp_path):
     config = member(
         backbone=Named(backbone), sampler=Sampler("all"), loss=Named("grades_log", {"smoothing": 0.0}),
-        optim=Optim(epochs=80, batch=32, lr=4e-3, ema=0, patience=80, precision="fp32"),
+        optim=Optim(epochs=200, batch=32, lr=4e-3, ema=0, weight_decay=0, precision="fp32"),
     )  # fmt: skip
     rows = np.arange(24)
     task = tasks.Joints(toy(24), (rows, rows), config, config.loss)
-    torch.manual_seed(0)
-    network, _ = model.build(config, "none", config.head)
-    best = engine.fit(network, task, config.optim, tmp_path, engine.Runtime(), seed=(0, 0))
-    p = task.predict(engine.predictor(network, engine.Runtime()), rows)
-    for finding in FINDINGS:
-        assert (p[finding].argmax(1) == task.pictures.fields[finding]).mean() > 0.95, finding
-    assert best["criterion"] < 0.2
+
+    def start(seed):
+        network, _ = model.build(config, "none", config.head)
+        return network, by_engine(network, task, config.optim, tmp_path, seed)
+
+    def right(network):
+        predict = engine.predictor(network, engine.Runtime())
+        p = task.predict(predict, rows)
+        for finding in FINDINGS:
+            assert (p[finding].argmax(1) == task.pictures.fields[finding]).mean() > 0.95, finding
+        assert task.validate(predict)["criterion"] < 0.2
+
+    learns(start, right)
 
 
 def test_whole_member_learns_one_batch(tmp_path):
     config = member(
         kind="whole", head=Named("totals"), loss=Named("totals_log"), sampler=Sampler("all"),
-        optim=Optim(epochs=60, batch=16, lr=4e-3, ema=0, patience=60, precision="fp32"),
+        optim=Optim(epochs=200, batch=16, lr=4e-3, ema=0, weight_decay=0, precision="fp32"),
     )  # fmt: skip
     rows = np.arange(16)
     task = tasks.Whole(toy(16, "whole"), (rows, rows), config, config.loss)
-    torch.manual_seed(0)
-    network, _ = model.build(config, "none", config.head)
-    engine.fit(network, task, config.optim, tmp_path, engine.Runtime(), seed=(0, 0))
-    p = task.predict(engine.predictor(network, engine.Runtime()), rows)
-    for finding in FINDINGS:
-        assert np.abs(p[finding] - np.log2(task.pictures.fields[finding] + 1)).max() < 0.6, finding
+
+    def start(seed):
+        network, _ = model.build(config, "none", config.head)
+        return network, by_engine(network, task, config.optim, tmp_path, seed)
+
+    def right(network):
+        p = task.predict(engine.predictor(network, engine.Runtime()), rows)
+        for finding in FINDINGS:
+            assert np.abs(p[finding] - np.log2(task.pictures.fields[finding] + 1)).max() < 0.6, finding
+
+    learns(start, right)
+
+
+def test_the_rate_rises_to_its_peak_and_falls():
+    optim = Optim(lr=1.0, warmup_frac=0.2)
+    rates = [engine.learning_rate(optim, step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(1 / 25) and rates[10] == pytest.approx((1 + 1 / 25) / 2) and rates[20] == 1
+    assert rates[60] == pytest.approx((1 + 1e-3) / 2) and rates[99] == pytest.approx(1e-3, abs=1e-3)
+    assert [engine.learning_rate(Optim(lr=1.0, schedule="cosine"), step, 2) for step in (0, 1)] == pytest.approx([1, 0.5005])
+    assert {engine.learning_rate(Optim(lr=1.0, schedule="constant"), step, 9) for step in range(9)} == {1.0}
 
 
 def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
