@@ -1,6 +1,7 @@
-"""Can a network learn? Trained until its answers are right, from up to three starts.
+"""Tests that a network can learn: it is trained until its predictions are right, from up to three seeds.
 
-How many steps a network needs differs between processors, which add up in different orders; whether it learns does not.
+The number of steps that a network needs differs between processors, which add numbers in different orders; whether it can learn
+does not.
 """
 
 from __future__ import annotations
@@ -10,19 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from stage2_score.members import Optim
+from stage2_score.config import Optim
 from torch import Tensor, nn
 
 from stage2_score import engine
 
-Course = Iterator[None]  # goes on with a training, a few steps at a time, until its steps are spent
+Course = Iterator[None]  # each step of the iterator continues the training by a few steps, until the limit is reached
 
 
 def learns(start: Callable[[int], tuple[nn.Module, Course]], right: Callable[[nn.Module], None]) -> nn.Module:
-    """The first trained network that satisfies `right`, whose assertions are asked after every few steps.
+    """Train until the assertions of `right` hold, and return that network; they are checked after every few steps.
 
-    start: from a seed, a new network and its course. Fails with what was last wrong when three seeds were of no use, and where
-    a kernel or a matrix never moved: no gradient reaches it, even if the rest could learn the answers by heart.
+    start: seed -> a new network and its training. Fails with the last failed assertion if three seeds do not succeed. Also fails if
+    a matrix or kernel never changed: no gradient reaches it, even if the remaining layers could memorise the targets.
     """
     for seed in range(3):
         torch.manual_seed(seed)
@@ -56,8 +57,8 @@ def by_adam(network: nn.Module, loss: Callable[[], Tensor], lr: float, steps: in
 
 
 def by_engine(network: nn.Module, task: engine.Task, optim: Optim, folder: Path, seed: int) -> Course:
-    """The stage's own loop with a constant rate, ten epochs at a time: each call goes on from what the one before left."""
+    """The training loop of stage 2 with a constant rate, ten epochs at a time: each call resumes from the checkpoint of the call before."""
     optim = replace(optim, schedule="constant", patience=optim.epochs)
     for epochs in range(10, optim.epochs + 1, 10):
-        engine.fit(network, task, optim, folder / str(seed), engine.Machine(), seed=(seed, 0), stop_after=epochs)
+        engine.fit(network, task, optim, folder / str(seed), engine.Runtime(), seed=(seed, 0), stop_after=epochs)
         yield
