@@ -11,19 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from stage2_score.config import Optim
 from torch import Tensor, nn
 
 from stage2_score import engine
+from stage2_score.config import Optim
 
 Course = Iterator[None]  # each step of the iterator continues the training by a few steps, until the limit is reached
 
 
 def learns(start: Callable[[int], tuple[nn.Module, Course]], right: Callable[[nn.Module], None]) -> nn.Module:
-    """Train until the assertions of `right` hold, and return that network; they are checked after every few steps.
+    """Train until the assertions of `right` hold, and return the network; they are checked after every few steps.
 
-    start: seed -> a new network and its training. Fails with the last failed assertion if three seeds do not succeed. Also fails if
-    a matrix or kernel never changed: no gradient reaches it, even if the remaining layers could memorise the targets.
+    start: seed -> a new network and its training. Fails with the last failed assertion if three seeds do not succeed. Also
+    fails if a matrix or kernel never changed: no gradient reaches it, even if the remaining layers could memorise the targets.
     """
     for seed in range(3):
         torch.manual_seed(seed)
@@ -57,7 +57,7 @@ def by_adam(network: nn.Module, loss: Callable[[], Tensor], lr: float, steps: in
 
 
 def by_engine(network: nn.Module, task: engine.Task, optim: Optim, folder: Path, seed: int) -> Course:
-    """The training loop of stage 2 with a constant rate, ten epochs at a time: each call resumes from the checkpoint of the call before."""
+    """The training loop of stage 2 with a constant rate, ten epochs at a time; each call resumes from the last checkpoint."""
     optim = replace(optim, schedule="constant", patience=optim.epochs)
     for epochs in range(10, optim.epochs + 1, 10):
         engine.fit(network, task, optim, folder / str(seed), engine.Runtime(), seed=(seed, 0), stop_after=epochs)
