@@ -1,14 +1,14 @@
-"""The README's pictures.
+"""Make the pictures of the README and of docs/, in docs/images/.
 
-python -m docs.pictures films                    four generated films -> docs/films.jpg
-python -m docs.pictures joints FILM.jpg OUT.jpg  a film with the joints that the shipped detector finds
-python -m docs.pictures annotate                 the page that corrects joint boxes, on generated films -> docs/annotate.png
-python -m docs.pictures report REPORT.html       how a report begins, where errors lie, looking -> docs/report_*.png
+python -m docs.pictures films                    four generated films -> films.jpg
+python -m docs.pictures joints FILM.jpg OUT.jpg  a film with the joints that the shipped detector detects
+python -m docs.pictures annotate                 the page for correcting joint boxes, on generated films -> annotate.png
+python -m docs.pictures report REPORT.html       three sections of a report -> report_{first,errors,explanations}.png
 """
 
 from __future__ import annotations
 
-import argparse
+import io
 import shutil
 import tempfile
 import threading
@@ -20,21 +20,24 @@ import numpy as np
 from data.phantom import severity as sv
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
-from ra import cli, config
+from ra import atomic, cli
+from ra.config import UserError
 from ra.imaging import film
 
-HEIGHT_PX = 620
-MOST_BYTES = 400_000  # of a screenshot
-SHOTS = {"first": ("alarms", 1320), "errors": ("errors", 980), "looking": ("looking", 1250)}
+IMAGES = Path(__file__).with_name("images")
+HEIGHT_PX = 620  # of a film
+MAX_BYTES = 400_000  # of a screenshot
+# name of the picture -> section of the report at which it starts, and its height in pixels
+SHOTS = {"first": ("alarms", 1320), "errors": ("errors", 980), "explanations": ("looking", 1250)}
 
 
 def four_films() -> np.ndarray:
-    """A healthy hand, a damaged one, a healthy foot and a damaged one, side by side."""
+    """A healthy hand, a damaged hand, a healthy foot and a damaged foot, side by side."""
     rng = np.random.default_rng(5)
     severity = sv.severity_of(sv.grade_of(sv.latent(rng, 3.2)), rng)
     tiles = []
-    for part, seed, hurt in (("LH", 9, False), ("RH", 21, True), ("LF", 4, False), ("RF", 8, True)):
-        damage = Damage(*sv.damage_maps(severity, part), drift_deg=12) if hurt else None
+    for part, seed, damaged in (("LH", 9, False), ("RH", 21, True), ("LF", 4, False), ("RF", 8, True)):
+        damage = Damage(*sv.damage_maps(severity, part), drift_deg=12) if damaged else None
         grey = draw_film(part, (seed, 0), damage=damage, max_px=1300).grey
         tiles.append(_tile(255 - grey if film.looks_inverted(grey) else grey))
     return cv2.hconcat(tiles)
@@ -46,13 +49,13 @@ def _tile(grey: np.ndarray) -> np.ndarray:
 
 
 def with_joints(path: Path) -> np.ndarray:
-    """The film in colour with a circle and a name per joint: green where the network saw it, orange where the template put it."""
+    """The film in colour with a circle and a name per joint: green if the network detected it, orange if it did not."""
     from stage1_detect import inference, model
 
     grey = film.read(path)
     reading = inference.read_film(model.shipped(), grey)
     if reading is None:
-        raise config.UserError(f"{path}: neither a hand nor a foot was found")
+        raise UserError(f"{path}: neither a hand nor a foot was detected")
     factor = HEIGHT_PX / grey.shape[0]
     picture = cv2.cvtColor(_tile(grey), cv2.COLOR_GRAY2BGR)
     for joint, point, conf in zip(reading.joints, reading.points * factor, reading.conf, strict=True):
@@ -64,7 +67,7 @@ def with_joints(path: Path) -> np.ndarray:
 
 
 def annotate_page(out: Path) -> None:
-    """The page of stage1_detect.annotate as Chromium shows it: one film of three confirmed, a joint of the next chosen."""
+    """Write a screenshot of the page of stage1_detect.annotate: one film of three is confirmed, a joint of the next selected."""
     from playwright.sync_api import sync_playwright
 
     from stage1_detect import model
@@ -88,71 +91,83 @@ def annotate_page(out: Path) -> None:
             tab.goto(server.url)
             tab.locator(".joint", has_text="mcp 2").or_(tab.locator(".joint", has_text="mtp 2")).click()
             tab.wait_for_timeout(1000)
-            tab.screenshot(path=str(out))
+            screenshot = _decoded(tab.screenshot())
             browser.close()
         server.shutdown()
         server.server_close()
-    small = cv2.resize(cv2.imread(str(out)), None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
-    _reduced(small, out)
+    small = cv2.resize(screenshot, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
+    atomic.write_bytes(out, _png(small, 200))
 
 
 def report_pages(path: Path) -> list[Path]:
-    """A report as Chromium shows it from where each of SHOTS begins (a section, and how many pixels of it), 1280 px wide."""
+    """Write screenshots of a report, 1280 px wide, one for each of SHOTS; returns their paths."""
     from playwright.sync_api import sync_playwright
 
     if not path.is_file():
-        raise config.UserError(f"{path} does not exist; python -m report makes it")
-    made = []
+        raise UserError(f"{path} does not exist; python -m report writes it")
+    written = []
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, (section, height) in SHOTS.items():
             tab = browser.new_page(viewport={"width": 1280, "height": height}, reduced_motion="reduce")
             tab.goto(path.resolve().as_uri())
-            if section != "alarms":  # which stands below the title
+            if section != "alarms":  # that picture starts with the page's title
                 tab.evaluate("(id) => document.getElementById(id).scrollIntoView()", section)
             tab.wait_for_timeout(1000)  # pictures are decoded as they come into view
-            made.append(Path(__file__).with_name(f"report_{name}.png"))
-            tab.screenshot(path=str(made[-1]))
+            written.append(IMAGES / f"report_{name}.png")
+            atomic.write_bytes(written[-1], _small_png(_decoded(tab.screenshot())))
             tab.close()
-            _small(made[-1])
         browser.close()
-    return made
+    return written
 
 
-def _small(out: Path) -> None:
-    """In as many colours as MOST_BYTES allow."""
-    picture = cv2.imread(str(out))
+def _decoded(file: bytes) -> np.ndarray:
+    """The pixels of an image file, BGR."""
+    return cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
+
+
+def _small_png(picture: np.ndarray) -> bytes:
+    """A PNG of as many colours as MAX_BYTES allow."""
     for colours in (200, 96, 48, 24):
-        _reduced(picture, out, colours)
-        if out.stat().st_size <= MOST_BYTES:
-            return
+        file = _png(picture, colours)
+        if len(file) <= MAX_BYTES:
+            break
+    return file
 
 
-def _reduced(picture: np.ndarray, out: Path, colours: int = 200) -> None:
-    """The picture as a PNG of few colours."""
+def _png(picture: np.ndarray, colours: int) -> bytes:
+    """A PNG of few colours."""
     from PIL import Image
 
-    Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)).quantize(colours, dither=Image.Dither.NONE).save(out, optimize=True)
+    buffer = io.BytesIO()
+    image = Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+    image.quantize(colours, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
 
 
 def run() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("films", "joints", "annotate", "report"))
-    parser.add_argument("film", nargs="?", type=Path)
-    parser.add_argument("out", nargs="?", type=Path)
-    args = parser.parse_args()
-    if args.what == "annotate":
-        annotate_page(Path(__file__).with_name("annotate.png"))
-        return
-    if args.what == "report":
-        print(*report_pages(args.film or Path()), sep="\n")
-        return
+    p = cli.parser(__doc__)
+    commands = p.add_subparsers(dest="what", required=True, metavar="films | joints | annotate | report")
+    commands.add_parser("films")
+    joints = commands.add_parser("joints")
+    joints.add_argument("film", type=Path, metavar="FILM.jpg")
+    joints.add_argument("out", type=Path, metavar="OUT.jpg")
+    commands.add_parser("annotate")
+    commands.add_parser("report").add_argument("page", type=Path, metavar="REPORT.html")
+    args = p.parse_args()
     if args.what == "films":
-        out, picture = Path(__file__).with_name("films.jpg"), four_films()
+        print(_write_jpeg(IMAGES / "films.jpg", four_films()))
+    elif args.what == "joints":
+        print(_write_jpeg(args.out, with_joints(args.film)))
+    elif args.what == "annotate":
+        annotate_page(IMAGES / "annotate.png")
     else:
-        out, picture = args.out, with_joints(args.film)
-    cv2.imwrite(str(out), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
-    print(out)
+        print(*report_pages(args.page), sep="\n")
+
+
+def _write_jpeg(path: Path, picture: np.ndarray) -> Path:
+    atomic.write_bytes(path, cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes())
+    return path
 
 
 if __name__ == "__main__":

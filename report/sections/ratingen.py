@@ -41,17 +41,18 @@ SCORES = {
     "pearson": "Pearson",
     "bias": "bias",
     "mae": "MAE",
-    "coverage_80": "80 % interval covers",
-    "coverage_95": "95 % interval covers",
-    "width_95": "its median width",
+    "coverage_80": "80 % coverage",
+    "coverage_95": "95 % coverage",
+    "width_95": "95 % width",
 }
 NOTE = (
     "Intervals are 95 % confidence intervals: bootstrap over persons, Wald intervals with persons as units for balanced "
-    "accuracies, the classical one for the ICC. Bias is the mean of model − reader 1, MAE the mean absolute difference. The "
-    "prediction intervals of the Rau score are conformal, from the errors on other persons; out of fold they cover less than "
-    "stated if the stacks of the folds differ in level. For orientation only, because films, readers and the distribution of "
-    "grades differ: Rohrbach et al. 2019 report for their network, on joints of a Swiss registry, a balanced accuracy of 47.5 "
-    "%, within one grade 83.0 %, and a quadratic kappa of 0.675 with reader 1; and 0.562 between two readers."
+    "accuracies, the classical one for the ICC. Bias is the mean of model − reader 1, MAE the mean absolute difference. "
+    "Coverage and width (median) are those of the prediction intervals, which are conformal, from the errors on other persons; "
+    "out of fold they cover less than stated if the stacks of the folds differ in level. For orientation only, because films, "
+    "readers and the distribution of grades differ: Rohrbach et al. 2019 report for their network, on joints of a Swiss "
+    "registry, a balanced accuracy of 47.5 %, within one grade 83.0 %, and a quadratic kappa of 0.675 with reader 1; and 0.562 "
+    "between two readers."
 )
 ACTIVITY = (
     "Disease activity is measured clinically (tender and swollen joints, ESR or CRP, the patient's global assessment), never "
