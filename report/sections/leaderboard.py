@@ -19,7 +19,6 @@ ID, TITLE = leaderboard_statistics.SECTION, "Challenge scores"
 NAMES = {"sc1": "SC1 total", "sc2": "SC2 narrowing", "sc3": "SC3 erosion"}
 STAGES = {"member": "stage 2, best member", "learner": "stage 3, best learner", "blend": "stage 3, blend"}
 COLOURS = {"member": plotting.COLOURS[1], "learner": plotting.COLOURS[5], "blend": plotting.ACCENT}
-VERDICTS = {"not told apart": "no significant difference"}
 MISSING = "The run cannot be scored: reader 1 scored no patient of this set (gold.csv, data.prepare)."
 RUNTIME = (
     "From the records of all steps on which this run is based. Members that train at the same time share the processor, so their "
@@ -133,7 +132,7 @@ def _difference_table(differences: dict[str, list[tuple[Statistic, str]]]) -> Ta
         for difference, verdict in pairs:
             name = NAMES[difference.name.split("_")[0]]
             compared = difference.of.replace(" less ", " − ")
-            rows.append([f"{SPLITS[split]}: {name}, {compared}", difference, VERDICTS.get(verdict, verdict)])
+            rows.append([f"{SPLITS[split]}: {name}, {compared}", difference, verdict])
     return Table(COMPARED, ["", "difference", "verdict"], rows)
 
 

@@ -74,7 +74,7 @@ def unscored(raters: Raters) -> Rater:
     "raters",
     [
         pytest.param(hands_only, id="hands only, one reader, one visit"),
-        pytest.param(lambda: hands_only().of("test").take(np.arange(1)), id="a single patient and no training patients"),
+        pytest.param(lambda: hands_only().in_split("test").take(np.arange(1)), id="a single patient and no training patients"),
         pytest.param(lambda: (r := hands_only()) and replace(r, by=r.by | {READER1: unscored(r)}), id="no reader"),
         pytest.param(lambda: with_gaps(evaluation_world.make(n_train=36, n_test=12)), id="every rater lacks other patients"),
     ],
