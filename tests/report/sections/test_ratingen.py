@@ -39,9 +39,7 @@ def test_the_section_of_a_set_with_everything(world):
     assert abs(found["ratingen/pearson/all/reader-1/rau-score-das28-esr"].value) < 0.3
     assert sum(isinstance(block, Picture) for block in made.blocks) == 3 and "ICC" in made.lead
     assert found["ratingen/kappa/test/model-against-reader-1/joint-grades"].text in made.lead
-    assert "simulated" in " ".join(getattr(block, "text", "") for block in made.blocks), (
-        "a truth tells that the set is synthetic"
-    )
+    assert "simulated" in " ".join(getattr(block, "text", "") for block in made.blocks), "a truth tells that the set is synthetic"
 
 
 def test_the_section_of_a_set_of_crops_and_of_one_that_has_nothing(world):
