@@ -234,6 +234,6 @@ def learnable(source: str, visits: Visits, is_train: np.ndarray | None = None) -
 
 
 def verdict(difference_of_errors: Statistic) -> str:
-    """Words for whether the interval of the difference lies on one side of 0: beats, does worse than, or does not differ from."""
+    """beats, does worse than, or does not differ significantly from: by the interval of the difference."""
     low, high = difference_of_errors.low, difference_of_errors.high
     return "cannot be compared with" if np.isnan(low) else VERDICTS[bootstrap.verdict(low, high)]

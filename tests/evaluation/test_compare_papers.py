@@ -10,7 +10,7 @@ import pytest
 import yaml
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 
-from evaluation import compare_papers, ratingen
+from evaluation import compare_papers, ratingen, results
 from evaluation.papers import published
 from evaluation.papers.config import PaperComparison
 from ra import atomic, challenge_scores, clinical, config, paths, tables
@@ -172,6 +172,14 @@ def test_the_config_names_every_published_row_once():
     assert rows | {row[0] for row in (*published.ROHRBACH_CLASSES, *published.ROHRBACH_PERCENT)} <= set(runs)
     assert len(published.BO_TABLE_1) == 20 and len(published.BO_TABLE_2) == 20
     assert {len(row.figures) for row in published.BO_TABLE_1} == {3} and {len(r.figures) for r in published.BO_TABLE_2} == {5}
+
+
+def test_results_of_a_run_follow_its_kind(world, capsys):
+    call(results, "--data", "world", "--run", "both")
+    rmse = tables.SCORES.read(paths.scores("world", 3, "both", "oof")).dropna(subset=["pred", "target"])
+    expected = np.sqrt(np.mean((rmse.pred - rmse.target) ** 2))
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("both"))
+    assert float(line.split()[1]) == pytest.approx(expected, abs=0.01) and world
 
 
 def test_faulty_configs_and_flags_are_refused(world, tmp_path):
