@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from evaluation import change, raters
-from evaluation.progression import Study
+from evaluation import raters, visit_pairs
+from evaluation.detectable_change import Study
 from ra import atomic, cli, paths
 from ra.anatomy import ALL_PARTS, SITES, TOTAL
 from ra.config import UserError
@@ -44,7 +44,7 @@ def run() -> None:
     p = cli.parser(__doc__, "data")
     p.add_argument("--run", default="blend", metavar="RUN", help="run of stage 3 (default %(default)s)")
     args = p.parse_args()
-    study = Study(change.successive(raters.load(args.data, args.run)))
+    study = Study(visit_pairs.successive(raters.load(args.data, args.run)))
     if not study.has_change:
         raise UserError(
             f"{args.data} has no person with two visits that reader 1 and the model scored; people.csv says whose visits they are"
@@ -52,7 +52,7 @@ def run() -> None:
     path = paths.run_dir(args.data, 3, args.run) / "changes.csv"
     atomic.write_table(path, table(study))
     verdicts = study.verdicts(max(LEVELS)).tolist()
-    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in change.VERDICTS)
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in visit_pairs.VERDICTS)
     print(f"{path}: {len(verdicts)} pairs of visits; {counts}", flush=True)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation import change, progression, section_ids
-from evaluation.change import MEASURES, VERDICTS, Bounds, Pairs
-from evaluation.progression import Study
+from evaluation import detectable_change, section_ids, visit_pairs
+from evaluation.detectable_change import Study
 from evaluation.raters import MODEL, READER1, READER2, SPLITS, TRUTH, Raters
 from evaluation.statistic import NAN, Statistic
+from evaluation.visit_pairs import MEASURES, VERDICTS, Bounds, Pairs
 from ra.agreement import Interval
 from ra.anatomy import SITES, limb
 from ra.tables import LEVELS
@@ -36,7 +36,7 @@ def statistic(
 
 def make(raters: Raters) -> Section:
     """The section; without second visits its lead alone."""
-    study, first_to_last = Study(change.successive(raters)), change.first_to_last(raters)
+    study, first_to_last = Study(visit_pairs.successive(raters)), visit_pairs.first_to_last(raters)
     if not study.has_change:
         return Section(ID, TITLE, words.MISSING)
     lead, extra = _lead(study)
@@ -87,7 +87,7 @@ def _verdict_table(study: Study) -> Table:
             chosen, scope = verdicts == verdict, f"{verdict}, {level} %"
             cells = [statistic("verdict", MODEL, scope, chosen.sum(), len(chosen), digits=0)]
             for rater, name in columns:
-                share = progression.above(study.pairs.change(rater)[chosen, 0], study.pairs.person[chosen], limit[name])
+                share = detectable_change.above(study.pairs.change(rater)[chosen, 0], study.pairs.person[chosen], limit[name])
                 cells.append(statistic(name, rater, scope, share, chosen.sum(), digits=2))
             rows.append([f"{verdict} ({level} %)", *cells])
     labels = {"above_0": "above 0", "above_sdc": "above the SDC"}
@@ -101,12 +101,12 @@ def _pairs_of_raters(study: Study) -> list[tuple[str, str]]:
 def _error_table(study: Study) -> Table:
     rows, person = [], study.pairs.person
     columns = {
-        "sdc_1_reader": lambda a, b: progression.sdc(a, b, person, 1),
-        "sdc_mean_of_2": lambda a, b: progression.sdc(a, b, person, 2),
-        "sdc80_1_reader": lambda a, b: progression.sdc(a, b, person, 1, z=progression.Z80),
-        "sdc80_mean_of_2": lambda a, b: progression.sdc(a, b, person, 2, z=progression.Z80),
-        "sdd_1_reader": lambda a, b: progression.sdd(a, b, person, 1),
-        "sdd_mean_of_2": lambda a, b: progression.sdd(a, b, person, 2),
+        "sdc_1_reader": lambda a, b: detectable_change.sdc(a, b, person, 1),
+        "sdc_mean_of_2": lambda a, b: detectable_change.sdc(a, b, person, 2),
+        "sdc80_1_reader": lambda a, b: detectable_change.sdc(a, b, person, 1, z=detectable_change.Z80),
+        "sdc80_mean_of_2": lambda a, b: detectable_change.sdc(a, b, person, 2, z=detectable_change.Z80),
+        "sdd_1_reader": lambda a, b: detectable_change.sdd(a, b, person, 1),
+        "sdd_mean_of_2": lambda a, b: detectable_change.sdd(a, b, person, 2),
     }
     for first, second in _pairs_of_raters(study):
         raters = f"{first} and {second}"
@@ -138,7 +138,7 @@ def _icc_cells(kind: str, scores: np.ndarray, person: np.ndarray, raters: str, m
     """ICC of a single rater and of the mean of all, of scores (n, raters)."""
     n = (~np.isnan(scores).any(axis=1)).sum()
     return [
-        statistic(f"{kind}_{form}", raters, measure, progression.icc(scores, person, mean=mean), n, digits=2, unit=unit)
+        statistic(f"{kind}_{form}", raters, measure, detectable_change.icc(scores, person, mean=mean), n, digits=2, unit=unit)
         for form, mean in (("icc_a1", False), ("icc_ak", True))
     ]
 
@@ -162,7 +162,7 @@ def _coverage_cells(study: Study, measure: str, level: int, limits: Bounds, spli
     name, cells = f"coverage_{level}", []
     for split in splits:
         rows = np.full(len(pairs), True) if split == "all" else pairs.split == split
-        share = progression.share(covered[rows], scored[rows], pairs.person[rows])
+        share = detectable_change.share(covered[rows], scored[rows], pairs.person[rows])
         cells.append(statistic(name, MODEL, measure, share, scored[rows].sum(), split=split, digits=2, unit=unit))
     width = float(np.median((high - low)[scored])) if scored.any() else NAN
     factor = limits.factor[measure]
@@ -177,7 +177,7 @@ def _calibration_note(study: Study) -> tuple[Text, Statistic]:
     """How the intervals were calibrated, and the number of persons that calibrated them."""
     n = study.bounds[LEVELS[0]].persons
     persons = statistic("persons_calibrating", MODEL, "change intervals", n, n, digits=0, unit="persons")
-    uncalibrated = [f"{level} %" for level in LEVELS if not change.enough(n, level)]
+    uncalibrated = [f"{level} %" for level in LEVELS if not visit_pairs.enough(n, level)]
     too_few = words.TOO_FEW.format(levels=" and ".join(uncalibrated)) if uncalibrated else ""
     return Text(words.INTERVAL.format(persons=persons.text) + too_few, "note"), persons
 
@@ -190,7 +190,7 @@ def _share_table(study: Study, first_to_last: Pairs) -> Table:
         n = (~np.isnan(changes)).sum()
         cells = []
         for name, limit in limits.items():
-            share = progression.above(changes, first_to_last.person, limit)
+            share = detectable_change.above(changes, first_to_last.person, limit)
             cells.append(statistic(f"share_above_{name}", rater, scope, share, n, digits=2, unit="persons"))
         mean = statistic("mean_change", rater, scope, float(np.nanmean(changes)), n, digits=1, unit="persons")
         rows.append([rater, *cells, mean])
@@ -206,11 +206,11 @@ def _sites_table(study: Study) -> Table:
             changes = (grades[rater][pairs.after] - grades[rater][pairs.before])[:, sites]
             cells: list[Cell] = []
             for name, sign in (("sites_rose", 1), ("sites_fell", -1)):
-                share = progression.share(sign * changes > 0, ~np.isnan(changes), pairs.person)
+                share = detectable_change.share(sign * changes > 0, ~np.isnan(changes), pairs.person)
                 n = (~np.isnan(changes)).sum()
                 cells.append(statistic(name, rater, scope, share, n, digits=3, unit="sites of pairs"))
             if rater == MODEL:
-                share = progression.share(low[:, sites] > 0, ~np.isnan(low[:, sites]), pairs.person)
+                share = detectable_change.share(low[:, sites] > 0, ~np.isnan(low[:, sites]), pairs.person)
                 n = (~np.isnan(low[:, sites])).sum()
                 cells.append(statistic("sites_surely_rose", MODEL, scope, share, n, unit="sites of pairs"))
             else:

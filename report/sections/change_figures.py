@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluation.change import VERDICTS
 from evaluation.raters import MODEL, READER1
+from evaluation.visit_pairs import VERDICTS
 from report import plotting
 from report.blocks import Picture
 from report.sections import change_words as words
@@ -15,8 +15,8 @@ from report.sections import change_words as words
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from evaluation.change import Pairs
-    from evaluation.progression import Study
+    from evaluation.detectable_change import Study
+    from evaluation.visit_pairs import Pairs
 
 COLOUR_OF = dict(zip(VERDICTS, (plotting.WARN, "#8a93a3", plotting.GOOD), strict=True))
 MARKERS = "osv^"

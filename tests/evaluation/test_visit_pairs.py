@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation import change, progression
 from evaluation import changes as change_verb
+from evaluation import detectable_change, visit_pairs
 from evaluation.raters import MODEL, READER1, READER2, TRUTH, Raters
 from evaluation.statistic import table
 from ra.anatomy import ALL_PARTS, SITES
@@ -20,7 +20,7 @@ def with_intervals(raters: Raters, total: float = 12.0, site: float = 1.0) -> Ra
     """The raters with status intervals of a fixed half-width."""
     keys = [(ALL_PARTS, "total", finding) for finding in ("total", "erosion", "narrowing")]
     keys += [(s.part, s.site, s.finding) for s in SITES]
-    values = change.columns(raters.by[MODEL])
+    values = visit_pairs.columns(raters.by[MODEL])
     arm = np.where(np.arange(len(keys)) < 3, total, site)
     rows = pd.DataFrame(keys * len(values), columns=["part", "site", "finding"])
     rows["patient_id"] = np.repeat(raters.patients, len(keys))
@@ -41,20 +41,20 @@ def found(section) -> pd.DataFrame:
 
 def test_pairs_are_one_persons_successive_visits(world):
     mixed = world.take(np.random.default_rng(3).permutation(len(world.patients)))
-    pairs, ends = change.successive(mixed), change.first_to_last(mixed)
+    pairs, ends = visit_pairs.successive(mixed), visit_pairs.first_to_last(mixed)
     assert len(pairs) == 160 and len(ends) == 80
     assert (mixed.person[pairs.before] == mixed.person[pairs.after]).all()
     assert (mixed.visit[pairs.after] - mixed.visit[pairs.before] == 1).all()
     assert (mixed.visit[ends.before] == 1).all() and (mixed.visit[ends.after] == 3).all()
     straddling = replace(world, split=np.where(world.visit == 3, "test", "oof").astype(object))
-    assert len(change.successive(straddling)) == 80  # visits of one person in both splits are no pair
-    assert len(change.successive(world.take(world.visit == 1))) == 0
+    assert len(visit_pairs.successive(straddling)) == 80  # visits of one person in both splits are no pair
+    assert len(visit_pairs.successive(world.take(world.visit == 1))) == 0
 
 
 def test_intervals_cover_persons_whom_they_were_not_fitted_to(world):
-    pairs = change.successive(world)
+    pairs = visit_pairs.successive(world)
     for level in (80, 95):
-        limits = change.bounds(pairs, level)
+        limits = visit_pairs.bounds(pairs, level)
         seen = pairs.change(READER1)
         inside = (limits.low <= seen) & (seen <= limits.high)
         for split in ("oof", "test"):
@@ -63,15 +63,15 @@ def test_intervals_cover_persons_whom_they_were_not_fitted_to(world):
     poisoned = world.by[READER1].totals.copy()
     poisoned[world.fold == 1] = 400 * (world.visit[world.fold == 1, None] > 1)
     by = world.by | {READER1: replace(world.by[READER1], totals=poisoned)}
-    again = change.bounds(change.successive(replace(world, by=by)), 95)
+    again = visit_pairs.bounds(visit_pairs.successive(replace(world, by=by)), 95)
     own = pairs.fold == 1
     assert np.array_equal(again.low[own], limits.low[own]) and not np.array_equal(again.low[~own, 0], limits.low[~own, 0])
 
 
 def test_too_few_persons_for_a_quantile_leave_independent_errors(world):
-    few = change.successive(world.take(np.isin(world.person, [f"P{k:03d}" for k in (*range(6), 70, 71)])))
-    limits = change.bounds(few, 95)
-    assert limits.factor == dict.fromkeys(change.MEASURES, 1.0) and limits.persons == 6
+    few = visit_pairs.successive(world.take(np.isin(world.person, [f"P{k:03d}" for k in (*range(6), 70, 71)])))
+    limits = visit_pairs.bounds(few, 95)
+    assert limits.factor == dict.fromkeys(visit_pairs.MEASURES, 1.0) and limits.persons == 6
     far = (few.raters.by[MODEL].totals[[few.before, few.after], 0] > 12).all(
         axis=0
     )  # from the scale's end, where a status interval is cut
@@ -80,23 +80,23 @@ def test_too_few_persons_for_a_quantile_leave_independent_errors(world):
 
 def test_new_patients_intervals_rest_on_the_training_pairs(world):
     """A run applied to another set: its pairs alone, taught by the training pairs, get what they get beside them."""
-    whole, alone = change.successive(world), change.successive(world.in_split("test"))
-    wanted, made = change.bounds(whole, 80), change.bounds(alone, 80, change.successive(world.in_split("oof")))
+    whole, alone = visit_pairs.successive(world), visit_pairs.successive(world.in_split("test"))
+    wanted, made = visit_pairs.bounds(whole, 80), visit_pairs.bounds(alone, 80, visit_pairs.successive(world.in_split("oof")))
     np.testing.assert_array_equal(made.low, wanted.low[whole.split == "test"])
     assert made.factor == wanted.factor and made.persons == 60
-    assert set(change.bounds(alone, 80).factor.values()) == {1.0}
+    assert set(visit_pairs.bounds(alone, 80).factor.values()) == {1.0}
 
 
 def test_a_wider_level_holds_the_narrower_one(world):
-    few = change.successive(world.take(np.isin(world.person, [f"P{k:03d}" for k in (*range(12), 70, 71)])))
-    limits = change.nested_bounds(few)
+    few = visit_pairs.successive(world.take(np.isin(world.person, [f"P{k:03d}" for k in (*range(12), 70, 71)])))
+    limits = visit_pairs.nested_bounds(few)
     assert limits[80].factor["total"] != 1 and limits[95].factor["total"] == 1
     assert (limits[95].low <= limits[80].low).all() and (limits[95].high >= limits[80].high).all()
 
 
 def test_verdicts():
-    limits = change.Bounds(95, *(np.array(ends)[:, None] for ends in ([1, -3, -3, np.nan], [9, 3, 8, np.nan])), {}, 9)
-    assert change.verdicts(limits, 5.0).tolist() == ["progressed", "not progressed", "cannot tell", "cannot tell"]
+    limits = visit_pairs.Bounds(95, *(np.array(ends)[:, None] for ends in ([1, -3, -3, np.nan], [9, 3, 8, np.nan])), {}, 9)
+    assert visit_pairs.verdicts(limits, 5.0).tolist() == ["progressed", "not progressed", "cannot tell", "cannot tell"]
 
 
 def test_the_section_says_what_it_knows(world):
@@ -106,7 +106,7 @@ def test_the_section_says_what_it_knows(world):
     assert numbers.loc["change/coverage_95/all/model/total", "value"] > 0.9
     verdicts = numbers[numbers.index.str.contains("/verdict/all/") & numbers.index.str.endswith("95")]
     assert verdicts.value.sum() == 160
-    every = change_verb.table(progression.Study(change.successive(world)))
+    every = change_verb.table(detectable_change.Study(visit_pairs.successive(world)))
     assert len(every) == 160 * 89 and (every.low95 <= every.low80).all() and (every.low80 <= every.change).all()
     assert every[every.verdict != ""].verdict.value_counts().sum() == 160
     assert numbers.loc["change/progression_icc_a1/all/model-and-reader-1/total", "value"] > 0.3

@@ -1,4 +1,4 @@
-"""Two visits of a person: the change per site and per total, its interval, and whether it is progression.
+"""Pairs of visits of a person: the change per site and per total, its interval, and the verdict on progression.
 
 The columns of an (n, 89) array are the three totals (total, erosion, narrowing), then the 86 sites.
 """

@@ -12,8 +12,8 @@ import numpy as np
 
 from evaluation import total_agreement
 from evaluation.bootstrap import UNDEFINED, resample, wilson
-from evaluation.change import Bounds, Pairs, calibration_pairs, nested_bounds, verdicts
 from evaluation.raters import MODEL, READER1, READER2, Raters
+from evaluation.visit_pairs import Bounds, Pairs, calibration_pairs, nested_bounds, verdicts
 from ra.agreement import Interval, Z
 
 Z80 = 1.281552  # of a two-sided 80 % interval
