@@ -110,7 +110,7 @@ def write(folder: Path, count: int, seed: int) -> Path:
 def fraction_located(weights: Path | None, folder: Path) -> dict[str, float]:
     """Fraction of the joints within 2 % of the long side, by limb, on the films of a folder."""
     from stage1_detect import model
-    from stage1_detect.inference import read_all
+    from stage1_detect.film_tables import read_all
     from stage1_detect.reading import Reading
 
     detector = model.load(weights or model.SHIPPED)

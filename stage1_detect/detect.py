@@ -36,7 +36,7 @@ def run() -> None:
         raise UserError(f"--out {args.out}: the folder {args.out.absolute().parent} does not exist; make it first")
 
     from stage1_detect import model, screen
-    from stage1_detect.inference import in_parallel
+    from stage1_detect.film_tables import in_parallel
 
     detector = model.load(args.weights or model.SHIPPED, model.device_of(args.device))
     jobs = [(str(path), film_names.part_of(path.stem)) for path in films]

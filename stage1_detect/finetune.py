@@ -66,13 +66,15 @@ def tables(folder: Path, boxes: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         raise UserError(f"--films {folder} is no folder; give the folder of the films that {boxes} is about")
     films, rows = [], []
     for name, marked_film in marked.items():
-        fault = _fault(folder / name, marked_film)
-        if fault:
-            print(dicom.redacted(f"{fault}; left out", dicom.tags(folder / name)), flush=True)
+        try:
+            grey = _picture(folder / name, marked_film)
+        except film.FilmError as error:
+            print(dicom.redacted(f"{error}; left out", dicom.tags(folder / name)), flush=True)
             continue
         limbs = [limb for limb in marked_film.limbs if limb.boxes]
-        size = marked_film.width_px, marked_film.height_px
-        frames = orientation.frames_of_boxes([(limb.part, limb.boxes) for limb in limbs], *size)
+        places = [np.array([box[:2] for box in limb.boxes.values()]) for limb in limbs]
+        turns = [orientation.quarter_turns_of_boxes(limb.part, limb.boxes) for limb in limbs]
+        frames = orientation.frames(grey, list(zip(places, turns, strict=True)))
         for limb, frame in zip(limbs, frames, strict=True):
             film_id = f"{len(films):05d}-{limb.part}"
             row = {"film_id": film_id, "part": limb.part, "laterality": limb.part[0], "view": VIEW[limb.part[1]]}
@@ -83,16 +85,14 @@ def tables(folder: Path, boxes: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(films), pd.DataFrame(rows)
 
 
-def _fault(path: Path, marked: MarkedFilm) -> str | None:
-    """Why the film cannot be used for training; None if it can."""
-    try:
-        height, width = film.read(path).shape
-    except film.FilmError as error:
-        return str(error)
+def _picture(path: Path, marked: MarkedFilm) -> np.ndarray:
+    """The upright picture (H, W) of a marked film; FilmError if it cannot be read or its boxes were drawn on another size."""
+    grey = film.read(path)
+    height, width = grey.shape
     if (width, height) != (marked.width_px, marked.height_px):
         drawn = f"{marked.width_px} x {marked.height_px}"
-        return f"{path.name} is {width} x {height} px upright, where its boxes were drawn {drawn}"
-    return None
+        raise film.FilmError(f"{path.name} is {width} x {height} px upright, where its boxes were drawn {drawn}")
+    return grey
 
 
 def _rows(film_id: str, boxes: orientation.Boxes, frame: film.Frame) -> list[dict]:

@@ -14,7 +14,7 @@ from ra import folds, track
 from ra.boxes import error_frac
 from stage1_detect import dataset, model, shape_model, trainer
 from stage1_detect.config import DetectorConfig
-from stage1_detect.inference import jobs_of, read_all
+from stage1_detect.film_tables import jobs_of, read_all
 from stage1_detect.model import Detector
 from stage1_detect.reading import Reading, box_rows
 

@@ -1,38 +1,153 @@
-"""From a film to one box per joint: the network's candidates, named and completed by the shape model."""
+"""From a film to the joints of one limb: the network's candidates, named and completed by the shape model.
+
+A first pass over the whole picture, in one view after the other, locates a limb roughly. It is then refined: the network sees
+the limb again as on a routine film (upright, mirrored to left, of typical size), so that its quality does not depend on size,
+tilt and greys on the picture. This is the one way to read a film with one network; every verb of the stage uses it.
+"""
 
 from __future__ import annotations
 
-import copy
-import os
-from collections.abc import Callable, Iterator
-from functools import partial
-from multiprocessing.pool import ThreadPool
-from queue import SimpleQueue
-from typing import TypeVar
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import pandas as pd
-import torch
 
-from ra import track
 from ra.anatomy import JOINTS, PARTS
 from ra.anatomy import limb as limb_of
-from ra.boxes import reduce_folds
-from ra.imaging import film
-from ra.tables import BOXES
-from stage1_detect import shape_model
+from ra.imaging import intensity
+from stage1_detect import orientation, shape_model
 from stage1_detect.model import Detector, predict
 from stage1_detect.orientation import PADDING
-from stage1_detect.reading import Reading, box_rows, from_fit, template_reading
+from stage1_detect.reading import Reading, from_fit
 from stage1_detect.shape_model import CLASS
 
-GOOD = 0.62  # quality from which no other view is tried
-# Views of a film at test time, in order: (magnification, quarter turns). A limb that is small on its film needs a larger picture.
+GOOD = 0.72  # quality from which no other view and no refinement is tried
+# Views of the first pass, in order: (magnification, quarter turns). A limb that is small on its film needs a larger picture.
 TTA_VIEWS = ((1.0, 0), (1.0, 1), (1.0, 3), (1.0, 2), (1.8, 0), (1.8, 1), (1.8, 3), (1.8, 2))
+LEAST_FIRST_QUALITY = 0.12  # of a first pass; a weaker one is not taken for a limb
+LEAST_QUALITY_IN_VIEW = 0.3  # of a first pass that is refined before the next view is tried
+REFINED = 3  # how many are refined if no view gave a good one
+STRONG_SCORE = 0.3  # of a detection that limb_search expects to belong to a limb
+LEAST_GREYS = 4  # a picture with fewer shows nothing
 
-T, U = TypeVar("T"), TypeVar("U")
-Job = tuple[Callable[[], np.ndarray], str | None]  # opens a film; its part, None if the picture is to decide
+
+@dataclass(frozen=True)
+class FirstPass:
+    """Result of one view: the reading in the picture's pixels, and the places (n, 2) of all strong detections."""
+
+    reading: Reading | None
+    places: np.ndarray
+
+
+@dataclass(frozen=True)
+class Search:
+    """The best reading, its best quality as the other side (NaN if not tried), and the places (n, 2) of all strong detections."""
+
+    reading: Reading | None
+    other_side_quality: float
+    places: np.ndarray
+
+
+def read_film(detector: Detector, grey: np.ndarray, part: str | None = None) -> Reading | None:
+    """The joints of a film as those of the part; part None: of the part that the picture shows (a hand lies on its palm).
+
+    None if no such limb is detected.
+    """
+    return search(detector, stretched(grey), parts=(part,) if part else PARTS).reading
+
+
+def stretched(grey: np.ndarray) -> np.ndarray:
+    """The picture with its greys stretched to 0..255 if they fill less than half of that, so that dark films can be read."""
+    low, high = np.percentile(grey[::8, ::8], (0.5, 99.5))
+    if high - low >= 128 or high - low < LEAST_GREYS:
+        return grey
+    return intensity.stretch_table(low, high)[grey]
+
+
+def search(detector: Detector, grey: np.ndarray, declared: str | None = None, parts: tuple[str, ...] = PARTS) -> Search:
+    """The best reading of a picture (H, W) as one of the parts. A declared part is tried first and, if good, taken at once."""
+    best: dict[str, Reading] = {}  # by part
+    refined: set[str] = set()  # parts whose best reading cannot be refined further
+    places = [np.empty((0, 2))]
+
+    def improve(reading: Reading) -> Reading:
+        if reading.part not in refined and reading.quality < GOOD:
+            refined.add(reading.part)
+            best[reading.part] = refine(detector, grey, reading)
+        return best[reading.part]
+
+    for magnification, turns in TTA_VIEWS:
+        for first in _first_passes(detector, grey, magnification, turns, _declared_first(declared, parts)):
+            places.append(first.places)
+            reading = first.reading
+            if reading and reading.quality > getattr(best.get(reading.part), "quality", LEAST_FIRST_QUALITY):
+                best[reading.part] = reading
+                refined.discard(reading.part)
+            if declared in best and best[declared].quality >= GOOD:
+                return Search(best[declared], np.nan, np.concatenate(places))
+        leading = max(best.values(), key=lambda r: r.quality, default=None)
+        if leading and leading.quality >= LEAST_QUALITY_IN_VIEW and improve(leading).quality >= GOOD:
+            break
+    if declared in best and improve(best[declared]).quality >= GOOD:  # a film of both hands may show the other one better
+        return Search(best[declared], np.nan, np.concatenate(places))
+    ranked = sorted(best.values(), key=lambda r: -r.quality)[:REFINED]
+    if not ranked:
+        return Search(None, np.nan, np.concatenate(places))
+    if refined or ranked[0].quality < GOOD:  # a side is compared with the other one as refined as itself
+        ranked = [improve(reading) for reading in ranked]
+    winner = max(ranked, key=lambda r: r.quality)
+    other_side = [r.quality for r in ranked if r.part[0] != winner.part[0] and r.part[1] == winner.part[1]]
+    return Search(winner, max(other_side, default=0.0), np.concatenate(places))
+
+
+def _declared_first(declared: str | None, parts: tuple[str, ...]) -> tuple[str, ...]:
+    """The parts ordered by how much they share with the declared one: its side, then its limb."""
+    if declared is None:
+        return parts
+    return tuple(sorted(parts, key=lambda part: (part[0] != declared[0], part[1] != declared[1])))
+
+
+def _first_passes(
+    detector: Detector, grey: np.ndarray, magnification: float, turns: int, parts: tuple[str, ...]
+) -> Iterator[FirstPass]:
+    """One view of the whole picture read as each of the parts, in their order; one pass of the network per side."""
+    for side in dict.fromkeys(part[0] for part in parts):
+        mirror = side == "R"
+        image, factor = view(grey, turns, mirror, round(magnification * detector.imgsz))
+        raw = predict(detector.network, image[None])[0]
+        for part in (part for part in parts if part[0] == side):
+            limb = limb_of(part)
+            centres, sides, scores = candidates(raw, limb)
+            detected = np.empty((0, 2))
+            if len(centres):
+                detected = undo_view(centres[scores.max(1) > STRONG_SCORE] / factor, grey.shape, turns, mirror)
+            fit = shape_model.assign_joints(detector.shapes[limb], centres, sides, scores)
+            if fit is None:
+                yield FirstPass(None, detected)
+                continue
+            points = undo_view(fit.points / factor, grey.shape, turns, mirror)
+            yield FirstPass(from_fit(part, fit, points, 1 / factor), detected)
+
+
+def refine(detector: Detector, grey: np.ndarray, reading: Reading, rounds: int = 3) -> Reading:
+    """Read the limb again on its upright canvas, up to `rounds` times, and return the best reading, the given one included."""
+    limb = limb_of(reading.part)
+    best = last = reading
+    for _ in range(rounds):
+        matrix, offset = orientation.upright(last, grey.shape)
+        image = orientation.warp(grey, matrix, offset, orientation.CANVAS[limb])
+        raw = predict(detector.network, image[None])[0]
+        fit = shape_model.assign_joints(detector.shapes[limb], *candidates(raw, limb))
+        if fit is None:
+            break
+        points = (fit.points - offset) @ np.linalg.inv(matrix).T
+        before = best
+        last = from_fit(best.part, fit, points, 1 / np.sqrt(abs(np.linalg.det(matrix))))
+        best = max(best, last, key=lambda r: r.quality)
+        if best.quality >= GOOD or last.quality < 0.5 * before.quality:
+            break
+    return best
 
 
 def view(grey: np.ndarray, turns: int, mirror: bool, imgsz: int) -> tuple[np.ndarray, float]:
@@ -96,107 +211,3 @@ def _peaks(raw: np.ndarray, order: np.ndarray, most: int) -> list[int]:
         if len(kept) >= most:
             break
     return kept
-
-
-def read_film(detector: Detector, grey: np.ndarray, part: str | None = None) -> Reading | None:
-    """The joints of a film; None if no hand or foot is detected. part None: the picture decides (a hand lies on its palm).
-
-    Other quarter turns and a larger picture are tried only if the upright view gives a poor quality.
-    """
-    mirrors = [part[0] == "R"] if part else [False, True]
-    limbs = [limb_of(part)] if part else ["hand", "foot"]
-    best: Reading | None = None
-    for magnification, turns in TTA_VIEWS:
-        for mirror in mirrors:
-            image, factor = view(grey, turns, mirror, round(magnification * detector.imgsz))
-            raw = predict(detector.network, image[None])[0]
-            for limb in limbs:
-                fit = shape_model.assign_joints(detector.shapes[limb], *candidates(raw, limb))
-                if fit is None or (best and fit.quality <= best.quality):
-                    continue
-                shown = part or next(p for p in PARTS if p[0] == ("R" if mirror else "L") and limb_of(p) == limb)
-                best = from_fit(shown, fit, undo_view(fit.points / factor, grey.shape, turns, mirror), 1 / factor)
-        if best and best.quality >= GOOD:
-            break
-    return best
-
-
-def jobs_of(films: pd.DataFrame) -> list[Job]:
-    """The films of a table, each to be read as the side that its picture shows."""
-    return [(partial(film.load, row), row.laterality + row.part[1]) for row in films.itertuples()]
-
-
-def read_all(detector: Detector, jobs: list[Job], label: str) -> Iterator[Reading | film.FilmError | None]:
-    """Readings in the order of the jobs; the FilmError of a film that cannot be decoded. label: of the progress bar."""
-
-    def read_job(detector: Detector, job: Job) -> Reading | film.FilmError | None:
-        open_film, part = job
-        try:
-            grey = open_film()
-        except film.FilmError as error:
-            return error
-        return read_film(detector, grey, part)
-
-    return in_parallel(detector, jobs, read_job, label)
-
-
-def in_parallel(detector: Detector, jobs: list[T], work: Callable[[Detector, T], U], label: str) -> Iterator[U]:
-    """work(detector, job) of every job, in their order, with progress; on a CPU one job per core at a time.
-
-    Every thread has its own copy of the network, because ultralytics caches the last picture's anchors in it.
-    """
-    on_cpu = next(detector.network.parameters()).device.type == "cpu"
-    n_threads = (os.cpu_count() or 1) if on_cpu else 1
-    free: SimpleQueue = SimpleQueue()
-    for _ in range(n_threads):
-        free.put(detector._replace(network=copy.deepcopy(detector.network)))
-
-    def do(job: T) -> U:
-        borrowed = free.get()
-        try:
-            return work(borrowed, job)
-        finally:
-            free.put(borrowed)
-
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    try:
-        with ThreadPool(n_threads) as pool:
-            yield from track.progress(pool.imap(do, jobs), label, len(jobs))
-    finally:
-        torch.set_num_threads(before[0])
-        cv2.setNumThreads(before[1])
-
-
-def film_table(films: pd.DataFrame, detector: Detector, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Boxes and quality of films read by one detector. A film in which no limb is detected gets the null model's boxes."""
-    boxes, quality = [], []
-    readings = read_all(detector, jobs_of(films), f"boxes, fold {fold}")
-    for row, result in zip(films.itertuples(), readings, strict=True):
-        if isinstance(result, Reading):
-            reading = result
-        else:
-            print(f"{row.film_id}: no {limb_of(row.part)} detected; using template joint positions")
-            reading = template_reading(row.laterality + row.part[1], row.width_px, row.height_px)
-        boxes += box_rows(reading, row.film_id, fold, (row.width_px, row.height_px))
-        n_template = int(np.isnan(reading.conf).sum())
-        quality.append({"film_id": row.film_id, "quality": reading.quality, "from_template": n_template})
-    columns = ["film_id", "quality", "from_template"]
-    return pd.DataFrame(boxes, columns=list(BOXES.columns)), pd.DataFrame(quality, columns=columns)
-
-
-def template_table(films: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Boxes and quality of films by the null model; the films table with a column fold."""
-    boxes = []
-    for row in films.itertuples():
-        reading = template_reading(row.laterality + row.part[1], row.width_px, row.height_px)
-        boxes += box_rows(reading, row.film_id, row.fold)
-    return pd.DataFrame(boxes, columns=list(BOXES.columns)), pd.DataFrame({"film_id": films.film_id, "quality": 0.0})
-
-
-def pooled_table(tables: list[tuple[pd.DataFrame, pd.DataFrame]]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Boxes and quality of several detectors reduced to one row per joint and per film (ra.boxes.reduce_folds)."""
-    boxes = reduce_folds(pd.concat([boxes for boxes, _ in tables]))
-    quality = pd.concat([quality for _, quality in tables]).groupby("film_id", as_index=False).mean()
-    return boxes.assign(fold=-1), quality

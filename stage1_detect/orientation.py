@@ -72,21 +72,20 @@ def outline(reading: Reading, shape: tuple[int, int]) -> np.ndarray:
     return (np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]) - offset) @ np.linalg.inv(matrix).T
 
 
-def frames_of_readings(grey: np.ndarray, readings: list[Reading]) -> list[Frame]:
-    """Each limb's window of the picture, set upright: the whole if it is alone, else cut at the darkest line between two."""
-    windows = [[0, 0, grey.shape[1], grey.shape[0]] for _ in readings]  # left, top, right, bottom
-    for i in range(len(readings)):
-        for j in range(i + 1, len(readings)):
-            axis, cut, in_order = _darkest_cut(grey, readings[i].points, readings[j].points)
+def frames(grey: np.ndarray, limbs: list[tuple[np.ndarray, int]]) -> list[Frame]:
+    """The upright window of each limb (joints (n, 2), quarter turns): the whole, or cut at the darkest line between two."""
+    windows = [[0, 0, grey.shape[1], grey.shape[0]] for _ in limbs]  # left, top, right, bottom
+    for i in range(len(limbs)):
+        for j in range(i + 1, len(limbs)):
+            axis, cut, in_order = _darkest_cut(grey, limbs[i][0], limbs[j][0])
             before, after = (i, j) if in_order else (j, i)
             windows[before][2 + axis] = min(windows[before][2 + axis], cut)
             windows[after][axis] = max(windows[after][axis], cut)
-    frames = []
-    for (left, top, right, bottom), reading in zip(windows, readings, strict=True):
-        turns = quarter_turns(reading, grey.shape)
+    out = []
+    for (left, top, right, bottom), (_, turns) in zip(windows, limbs, strict=True):
         width, height = max(right - left, 1), max(bottom - top, 1)
-        frames.append(Frame(left, top, *((height, width) if turns % 2 else (width, height)), turns))
-    return frames
+        out.append(Frame(left, top, *((height, width) if turns % 2 else (width, height)), turns))
+    return out
 
 
 def _darkest_cut(grey: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[int, int, bool]:
@@ -133,25 +132,3 @@ def quarter_turns_of_boxes(part: str, boxes: Boxes) -> int:
     if len(boxes) < LEAST_JOINTS:
         return 0
     return round(_misfit(limb_of(part), boxes, part[0] == "R")[1] / 90) % 4
-
-
-def frames_of_boxes(limbs: list[tuple[str, Boxes]], width_px: int, height_px: int) -> list[Frame]:
-    """The frame of each limb (part, boxes) of a picture of that size: cut half-way between the limbs, and set upright."""
-    points = [np.array([box[:2] for box in boxes.values()]).reshape(-1, 2) for _, boxes in limbs]
-    frames = []
-    for i, (part, boxes) in enumerate(limbs):
-        low, high = np.zeros(2), np.array([width_px, height_px], float)
-        for k, other in enumerate(points):
-            if k == i or not len(other) or not len(points[i]):
-                continue
-            gap = np.maximum(other.min(0) - points[i].max(0), points[i].min(0) - other.max(0))
-            axis = int(gap.argmax())
-            if other[:, axis].mean() > points[i][:, axis].mean():
-                high[axis] = min(high[axis], (points[i][:, axis].max() + other[:, axis].min()) / 2)
-            else:
-                low[axis] = max(low[axis], (points[i][:, axis].min() + other[:, axis].max()) / 2)
-        corner, end = low.astype(int), high.astype(int)
-        turns = quarter_turns_of_boxes(part, boxes)
-        width, height = (end - corner)[::-1] if turns % 2 else end - corner
-        frames.append(Frame(int(corner[0]), int(corner[1]), int(width), int(height), turns))
-    return frames

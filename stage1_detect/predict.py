@@ -54,7 +54,7 @@ def run() -> None:
 def film_tables(films: pd.DataFrame, settings: DetectorConfig, trained: Path, device: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Boxes and quality of films by the detectors of a finished run, or by its null model."""
     from stage1_detect import model
-    from stage1_detect.inference import film_table, pooled_table, template_table
+    from stage1_detect.film_tables import film_table, pooled_table, template_table
 
     if settings.kind == "template":
         return template_table(films.assign(fold=-1))

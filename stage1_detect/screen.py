@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stage1_detect.model import Detector
     from stage1_detect.quality_gate import Verdict
 
-VERSION = 3  # raise it if the same picture gets another result
+VERSION = 4  # raise it if the same picture gets another result
 
 
 def run() -> None:
@@ -80,7 +80,7 @@ def screen_all(jobs: dict[str, str | None], cache: Path, weights: Path | None = 
 
 def _results(detector: Detector, jobs: list[tuple[str, str | None]]) -> Iterator[tuple[str, list[dict]]]:
     """Path and rows of each job, as soon as they are there."""
-    from stage1_detect.inference import in_parallel
+    from stage1_detect.film_tables import in_parallel
 
     rows = in_parallel(detector, jobs, lambda detector, job: screen_film(detector, *job), "screening films")
     yield from zip((path for path, _ in jobs), rows, strict=True)

@@ -59,7 +59,7 @@ def train(name: str, settings: DetectorConfig, args: argparse.Namespace) -> None
 
 def template_boxes(films: pd.DataFrame) -> dict[str, Tables]:
     """Boxes of both splits by the null model."""
-    from stage1_detect.inference import template_table
+    from stage1_detect.film_tables import template_table
 
     parts = (("oof", "train"), ("test", "test"))
     return {split: template_table(films[films.split == name]) for split, name in parts}
@@ -68,7 +68,7 @@ def template_boxes(films: pd.DataFrame) -> dict[str, Tables]:
 def detected_boxes(films: pd.DataFrame, settings: DetectorConfig, args: argparse.Namespace, name: str) -> dict[str, Tables]:
     """Boxes of both splits: a training film by the fold model that was not trained on it, a test film by all (median)."""
     from stage1_detect import finetuning, model
-    from stage1_detect.inference import film_table, pooled_table
+    from stage1_detect.film_tables import film_table, pooled_table
 
     training = films[films.split == "train"]
     if not paths.truth_boxes(args.data).is_file() or settings.epochs == 0:

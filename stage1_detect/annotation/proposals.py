@@ -14,7 +14,7 @@ from ra.imaging.film import Frame
 from stage1_detect import inference, limb_search, quality_gate
 from stage1_detect.annotation.marked import MarkedFilm, MarkedLimb, Reread
 from stage1_detect.annotation.session import Session
-from stage1_detect.inference import in_parallel
+from stage1_detect.film_tables import in_parallel
 from stage1_detect.model import Detector
 from stage1_detect.reading import Reading, template_reading
 

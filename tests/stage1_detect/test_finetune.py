@@ -37,7 +37,9 @@ def test_coco_of_others_is_read_and_faults_are_named(tmp_path):
     path.write_text(json.dumps(value))
     (one,) = marked_films.read(path)["x.png"].limbs
     assert one.part == "RH" and one.complete
-    (frame,) = orientation.frames_of_boxes([(one.part, one.boxes)], 900, 900)
+    places = np.array([box[:2] for box in one.boxes.values()])
+    turns = orientation.quarter_turns_of_boxes(one.part, one.boxes)
+    (frame,) = orientation.frames(np.zeros((900, 900), np.uint8), [(places, turns)])
     upright = frame.from_file(np.array([one.boxes[j][:2] for j in ("pip_3", "wrist_radius", "thumb_ip", "pip_5")]))
     assert upright[0, 1] < upright[1, 1] - 100 and upright[2, 0] < upright[3, 0]  # fingers up, a right hand's thumb to the left
     categories[0]["name"] = "thumb"

@@ -18,7 +18,7 @@ from ra.config import UserError
 from ra.imaging import film, polarity
 from ra.quality_reasons import REASONS
 from ra.tables import FILM_ISSUES, SCREENING
-from stage1_detect import detect, limb_search, model, quality_gate, screen
+from stage1_detect import detect, inference, limb_search, model, quality_gate, screen
 
 REAL = paths.ROOT.parent / "shared" / "radiographs"
 OWN = ("normal-hand", "normal-foot")  # the real films of hands and feet
@@ -75,6 +75,16 @@ def test_both_feet_and_a_hand_beside_a_foot_are_two_films(detector):
     assert sorted(v.part for v in seen(detector, beside(drawn("RF", 3)[0], drawn("LF", 4)[0]))) == ["LF", "RF"]
     found = seen(detector, beside(drawn("LH", 5)[0], drawn("RF", 6)[0]))
     assert sorted(v.part for v in found) == ["LH", "RF"] and not any("too_many_limbs" in v.reasons for v in found)
+
+
+def test_screening_and_reading_place_the_same_joints(detector):
+    """There is one way to read a film: also of one that lies on its side, without and with its part."""
+    grey = np.ascontiguousarray(np.rot90(drawn("RF", 12)[0]))
+    (limb,) = limb_search.find(detector, grey)
+    for part in (None, "RF"):
+        reading = inference.read_film(detector, grey, part)
+        assert reading.part == limb.reading.part == "RF"
+        np.testing.assert_allclose(reading.points, limb.frame.to_file(limb.reading.points), atol=1e-6)
 
 
 def test_two_left_hands_are_not_one_patients(detector):
