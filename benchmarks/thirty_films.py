@@ -111,7 +111,7 @@ def fraction_located(weights: Path | None, folder: Path) -> dict[str, float]:
     """Fraction of the joints within 2 % of the long side, by limb, on the films of a folder."""
     from stage1_detect import model
     from stage1_detect.film_tables import read_all
-    from stage1_detect.reading import Reading
+    from stage1_detect.joint_detections import JointDetections
 
     detector = model.load(weights or model.SHIPPED)
     films = marked_films.read(folder / "joints.coco.json")
@@ -121,7 +121,7 @@ def fraction_located(weights: Path | None, folder: Path) -> dict[str, float]:
         kind = limb(marked.limbs[0].part)
         truth = np.array([marked.limbs[0].boxes[joint][:2] for joint in JOINTS[kind]])
         near = np.zeros(len(truth), bool)
-        if isinstance(reading, Reading):
+        if isinstance(reading, JointDetections):
             near = np.hypot(*(reading.points - truth).T) < 0.02 * max(marked.width_px, marked.height_px)
         located[kind] += list(near)
     return {kind: float(np.mean(v)) for kind, v in located.items()} | {"all": float(np.mean(list(chain(*located.values()))))}

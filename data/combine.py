@@ -26,7 +26,7 @@ from data.issues import Report
 from ra import atomic, cli, folds, manifest, paths
 from ra.anatomy import ALL_PARTS, ID, TOTAL
 from ra.config import UserError
-from ra.schema import Schema
+from ra.table_validation import Schema
 from ra.tables import ACTIVITY, BOXES, FILM_ISSUES, FILMS, FOLDS, RATINGEN, SITES
 
 VERSION = 1  # raised when the same sets would be combined differently

@@ -18,7 +18,7 @@ import numpy as np
 
 from ra import atomic, manifest, paths
 from ra.imaging import film
-from ra.track import progress
+from ra.training_log import progress
 
 VERSION = 1  # raised when the same file would give other facts
 GRID = 16  # the picture's hash has GRID x GRID bits

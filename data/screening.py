@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from data import seen_limbs
+from data import screening_results
 from data.film_files import VIEWS
 from data.issues import Report
-from data.seen_limbs import Reasons, SeenFile, SeenLimb
+from data.screening_results import Reasons, SeenFile, SeenLimb
 from ra.anatomy import limb
 from ra.quality_reasons import REASONS
 from ra.tables import FILM_ISSUES
@@ -56,7 +56,7 @@ def resolve_limbs(rows: list[dict], issues_file: Path, report: Report) -> list[d
 
     Writes the reasons to `issues_file` (FILM_ISSUES) if there are any. A declared part stays; laterality follows the picture.
     """
-    files = seen_limbs.by_file(seen_limbs.screen(rows))
+    files = screening_results.by_file(screening_results.screen(rows))
     films = [film for row in rows for film in films_of(row, files[row["path"]])]
     unfamiliar = is_unfamiliar(films)
     if unfamiliar:

@@ -23,7 +23,7 @@ from evaluation.statistic import Statistic
 from ra import atomic, cli, paths, tables
 from ra.anatomy import ID, SITES
 from ra.config import UserError
-from ra.schema import ContractError
+from ra.table_validation import ContractError
 from ra.text_table import grid
 from stage3_stack import submission
 

@@ -18,7 +18,7 @@ from evaluation.bootstrap import ratio
 from evaluation.raters import READER2, SPLITS, TRUTH, Rater, Raters
 from evaluation.statistic import Statistic
 from ra import paths
-from ra.schema import ContractError
+from ra.table_validation import ContractError
 from stage3_stack.predictions import MOMENTS, load_member
 
 SECTION = section_ids.ERRORS

@@ -24,7 +24,7 @@ from ra.anatomy import (
     WRIST,
 )
 from ra.quality_reasons import REASONS
-from ra.schema import Column, ContractError, Schema
+from ra.table_validation import Column, ContractError, Schema
 
 LEVELS = (80, 95)  # coverage of the prediction intervals, percent
 # Why a site has no prediction: there is no film of it, the quality gate refused the film, or the joint lies off the film. unread:

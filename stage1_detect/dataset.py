@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ra import atomic, track
+from ra import atomic, training_log
 from ra.anatomy import ALL_JOINTS
 from ra.imaging import film
 from stage1_detect.shape_model import CLASS
@@ -68,7 +68,7 @@ def export(films: pd.DataFrame, boxes: pd.DataFrame, imgsz: int, folder: Path) -
             labels = np.column_stack([table.joint.map(CLASS), table[["x_px", "y_px", "w_px", "h_px"]]]).astype(float)
             jobs.append(_Export(row, labels, imgsz, images / f"{row.film_id}.jpg"))
         with ThreadPool() as pool:
-            list(track.progress(pool.imap(_export, jobs, chunksize=8), "pictures for the detector", len(jobs)))
+            list(training_log.progress(pool.imap(_export, jobs, chunksize=8), "pictures for the detector", len(jobs)))
         done.touch()
     return {film_id: str(images / f"{film_id}.jpg") for film_id in films.film_id}
 

@@ -116,7 +116,7 @@ def message(path: Path, issue: dict) -> str:
 
 def boxes_of(path: Path, verdict: Verdict) -> list[dict]:
     """The joints of a limb as rows in the file's pixels."""
-    from stage1_detect.reading import box_rows
+    from stage1_detect.joint_detections import box_rows
 
     rows = box_rows(verdict.reading, path.stem, -1, (verdict.frame.width_px, verdict.frame.height_px))
     centres = verdict.frame.to_file(verdict.reading.points)

@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ra import track
+from ra import training_log
 from ra.anatomy import limb as limb_of
 from ra.boxes import reduce_folds
 from ra.imaging import film
 from ra.tables import BOXES
 from stage1_detect.inference import read_film
+from stage1_detect.joint_detections import JointDetections, box_rows, template_joints
 from stage1_detect.model import Detector
-from stage1_detect.reading import Reading, box_rows, template_reading
 
 T, U = TypeVar("T"), TypeVar("U")
 Job = tuple[Callable[[], np.ndarray], str | None]  # opens a film; its part, None if the picture is to decide
@@ -33,10 +33,10 @@ def jobs_of(films: pd.DataFrame) -> list[Job]:
     return [(partial(film.load, row), row.laterality + row.part[1]) for row in films.itertuples()]
 
 
-def read_all(detector: Detector, jobs: list[Job], label: str) -> Iterator[Reading | film.FilmError | None]:
+def read_all(detector: Detector, jobs: list[Job], label: str) -> Iterator[JointDetections | film.FilmError | None]:
     """Readings in the order of the jobs; the FilmError of a film that cannot be decoded. label: of the progress bar."""
 
-    def read_job(detector: Detector, job: Job) -> Reading | film.FilmError | None:
+    def read_job(detector: Detector, job: Job) -> JointDetections | film.FilmError | None:
         open_film, part = job
         try:
             grey = open_film()
@@ -70,7 +70,7 @@ def in_parallel(detector: Detector, jobs: list[T], work: Callable[[Detector, T],
     cv2.setNumThreads(1)
     try:
         with ThreadPool(n_threads) as pool:
-            yield from track.progress(pool.imap(do, jobs), label, len(jobs))
+            yield from training_log.progress(pool.imap(do, jobs), label, len(jobs))
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
@@ -81,11 +81,11 @@ def film_table(films: pd.DataFrame, detector: Detector, fold: int) -> tuple[pd.D
     boxes, quality = [], []
     readings = read_all(detector, jobs_of(films), f"boxes, fold {fold}")
     for row, result in zip(films.itertuples(), readings, strict=True):
-        if isinstance(result, Reading):
+        if isinstance(result, JointDetections):
             reading = result
         else:
             print(f"{row.film_id}: no {limb_of(row.part)} detected; using template joint positions")
-            reading = template_reading(row.laterality + row.part[1], row.width_px, row.height_px)
+            reading = template_joints(row.laterality + row.part[1], row.width_px, row.height_px)
         boxes += box_rows(reading, row.film_id, fold, (row.width_px, row.height_px))
         n_template = int(np.isnan(reading.conf).sum())
         quality.append({"film_id": row.film_id, "quality": reading.quality, "from_template": n_template})
@@ -97,7 +97,7 @@ def template_table(films: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Boxes and quality of films by the null model; the films table with a column fold."""
     boxes = []
     for row in films.itertuples():
-        reading = template_reading(row.laterality + row.part[1], row.width_px, row.height_px)
+        reading = template_joints(row.laterality + row.part[1], row.width_px, row.height_px)
         boxes += box_rows(reading, row.film_id, row.fold)
     return pd.DataFrame(boxes, columns=list(BOXES.columns)), pd.DataFrame({"film_id": films.film_id, "quality": 0.0})
 

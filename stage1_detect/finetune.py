@@ -45,13 +45,13 @@ def run() -> None:
 
 def finetune(films: pd.DataFrame, boxes: pd.DataFrame, settings: DetectorConfig, out: Path, device_flag: str) -> None:
     """Train on all films of the tables (see `tables`) and move the weights to `out`."""
-    from stage1_detect import dataset, finetuning, model
+    from stage1_detect import dataset, domain_adaptation, model
 
     start, device = time.time(), model.device_of(device_flag)
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.stem}.") as folder:
         pictures = dataset.export(films, boxes, settings.imgsz, Path(folder) / "pictures")
         weights = Path(folder) / out.stem / out.name
-        finetuning.fit(films, boxes, settings, pictures, weights, device, None)
+        domain_adaptation.fit(films, boxes, settings, pictures, weights, device, None)
         weights.replace(out)
     print(f"{films.path.nunique()} films, {len(boxes)} boxes, {(time.time() - start) / 60:.1f} minutes -> {out}", flush=True)
 

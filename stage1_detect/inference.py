@@ -17,9 +17,9 @@ from ra.anatomy import JOINTS, PARTS
 from ra.anatomy import limb as limb_of
 from ra.imaging import intensity
 from stage1_detect import orientation, shape_model
+from stage1_detect.joint_detections import JointDetections, from_fit
 from stage1_detect.model import Detector, predict
 from stage1_detect.orientation import PADDING
-from stage1_detect.reading import Reading, from_fit
 from stage1_detect.shape_model import CLASS
 
 GOOD = 0.72  # quality from which no other view and no refinement is tried
@@ -36,7 +36,7 @@ LEAST_GREYS = 4  # a picture with fewer shows nothing
 class FirstPass:
     """Result of one view: the reading in the picture's pixels, and the places (n, 2) of all strong detections."""
 
-    reading: Reading | None
+    reading: JointDetections | None
     places: np.ndarray
 
 
@@ -44,12 +44,12 @@ class FirstPass:
 class Search:
     """The best reading, its best quality as the other side (NaN if not tried), and the places (n, 2) of all strong detections."""
 
-    reading: Reading | None
+    reading: JointDetections | None
     other_side_quality: float
     places: np.ndarray
 
 
-def read_film(detector: Detector, grey: np.ndarray, part: str | None = None) -> Reading | None:
+def read_film(detector: Detector, grey: np.ndarray, part: str | None = None) -> JointDetections | None:
     """The joints of a film as those of the part; part None: of the part that the picture shows (a hand lies on its palm).
 
     None if no such limb is detected.
@@ -67,11 +67,11 @@ def stretched(grey: np.ndarray) -> np.ndarray:
 
 def search(detector: Detector, grey: np.ndarray, declared: str | None = None, parts: tuple[str, ...] = PARTS) -> Search:
     """The best reading of a picture (H, W) as one of the parts. A declared part is tried first and, if good, taken at once."""
-    best: dict[str, Reading] = {}  # by part
+    best: dict[str, JointDetections] = {}  # by part
     refined: set[str] = set()  # parts whose best reading cannot be refined further
     places = [np.empty((0, 2))]
 
-    def improve(reading: Reading) -> Reading:
+    def improve(reading: JointDetections) -> JointDetections:
         if reading.part not in refined and reading.quality < GOOD:
             refined.add(reading.part)
             best[reading.part] = refine(detector, grey, reading)
@@ -130,7 +130,7 @@ def _first_passes(
             yield FirstPass(from_fit(part, fit, points, 1 / factor), detected)
 
 
-def refine(detector: Detector, grey: np.ndarray, reading: Reading, rounds: int = 3) -> Reading:
+def refine(detector: Detector, grey: np.ndarray, reading: JointDetections, rounds: int = 3) -> JointDetections:
     """Read the limb again on its upright canvas, up to `rounds` times, and return the best reading, the given one included."""
     limb = limb_of(reading.part)
     best = last = reading

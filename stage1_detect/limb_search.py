@@ -10,8 +10,8 @@ import numpy as np
 from ra.imaging.film import Frame
 from stage1_detect import orientation
 from stage1_detect.inference import LEAST_GREYS, search, stretched
+from stage1_detect.joint_detections import JointDetections
 from stage1_detect.model import Detector
-from stage1_detect.reading import Reading
 
 LEAST_FURTHER_QUALITY, MOST_LIMBS = 0.5, 6  # least quality of a limb after the first; how many are searched for
 UNEXPLAINED = 4  # strong detections outside all limbs found that justify another search
@@ -25,7 +25,7 @@ class Limb:
     """
 
     frame: Frame
-    reading: Reading
+    reading: JointDetections
     other_side_quality: float
 
 
@@ -37,7 +37,7 @@ def find(detector: Detector, grey: np.ndarray, part: str | None = None) -> list[
     if np.ptp(grey[::8, ::8]) < LEAST_GREYS:
         return []
     grey = remaining = stretched(grey)
-    readings: list[Reading] = []
+    readings: list[JointDetections] = []
     other_sides: list[float] = []
     while len(readings) < MOST_LIMBS:
         found = search(detector, remaining, None if readings else part)
@@ -57,7 +57,7 @@ def find(detector: Detector, grey: np.ndarray, part: str | None = None) -> list[
     ]
 
 
-def unexplained_detections(places: np.ndarray, readings: list[Reading], shape: tuple[int, int]) -> int:
+def unexplained_detections(places: np.ndarray, readings: list[JointDetections], shape: tuple[int, int]) -> int:
     """How many of the detections' places (n, 2) lie outside the outlines of all limbs found on a picture of `shape` (H, W)."""
     outside = np.ones(len(places), bool)
     for reading in readings:
@@ -66,7 +66,7 @@ def unexplained_detections(places: np.ndarray, readings: list[Reading], shape: t
     return int(outside.sum())
 
 
-def _painted_over(grey: np.ndarray, reading: Reading) -> np.ndarray:
+def _painted_over(grey: np.ndarray, reading: JointDetections) -> np.ndarray:
     """The picture with a limb painted over in a dark grey of the picture."""
     out = grey.copy()
     corners = np.round(orientation.outline(reading, grey.shape)).astype(np.int32)

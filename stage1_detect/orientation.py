@@ -1,6 +1,6 @@
 """How a limb lies on a picture, from its joints: side, quarter turns, upright canvas, and its frame if there are several.
 
-Joints come as a detector's Reading, or as boxes drawn by hand: joint -> (x, y, w, h), centre and sides in px of the picture.
+Joints come as JointDetections, or as boxes drawn by hand: joint -> (x, y, w, h), centre and sides in px of the picture.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ra.anatomy import PARTS
 from ra.anatomy import limb as limb_of
 from ra.imaging.film import Frame
 from stage1_detect import shape_model
-from stage1_detect.reading import Reading
+from stage1_detect.joint_detections import JointDetections
 
 Boxes = dict[str, list[float]]
 PADDING = 114  # grey beyond the picture, as in the network's training
@@ -25,7 +25,7 @@ MARGIN = {"hand": (0.25, 0.9, 0.45, 0.5), "foot": (0.5, 1.2, 0.5, 3.5)}
 # Readings.
 
 
-def upright(reading: Reading, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def upright(reading: JointDetections, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """(A, t): x @ A.T + t takes a point of the picture (H, W) to where the limb lies on the canvas of a routine left film."""
     limb = limb_of(reading.part)
     typical = np.array([shape_model.TYPICAL_POSITION[joint] for joint in reading.joints]) * CANVAS[limb]
@@ -36,7 +36,7 @@ def upright(reading: Reading, shape: tuple[int, int]) -> tuple[np.ndarray, np.nd
     return matrix @ mirror, matrix @ shift + offset
 
 
-def on_canvas(grey: np.ndarray, reading: Reading, zoom: float, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def on_canvas(grey: np.ndarray, reading: JointDetections, zoom: float, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The limb as on a routine left film, and its joints (J, 2) there. size (w, h) at the network's size, before the zoom."""
     matrix, offset = upright(reading, grey.shape)
     image = warp(grey, zoom * matrix, zoom * offset, (round(zoom * size[0]), round(zoom * size[1])))
@@ -54,14 +54,14 @@ def warp(grey: np.ndarray, matrix: np.ndarray, offset: np.ndarray, size: tuple[i
     return cv2.warpAffine(grey, np.column_stack([matrix, offset]), (width, height), flags=cv2.INTER_LINEAR, borderValue=PADDING)
 
 
-def quarter_turns(reading: Reading, shape: tuple[int, int]) -> int:
+def quarter_turns(reading: JointDetections, shape: tuple[int, int]) -> int:
     """Quarter turns (np.rot90) that set the limb upright; tilts below 45 degrees stay."""
     matrix, _ = upright(reading, shape)
     up = np.linalg.inv(matrix) @ [0.0, -1.0]
     return int(np.round(np.arctan2(up[0], -up[1]) / (np.pi / 2))) % 4
 
 
-def outline(reading: Reading, shape: tuple[int, int]) -> np.ndarray:
+def outline(reading: JointDetections, shape: tuple[int, int]) -> np.ndarray:
     """Corners (4, 2) of the rectangle, along the limb, that holds it with its finger tips, toes and heel."""
     matrix, offset = upright(reading, shape)
     points = reading.points @ matrix.T + offset

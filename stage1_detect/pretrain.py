@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ra import cli, config, paths, track
+from ra import cli, config, paths, training_log
 from ra.tables import BOXES, FILMS
 from stage1_detect import shape_model
 from stage1_detect.config import DetectorConfig
@@ -34,7 +34,7 @@ def run() -> None:
     folder = paths.work(args.data) / "pretrain"
     pictures = list(dataset.export(films, boxes, settings.imgsz, paths.work(args.data) / "pictures").values())
     yaml_file = dataset.write_yaml(folder, pictures, pictures[:8])
-    log = track.Log(folder / "log.csv", args.wandb, "pretrain")
+    log = training_log.Log(folder / "log.csv", args.wandb, "pretrain")
     start = None if settings.start == "scratch" else model.load(settings.weights()).network
     target, device = args.out / "joints.safetensors", model.device_of(args.device)
     loss = trainer.train(settings, yaml_file, start, target, device, log.row, shapes=shapes)

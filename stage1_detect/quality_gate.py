@@ -11,9 +11,9 @@ from ra.anatomy import HAND_JOINTS
 from ra.anatomy import limb as limb_of
 from ra.imaging.film import Frame
 from ra.quality_reasons import refused
+from stage1_detect.joint_detections import JointDetections
 from stage1_detect.limb_search import Limb
 from stage1_detect.orientation import on_canvas
-from stage1_detect.reading import Reading
 
 VIEWS = {"hand": "PA", "foot": "AP"}
 # Quality below which there is nothing like a hand or foot on the film: other parts of the body and lateral views reach 0.43.
@@ -53,7 +53,7 @@ SHAFT_WIDTH = (0.17, 0.10, 0.10, 0.10, 0.10)
 class Verdict:
     """A limb of a picture, or the whole picture if none was found. reasons: reason -> its evidence."""
 
-    reading: Reading | None  # in the frame's pixels
+    reading: JointDetections | None  # in the frame's pixels
     view: str | None
     frame: Frame
     quality: float = 0.0  # of the joints that lie on the film
@@ -81,13 +81,13 @@ def judge(grey: np.ndarray, limbs: list[Limb]) -> list[Verdict]:
     return [replace(verdict, reasons=verdict.reasons | crowd) for verdict in verdicts]
 
 
-def quality_on_film(frame: Frame, reading: Reading) -> float:
+def quality_on_film(frame: Frame, reading: JointDetections) -> float:
     """The reading's quality over the joints that lie on the film; 0 if most do not."""
     inside = ~outside(frame, reading)
     return float(reading.joint_quality[inside].mean()) if inside.mean() > 0.5 else 0.0
 
 
-def outside(frame: Frame, reading: Reading) -> np.ndarray:
+def outside(frame: Frame, reading: JointDetections) -> np.ndarray:
     """bool (J,): the joints that lie beyond the film's edges."""
     return reading.outside(frame.width_px, frame.height_px)
 
@@ -114,7 +114,7 @@ def _judge_limb(grey: np.ndarray, limb: Limb) -> Verdict:
     return Verdict(reading, view, frame, quality, sure, reasons)
 
 
-def oblique_view(film: np.ndarray, reading: Reading) -> dict[str, str]:
+def oblique_view(film: np.ndarray, reading: JointDetections) -> dict[str, str]:
     """wrong_view for a limb on an oblique film, view_differs for a foot between an AP and an oblique view."""
     if limb_of(reading.part) == "hand":
         width = breadth(reading)
@@ -128,7 +128,7 @@ def oblique_view(film: np.ndarray, reading: Reading) -> dict[str, str]:
     return {"view_differs": f"{evidence}, hardly as on an AP film"} if spread < FAIR_SPREAD else {}
 
 
-def breadth(reading: Reading) -> float:
+def breadth(reading: JointDetections) -> float:
     """Breadth of a hand relative to its length; 1 is typical, less means that it is turned about its long axis."""
     position = dict(zip(reading.joints, reading.points, strict=True))
     wrist = np.mean([position[joint] for joint in HAND_JOINTS[10:]], axis=0)
@@ -137,7 +137,7 @@ def breadth(reading: Reading) -> float:
     return float(np.mean(shares))
 
 
-def radius_px(reading: Reading) -> float:
+def radius_px(reading: JointDetections) -> float:
     """RMS distance of the joints from their centre."""
     return float(np.sqrt(((reading.points - reading.points.mean(0)) ** 2).sum(1).mean()))
 
@@ -155,7 +155,7 @@ def exposure_fault(region: np.ndarray, clipped: float = CLIPPED) -> dict[str, st
     return {"too_dark" if dark else "blown_out": f"of the pixels around the joints {share}"}
 
 
-def _around_joints(film: np.ndarray, reading: Reading) -> np.ndarray:
+def _around_joints(film: np.ndarray, reading: JointDetections) -> np.ndarray:
     """Every third pixel (n,) of the joints' boxes, as far as they lie on the film."""
     pixels = []
     for (x, y), side in zip(reading.points, reading.box, strict=True):
@@ -170,7 +170,7 @@ def too_many_limbs(parts: list[str]) -> dict[str, str]:
     return {"too_many_limbs": f"{len(parts)} limbs, of them {' and '.join(repeated)} more than once"} if repeated else {}
 
 
-def metatarsal_spread(film: np.ndarray, reading: Reading) -> float:
+def metatarsal_spread(film: np.ndarray, reading: JointDetections) -> float:
     """Gap between the first and second metatarsal over the spread of the second to fourth, at mid-shaft; NaN if off the film.
 
     On an AP film the bases of the second to fifth lie close together and apart from the first. An oblique film, for which the

@@ -13,7 +13,7 @@ import argparse
 
 import pandas as pd
 
-from ra import atomic, boxes, cli, config, folds, manifest, paths, track
+from ra import atomic, boxes, cli, config, folds, manifest, paths, training_log
 from ra.imaging.film import JOINT_VIEW
 from ra.tables import BOXES, FILMS
 from stage1_detect.config import CONFIGS, KINDS, DetectorConfig
@@ -67,7 +67,7 @@ def template_boxes(films: pd.DataFrame) -> dict[str, Tables]:
 
 def detected_boxes(films: pd.DataFrame, settings: DetectorConfig, args: argparse.Namespace, name: str) -> dict[str, Tables]:
     """Boxes of both splits: a training film by the fold model that was not trained on it, a test film by all (median)."""
-    from stage1_detect import finetuning, model
+    from stage1_detect import domain_adaptation, model
     from stage1_detect.film_tables import film_table, pooled_table
 
     training = films[films.split == "train"]
@@ -75,9 +75,9 @@ def detected_boxes(films: pd.DataFrame, settings: DetectorConfig, args: argparse
         detectors = {-1: model.load(settings.weights(), model.device_of(args.device))}
     else:
         folder = paths.run_dir(args.data, 1, name)
-        log = track.Log(folder / "log.csv", args.wandb, f"stage1-{name}", config.as_dict(settings))
+        log = training_log.Log(folder / "log.csv", args.wandb, f"stage1-{name}", config.as_dict(settings))
         truth = BOXES.read(paths.truth_boxes(args.data))
-        detectors = finetuning.fold_detectors(training, truth, settings, folder, args.fold, args.device, log)
+        detectors = domain_adaptation.fold_detectors(training, truth, settings, folder, args.fold, args.device, log)
         log.close()
     oof, test = [], []
     for k, detector in detectors.items():

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from ultralytics.models.yolo.detect import DetectionTrainer
 
-from ra import track
+from ra import training_log
 from ra.anatomy import ALL_JOINTS, JOINTS
 from stage1_detect import model as model_module
 from stage1_detect.config import DetectorConfig
@@ -72,7 +72,7 @@ def train(
     }  # fmt: skip
     trainer = _trainer(start, _bf16_pays(device), label_masks(data_yaml))(overrides=overrides)
     losses: list[float] = []
-    bar = iter(track.progress(range(epochs * -(-n_pictures(data_yaml) // config.batch)), f"training {target.parent.name}"))
+    bar = iter(training_log.progress(range(epochs * -(-n_pictures(data_yaml) // config.batch)), f"training {target.parent.name}"))
 
     def on_epoch(t: DetectionTrainer) -> None:
         losses.append(float(sum(t.tloss.values()) if isinstance(t.tloss, dict) else t.tloss.sum()))

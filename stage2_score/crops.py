@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import paths, tables, track
+from ra import paths, tables, training_log
 from ra.anatomy import HAND_JOINTS, JOINTS, limb
 from ra.config import UserError
 from stage2_score import picture_array
@@ -228,7 +228,7 @@ def cut_all(films: pd.DataFrame, boxes: pd.DataFrame, settings: Crops, folder: P
         arrays = {name: stack.enter_context(picture_array.writing(folder, name, shapes[name], INDEX)) for name in shapes}
         pool = stack.enter_context(ThreadPoolExecutor(cores()))
         results = pool.map(lambda row: _cut_row(row, boxes_of.get(row.film_id), settings), rows)
-        for row, result in track.progress(zip(rows, results, strict=True), "cutting crops", total=len(rows)):
+        for row, result in training_log.progress(zip(rows, results, strict=True), "cutting crops", total=len(rows)):
             if isinstance(result, str):
                 faults.append(result)
             else:

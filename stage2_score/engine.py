@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ra import atomic, track
+from ra import atomic, training_log
 from ra.config import UserError
 from stage2_score.config import Optim, Phase
 from stage2_score.networks.network import save
@@ -179,7 +179,7 @@ def fit(
     runtime: Runtime,
     *,
     seed: tuple[int, ...],
-    log: track.Log | None = None,
+    log: training_log.Log | None = None,
     fold: int = -1,
     stop_after: int | None = None,
 ) -> dict[str, float]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
 
-from ra import track
+from ra import training_log
 from ra.config import UserError
 
 MEMORY_JOBS = 4  # a training process takes up to 2 GB
@@ -64,14 +64,14 @@ def run(function: Callable[..., Any], tasks: list[tuple], jobs: int, what: str) 
     threads = max(1, cores() // jobs)
     if jobs == 1:
         set_threads(threads)
-        for task in track.progress(tasks, what):
+        for task in training_log.progress(tasks, what):
             yield function(*task)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_process, initargs=(threads, os.getpid()))
     try:
         futures = [pool.submit(function, *task) for task in tasks]
-        for future in track.progress(as_completed(futures), what, total=len(futures)):
+        for future in training_log.progress(as_completed(futures), what, total=len(futures)):
             yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ra import atomic, cli, config, manifest, paths, tables, track
+from ra import atomic, cli, config, manifest, paths, tables, training_log
 from ra.config import UserError
 from stage2_score import parallel
 from stage2_score.config import PRETRAINING, Named, Pretrain, TrainingContext, add_configs
@@ -106,7 +106,7 @@ def pretrain_one(name: str, pretrain: Pretrain, context: TrainingContext) -> dic
     torch.manual_seed(pretrain.seed)
     network, source = model.build(pretrain, context.data, Named("age"), extra=int(pretrain.sex))
     runtime = engine.choose_precision(network, task, engine.Runtime(context.device), pretrain.optim.precision, folder)
-    log = track.Log(folder / "log.csv", context.wandb, name, config.as_dict(pretrain))
+    log = training_log.Log(folder / "log.csv", context.wandb, name, config.as_dict(pretrain))
     best = engine.fit(network, task, pretrain.optim, folder, runtime, seed=(pretrain.seed, 0), log=log)
     log.close()
     (folder / "last.pt").unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ra import atomic, cli, config, folds, manifest, paths, tables, track
+from ra import atomic, cli, config, folds, manifest, paths, tables, training_log
 from ra.config import UserError
 from stage2_score import parallel, scores
 from stage2_score.config import MEMBERS, Member, TrainingContext, add_configs, load_members
@@ -188,7 +188,7 @@ def join_logs(run: manifest.Run, name: str, member: Member, folders: list[Path],
     logs = [folder / "log.csv" for folder in folders if (folder / "log.csv").is_file()]
     path = run.folder / "log.csv"
     path.unlink(missing_ok=True)
-    joined = track.Log(path, wandb, name, config.as_dict(member))
+    joined = training_log.Log(path, wandb, name, config.as_dict(member))
     for log in logs:
         for row in pd.read_csv(log).to_dict("records"):
             joined.row(**row)

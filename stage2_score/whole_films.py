@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import paths, track
+from ra import paths, training_log
 from ra.anatomy import BOTH_HANDS, TOTAL, limb
 from ra.config import UserError
 from stage2_score import picture_array
@@ -94,7 +94,7 @@ def _cut(films: pd.DataFrame, settings: WholeFilms, one_hand: bool) -> Iterator[
     rows = [row for _, row in films.iterrows()]
     with ThreadPoolExecutor(cores()) as pool:
         results = pool.map(lambda row: _cut_row(row, settings, one_hand), rows)
-        yield from track.progress(zip(rows, results, strict=True), "cutting films", total=len(rows))
+        yield from training_log.progress(zip(rows, results, strict=True), "cutting films", total=len(rows))
 
 
 def cut_all(

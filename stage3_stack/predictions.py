@@ -16,7 +16,7 @@ from ra import paths, tables
 from ra.anatomy import BOTH_HANDS, FINDINGS, PARTS, RATINGEN, SEVERITY, SITES, TOTAL, limb
 from ra.challenge_scores import log_score
 from ra.config import UserError
-from ra.schema import ContractError
+from ra.table_validation import ContractError
 from ra.tables import PROBABILITIES
 from stage3_stack.nan_mean import ratio
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-from ra import atomic, cli, config, manifest, paths, track
+from ra import atomic, cli, config, manifest, paths, training_log
 from stage3_stack.config import KINDS, StackConfig
 from stage3_stack.kinds import kind_of
 
@@ -38,7 +38,7 @@ def train(data: str, name: str, experiment: StackConfig, *, force: bool = False,
     for learner, values in trained.by_learner.items():
         metrics[learner] = {metric: None if math.isnan(value) else value for metric, value in values.items()}
     atomic.write_json(folder / "metrics.json", metrics)
-    log = track.Log(folder / "log.csv", wandb, name, config.as_dict(experiment))
+    log = training_log.Log(folder / "log.csv", wandb, name, config.as_dict(experiment))
     for learner, values in trained.by_learner.items():
         log.row(learner=learner, **values)
     log.close()

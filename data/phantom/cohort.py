@@ -28,7 +28,7 @@ from data.phantom import severity as sv
 from data.phantom.damage import Damage
 from data.phantom.film import draw_film
 from data.phantom.skeleton import draw_body
-from ra import atomic, coco, track
+from ra import atomic, coco, training_log
 from ra.anatomy import COLUMNS_B, ID, OVERALL, PARTS, SITES
 from ra.clinical import percent2grade
 
@@ -188,7 +188,7 @@ def write(root: Path, cohort: Cohort) -> None:
             jobs = [(p, part) for p in split_people for part in PARTS]
             draw = partial(write_film, folder / split, cohort.max_px)
             with get_context("spawn").Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:  # a fork hangs OpenCV
-                films = list(track.progress(pool.imap(draw, jobs, chunksize=4), f"{split} films", len(jobs)))
+                films = list(training_log.progress(pool.imap(draw, jobs, chunksize=4), f"{split} films", len(jobs)))
             _write_tables(folder, split, split_people, films, cohort.reader_noise)
         atomic.write_table(folder / "summary.csv", summary_table(people).round(3))
 

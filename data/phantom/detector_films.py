@@ -18,7 +18,7 @@ from data.phantom.damage import Damage
 from data.phantom.film import draw_film
 from data.phantom.growth import Growth
 from data.phantom.severity import damage_maps, grade_of, latent, patient_level, severity_of
-from ra import atomic, cli, paths, track
+from ra import atomic, cli, paths, training_log
 from ra.anatomy import limb
 from ra.tables import BOXES, FILMS
 
@@ -76,7 +76,7 @@ def run() -> None:
     folder = paths.work(args.data) / "films"
     jobs = [(args.seed, i, args.max_px, str(folder)) for i in range(args.films)]
     with get_context("spawn").Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:  # a fork hangs OpenCV
-        drawn = list(track.progress(pool.imap(wide_film, jobs, chunksize=16), "films", len(jobs)))
+        drawn = list(training_log.progress(pool.imap(wide_film, jobs, chunksize=16), "films", len(jobs)))
     FILMS.write(pd.DataFrame([row for row, _ in drawn]), paths.films(args.data))
     BOXES.write(pd.DataFrame([box for _, boxes in drawn for box in boxes]), paths.truth_boxes(args.data))
     print(f"{len(drawn)} films in {folder}")

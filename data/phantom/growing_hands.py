@@ -17,7 +17,7 @@ import pandas as pd
 
 from data.phantom.film import draw_film
 from data.phantom.growth import Growth
-from ra import atomic, coco, track
+from ra import atomic, coco, training_log
 
 FOLDER = "boneage-training-dataset"
 
@@ -42,6 +42,6 @@ def write(root: Path, hands: int, seed: int, max_px: int) -> None:
         (folder / FOLDER).mkdir()
         draw = partial(write_hand, folder / FOLDER, seed, max_px)
         with get_context("spawn").Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:  # a fork hangs OpenCV
-            drawn = list(track.progress(pool.imap(draw, range(1000, 1000 + hands), chunksize=4), "growing hands", hands))
+            drawn = list(training_log.progress(pool.imap(draw, range(1000, 1000 + hands), chunksize=4), "growing hands", hands))
         atomic.write_table(folder / f"{FOLDER}.csv", pd.DataFrame([row for row, _ in drawn]))
         coco.write([image for _, image in drawn], folder / "joints.coco.json", digits=1)

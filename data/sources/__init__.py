@@ -18,7 +18,7 @@ from types import ModuleType
 import pandas as pd
 
 from ra.config import UserError
-from ra.schema import Schema
+from ra.table_validation import Schema
 
 MODULES = {
     "ra2dream": "data.sources.ra2dream",

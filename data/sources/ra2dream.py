@@ -32,7 +32,7 @@ from data.issues import Report
 from data.sources import Raw, activity
 from ra import anatomy, clinical, film_names
 from ra.config import UserError
-from ra.schema import Schema
+from ra.table_validation import Schema
 from ra.tables import ACTIVITY, RATINGEN, SITES, challenge
 
 READERS = {"gold": ("gold",), "reader2": ("train", "gold"), "truth": ("train", "gold")}  # name of the CSV -> its folders

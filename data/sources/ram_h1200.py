@@ -28,7 +28,7 @@ from data.sources import Raw, ra2dream
 from ra import anatomy
 from ra.config import UserError
 from ra.imaging import film
-from ra.schema import Column, Schema
+from ra.table_validation import Column, Schema
 from ra.tables import SITES, challenge
 
 REPO = "TokyoTechMagicYang/RAM-H1200-v1"

@@ -15,8 +15,8 @@ from stage1_detect import inference, limb_search, quality_gate
 from stage1_detect.annotation.marked import MarkedFilm, MarkedLimb, Reread
 from stage1_detect.annotation.session import Session
 from stage1_detect.film_tables import in_parallel
+from stage1_detect.joint_detections import JointDetections, template_joints
 from stage1_detect.model import Detector
-from stage1_detect.reading import Reading, template_reading
 
 DEFAULT_PART = "LH"  # proposed if neither the name nor the picture shows a part
 LEAST_WINDOW_PX = 32  # side of a window in which a limb can be searched for
@@ -45,12 +45,12 @@ def propose(detector: Detector, path: Path) -> tuple[MarkedFilm | film.FilmError
             limbs[limb.reading.part] = proposal(limb.reading, limb.frame, width, height)
             quality.append(quality_gate.quality_on_film(limb.frame, limb.reading))
     if not limbs:
-        template = template_reading(declared or DEFAULT_PART, width, height)
+        template = template_joints(declared or DEFAULT_PART, width, height)
         limbs, quality = {template.part: proposal(template, Frame(0, 0, width, height), width, height)}, [0.0]
     return MarkedFilm(width, height, list(limbs.values())), min(quality)
 
 
-def proposal(reading: Reading, frame: Frame, width_px: int, height_px: int) -> MarkedLimb:
+def proposal(reading: JointDetections, frame: Frame, width_px: int, height_px: int) -> MarkedLimb:
     """A reading in a frame as a limb on its file's picture of that size; joints beyond the picture's edges are outside."""
     limb = MarkedLimb(reading.part)
     points = frame.to_file(reading.points)
@@ -77,7 +77,7 @@ def rereader(detector: Detector) -> Reread:
         with lock:
             reading = inference.read_film(private, frame.cut(grey), part)
         if reading is None:
-            reading = template_reading(part or DEFAULT_PART, frame.width_px, frame.height_px)
+            reading = template_joints(part or DEFAULT_PART, frame.width_px, frame.height_px)
         return proposal(reading, frame, width, height)
 
     return reread

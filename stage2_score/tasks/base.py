@@ -35,7 +35,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ra import config as configs
-from ra import paths, track
+from ra import paths, training_log
 from ra.anatomy import FINDINGS
 from ra.config import UserError
 from stage2_score import engine
@@ -241,7 +241,7 @@ class PictureTask(MemberTask):
             network.to(runtime.device)
         else:
             task.prepare(network)
-            log, seed = track.Log(folder / "log.csv"), (member.seed, fold)
+            log, seed = training_log.Log(folder / "log.csv"), (member.seed, fold)
             best = engine.fit(network, task, member.optim, folder, runtime, seed=seed, log=log, fold=fold)
         record = {**best, "start": member.trained or source, "parameters": networks.n_parameters(network)}
         predict = engine.predictor(network, runtime)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import atomic, paths, track
+from ra import atomic, paths, training_log
 from ra.anatomy import ID
 from ra.config import UserError
 from stage3_stack import cohort as cohorts
@@ -38,7 +38,7 @@ class JointsKind(Kind[JointStack]):
             raise UserError(f"{data} has no training patients; stage3_stack.predict applies what was trained on another set")
         stack, oof, test = Stack(cohort, config), StackPrediction.empty(cohort.n_train, config), None
         descriptions, files = {}, []
-        for fold in track.progress([*sorted(set(cohort.fold.tolist())), REFIT], "stack: folds and refit"):
+        for fold in training_log.progress([*sorted(set(cohort.fold.tolist())), REFIT], "stack: folds and refit"):
             rows = cohort.test if fold == REFIT else cohort.train[cohort.fold == fold]
             pred = stack.fit(np.setdiff1d(cohort.train, rows)).predict(rows)
             if fold == REFIT:

@@ -6,7 +6,7 @@ import pytest
 
 from ra import tables
 from ra.config import UserError
-from ra.schema import ContractError
+from ra.table_validation import ContractError
 from ra.tables import BONE_AGE, BOXES, FILMS, FOLDS, SCORES, SITES, check_coverage
 
 ROWS = {  # a valid row of each table

@@ -23,7 +23,7 @@ from stage1_detect.annotation import proposals
 from stage1_detect.annotation import server as page
 from stage1_detect.annotation.marked import MarkedFilm, MarkedLimb
 from stage1_detect.annotation.session import Session
-from stage1_detect.reading import Reading
+from stage1_detect.joint_detections import JointDetections
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PARTS = ("LH", "RF", "RH")
@@ -32,7 +32,7 @@ PARTS = ("LH", "RF", "RH")
 def marked(drawn, part: str) -> MarkedLimb:
     """The joints that the generator drew, those on the film."""
     height, width = drawn.grey.shape
-    reading = Reading(part, JOINTS[limb(part)], np.array([drawn.joints[j] for j in JOINTS[limb(part)]]), *[None] * 4)
+    reading = JointDetections(part, JOINTS[limb(part)], np.array([drawn.joints[j] for j in JOINTS[limb(part)]]), *[None] * 4)
     reading = replace(reading, box=np.full(len(reading.points), 30.0), conf=np.full(len(reading.points), 0.9))
     return proposals.proposal(reading, Frame(0, 0, width, height), width, height)
 

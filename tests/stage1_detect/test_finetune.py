@@ -115,7 +115,7 @@ def test_a_joint_without_a_box_is_not_trained_as_background(tmp_path):
 
 
 def test_each_fold_is_trained_on_the_other_folds_boxed_films(drawn, tmp_path, monkeypatch):
-    from stage1_detect import finetuning, model
+    from stage1_detect import domain_adaptation, model
     from stage1_detect.config import DetectorConfig
 
     shown: dict[str, list[str]] = {}
@@ -125,8 +125,8 @@ def test_each_fold_is_trained_on_the_other_folds_boxed_films(drawn, tmp_path, mo
         assert epochs == settings.epochs_out_of_domain
         model.save(start, target, settings.model, settings.imgsz, shapes)
 
-    monkeypatch.setattr(finetuning.trainer, "train", train)
-    monkeypatch.setattr(finetuning, "fraction_located", lambda *_: 0.5)
+    monkeypatch.setattr(domain_adaptation.trainer, "train", train)
+    monkeypatch.setattr(domain_adaptation, "fraction_located", lambda *_: 0.5)
     for part, one in drawn.items():
         cv2.imwrite(str(tmp_path / f"p-{part}.png"), one.grey)
     boxed = {part: MarkedLimb(part, {j: [x, y, 20.0, 20.0] for j, (x, y) in drawn[part].joints.items()}) for part in ("LH", "RF")}
@@ -136,13 +136,13 @@ def test_each_fold_is_trained_on_the_other_folds_boxed_films(drawn, tmp_path, mo
     unboxed = table.iloc[[0]].assign(film_id="p-RH", part="RH", laterality="R", path=str(tmp_path / "p-RH.png"))
     table = pd.concat([table, unboxed]).assign(fold=[0, 1, 2])
     settings = DetectorConfig("yolo", steps_out_of_domain=40, batch=4)
-    detectors = finetuning.fold_detectors(table, found, settings, tmp_path / "run", "all", "cpu", None)
+    detectors = domain_adaptation.fold_detectors(table, found, settings, tmp_path / "run", "all", "cpu", None)
     assert sorted(detectors) == [0, 1, 2]  # the third is of a fold without boxes
     lh, rf = "00000-LH", "00001-RF"
     assert {k: set(v) for k, v in shown.items()} == {"fold_0": {rf}, "fold_1": {lh}, "fold_2": {lh, rf}}
     assert len(shown["fold_2"]) == 16  # ten epochs of four steps of four films
     only = found[found.film_id == "00000-LH"]
-    assert finetuning.fold_detectors(table, only, settings, tmp_path / "one", "0", "cpu", None)[0].imgsz == 320
+    assert domain_adaptation.fold_detectors(table, only, settings, tmp_path / "one", "0", "cpu", None)[0].imgsz == 320
     assert not (tmp_path / "one" / "fold_0").exists()  # nothing to learn from: the starting detector
 
 

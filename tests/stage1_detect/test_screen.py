@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import screening, seen_limbs
+from data import screening, screening_results
 from data.film_files import row
 from data.issues import Report
 from data.phantom.film import draw_film
@@ -133,7 +133,7 @@ def test_what_cannot_be_scored_is_refused_with_its_reason(detector):
 
 
 def test_joints_beyond_the_edge_are_named_and_are_outside(detector):
-    from stage1_detect.reading import box_rows
+    from stage1_detect.joint_detections import box_rows
 
     grey, points = drawn("LH", 10)
     cut = int(points[1:5, 1].mean() + 0.06 * grey.shape[0])  # below the proximal joints of the fingers, above the knuckles
@@ -228,7 +228,9 @@ def test_a_declared_hand_that_is_hardly_like_one_is_kept_and_doubted(tmp_path, m
     rows = [row(patient("a"), "LH", tmp_path / "a.png"), row(patient("b"), None, tmp_path / "b.png")]
     odd = {"limb": 0, "part_seen": "LH", "view_seen": None, **vars(film.Frame(0, 0, 9, 9)), "quality": 0.55}
     odd |= {"reasons": "not_hand_or_foot", "detail": "not_hand_or_foot: like a hand by 0.55 of 1"}
-    monkeypatch.setattr(seen_limbs, "screen", lambda _: SCREENING.check(pd.DataFrame([{"path": r["path"], **odd} for r in rows])))
+    monkeypatch.setattr(
+        screening_results, "screen", lambda _: SCREENING.check(pd.DataFrame([{"path": r["path"], **odd} for r in rows]))
+    )
     report = Report()
     assert [one["film_id"] for one in screening.resolve_limbs(rows, tmp_path / "film_issues.parquet", report)] == ["a-LH"]
     assert set(report.faults) == {"doubted: not_hand_or_foot", "refused: not_hand_or_foot"}
@@ -243,7 +245,7 @@ def test_a_curated_set_of_a_kind_that_the_detector_does_not_know_is_kept_as_decl
     table = SCREENING.check(
         pd.DataFrame([{"path": r["path"], **(known if i in (0, 1) else strange)} for i, r in enumerate(rows)])
     )
-    monkeypatch.setattr(seen_limbs, "screen", lambda _: table)
+    monkeypatch.setattr(screening_results, "screen", lambda _: table)
     report = Report()
     kept = screening.resolve_limbs(rows, tmp_path / "film_issues.parquet", report)
     assert kept == rows[:10]  # the undeclared one is refused for itself

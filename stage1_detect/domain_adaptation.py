@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ra import folds, track
+from ra import folds, training_log
 from ra.boxes import error_frac
 from stage1_detect import dataset, model, shape_model, trainer
 from stage1_detect.config import DetectorConfig
 from stage1_detect.film_tables import jobs_of, read_all
+from stage1_detect.joint_detections import JointDetections, box_rows
 from stage1_detect.model import Detector
-from stage1_detect.reading import Reading, box_rows
 
 MEASURED = 24  # films on which the starting detector is measured
 
@@ -28,7 +28,7 @@ def fold_detectors(
     folder: Path,
     fold: str,
     device_flag: str,
-    log: track.Log | None,
+    log: training_log.Log | None,
 ) -> dict[int, Detector]:
     """Detectors of the folds that --fold names, each trained on the other folds only; those on disk are loaded.
 
@@ -103,7 +103,7 @@ def fraction_located(films: pd.DataFrame, boxes: pd.DataFrame, detector: Detecto
     for row, reading in zip(
         sample.itertuples(), read_all(detector, jobs_of(sample), "measuring the starting detector"), strict=True
     ):
-        if isinstance(reading, Reading):
+        if isinstance(reading, JointDetections):
             rows += box_rows(reading, row.film_id, -1)
     wanted = boxes[boxes.film_id.isin(sample.film_id)]
     if not rows or wanted.empty:

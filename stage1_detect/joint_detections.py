@@ -1,4 +1,4 @@
-"""A reading: where the joints of one limb lie on a film. The null model's readings, and readings as rows of the Boxes table."""
+"""Where the joints of one limb lie on a film: as detected, or as the template places them; and as rows of the Boxes table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNSURE, CUT = 0.3, 0.4  # of a joint at the film's edge: its quality, and its di
 
 
 @dataclass(frozen=True)
-class Reading:
+class JointDetections:
     """Joints of one limb in the film's pixels: points (J, 2), box sides (J,), conf (J,), NaN where the shape model placed it.
 
     joint_quality (J,) 0..1: how surely and how well in place each joint was detected; quality: their mean.
@@ -39,12 +39,12 @@ class Reading:
         return (edge < 0) | (unsure & (edge < CUT * self.box))
 
 
-def from_fit(part: str, fit: ShapeFit, points: np.ndarray, scale: float) -> Reading:
+def from_fit(part: str, fit: ShapeFit, points: np.ndarray, scale: float) -> JointDetections:
     """A reading from the shape fit of a view. points (J, 2): in the film's pixels; scale: film pixels per view pixel."""
-    return Reading(part, JOINTS[limb_of(part)], points, fit.box * scale, fit.conf, fit.quality, fit.joint_quality)
+    return JointDetections(part, JOINTS[limb_of(part)], points, fit.box * scale, fit.conf, fit.quality, fit.joint_quality)
 
 
-def template_reading(part: str, width: int, height: int) -> Reading:
+def template_joints(part: str, width: int, height: int) -> JointDetections:
     """The null model's reading: every joint at its typical position on a film of that size."""
     joints = JOINTS[limb_of(part)]
     position = np.array([shape_model.TYPICAL_POSITION[j] for j in joints])
@@ -53,10 +53,10 @@ def template_reading(part: str, width: int, height: int) -> Reading:
     points = position * [width, height]
     shape = shape_model.load()[limb_of(part)]
     spread = np.sqrt(((points - points.mean(0)) ** 2).sum(1).mean())
-    return Reading(part, joints, points, shape.box * spread, np.full(len(joints), np.nan), 0.0, np.zeros(len(joints)))
+    return JointDetections(part, joints, points, shape.box * spread, np.full(len(joints), np.nan), 0.0, np.zeros(len(joints)))
 
 
-def box_rows(reading: Reading, film_id: str, fold: int, size_px: tuple[int, int] | None = None) -> list[dict]:
+def box_rows(reading: JointDetections, film_id: str, fold: int, size_px: tuple[int, int] | None = None) -> list[dict]:
     """A reading as rows of the Boxes table. size_px: (width, height) of the film; joints beyond its edges are `outside`."""
     beyond = reading.outside(*size_px) if size_px else np.zeros(len(reading.joints), bool)
     source = np.where(beyond, "outside", np.where(np.isnan(reading.conf), "template", "model"))
