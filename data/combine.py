@@ -9,7 +9,7 @@ not score is NaN for its patients and adds nothing to a loss. The template is th
 
 To train the detector on a further set C starting from one that was trained on AB:
 
-  python -m stage1_detect.train --data C --config CONFIG --set start=data/work/AB/stage1/RUN/fold_0/best.safetensors
+  python -m stage1_detect.train configs/joints/detect --data C --set start=data/work/AB/stage1/RUN/fold_0/best.safetensors
 """
 
 from __future__ import annotations

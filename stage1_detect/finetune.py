@@ -3,8 +3,8 @@
     python -m stage1_detect.annotate --films DIR
     python -m stage1_detect.finetune --films DIR --boxes DIR/joints.coco.json --out my.safetensors
 
-The result is used by `python -m stage1_detect.detect --weights my.safetensors` and `python -m stage1_detect.train --set
-start=my.safetensors`. A prepared set that has boxes does not need this verb: stage1_detect.train finetunes one detector per fold.
+stage1_detect.detect reads films with the result (--weights my.safetensors), and stage1_detect.train starts from it (--set
+start=my.safetensors). A prepared set that has boxes does not need this verb: stage1_detect.train finetunes one detector per fold.
 """
 
 from __future__ import annotations

@@ -165,6 +165,39 @@ def test_scripts_name_only_verbs_and_configs_that_exist():
     assert folders and not [name for name in folders if not list(ROOT.glob(f"configs/*/{name}/*.yaml"))]
 
 
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+
+
+def commands(text: str) -> list[tuple[str, str]]:
+    """(verb, arguments) of every `python -m verb arguments` in a text; brackets around optional ones are dropped."""
+    joined = re.sub(r"\\\n\s*", "", text)
+    joined = re.sub(r"\n {4,}(?=--)", " ", joined)  # the next line of a usage in a docstring
+    found = re.findall(r"python -m ([a-z][\w.]+)([^\n`]*)", joined)
+    return [(verb.rstrip("."), re.sub(r"\s#.*|\s{3,}\S.*|[\[\]]|\.\.\.|[,;:)(].*", "", rest)) for verb, rest in found]
+
+
+def documented() -> list[tuple[str, str, str]]:
+    """(where, verb, arguments) of the commands in documents and in the docstrings of the verbs."""
+    packages = {module.split(".")[0] for module in MODULES}
+    texts = {path.name: path.read_text() for path in DOCUMENTS} | {m: ast.get_docstring(tree(m)) or "" for m in VERBS}
+    found = [(where, verb, rest) for where, text in texts.items() for verb, rest in commands(text)]
+    return [command for command in found if command[1].split(".")[0] in packages]
+
+
+@pytest.mark.parametrize(("where", "verb", "rest"), documented())
+def test_documented_commands_are_accepted(where, verb, rest, capsys):
+    module = verb if verb in VERBS else f"{verb}.__main__"
+    assert module in VERBS, f"{where} names python -m {verb}, which does not exist"
+    words = rest.split()
+    if words:  # a bare name in a sentence is not a command line
+        try:
+            parser_of(module).parse_args(words)
+        except SystemExit as stop:
+            assert stop.code == 0, f"{where}: python -m {verb} {' '.join(words)} is refused: {capsys.readouterr().err}"
+    lacking = [word for word in words if word.startswith("configs/") and not (ROOT / word).exists()]
+    assert not lacking, f"{where} names {lacking}, which do not exist"
+
+
 def test_the_reading_of_flags_sees_what_it_judges():
     """The helpers above themselves: direct use, a function that receives args, an annotated parameter."""
     run = "def run():\n    args = p.parse_args()\n    f(args.data, place(args))\n    q.parse_args().name\n"
