@@ -10,7 +10,7 @@
 #   PROFILE=smoke|demo|full      size of every experiment (default demo, for two cores; full is for a GPU)
 #   NAMES="total=SHS file=image" your names of a table's columns, role=name
 #   BONEAGE_DIR=DIR              films to pretrain on, in the RSNA Bone Age layout (default: generated growing hands)
-#   PAPERS=1                     afterwards train every system of the papers and print one table of all
+#   PAPERS=1                     afterwards train every system of the papers and print one table of all systems
 #   WANDB=1                      also log to Weights & Biases (offline unless WANDB_MODE is set)
 # Finished steps are skipped; a killed call resumes where it stopped.
 set -euo pipefail
@@ -28,7 +28,7 @@ done
 set -- "${words[@]}"
 SOURCE=${SOURCE:-$([[ -n ${1:-} ]] && echo ra2dream || echo phantom)}
 explained=()
-case "$SOURCE" in # the task: a folder of configs/ with the experiments of each stage, and the stack that answers
+case "$SOURCE" in # task: a folder of configs/ with the experiments of each stage; stack: the run that makes the submission
   ra2dream | ram_h1200 | phantom) task=joints stack=blend explained=(configs/joints/members/{resnet,whole}.yaml) ;;
   hand_totals) task=hand_totals stack=totals ;;
   scqm_joints) task=joint_visits stack=visits ;;
@@ -60,7 +60,7 @@ step() {
   python -m "$@"
 }
 
-prepare_films() { # the folder given, or the generated cohort
+prepare_films() { # prepares DATA_DIR, or the generated cohort if there is none
   if [[ -z $data_dir ]]; then
     set=phantom-$PROFILE root=$raw/phantom-$PROFILE
     step "films: the synthetic cohort" data.phantom.make --config configs/phantom/cohort.yaml "${size[@]}" --only cohort
@@ -73,7 +73,7 @@ prepare_films() { # the folder given, or the generated cohort
   step "prepare $set" data.prepare --source "$SOURCE" --root "$root" --data "$set" --folds "$folds" "${columns[@]}"
 }
 
-prepare_growing_hands() { # films of known bone age, on which the backbones pretrain
+prepare_growing_hands() { # prepares films of known bone age, on which the backbones are pretrained
   if [[ -z $boneage_dir ]]; then
     ages=boneage-$PROFILE boneage_dir=$raw/boneage-$PROFILE
     step "films: growing hands to pretrain on" data.phantom.make --config configs/phantom/cohort.yaml "${size[@]}" --only boneage
@@ -83,12 +83,12 @@ prepare_growing_hands() { # films of known bone age, on which the backbones pret
   step "prepare $ages" data.prepare --source rsna_boneage --root "$boneage_dir" --data "$ages"
 }
 
-train_task() { # TASK: every experiment of configs/TASK, stage by stage; a stage without a folder there is left out
+train_task() { # TASK: runs every experiment of configs/TASK, stage by stage; a stage without a folder there is skipped
   local configs=configs/$1 sets=("$set") name
   [[ -d $configs/pretrain ]] && sets+=("$ages")
   if [[ -d $configs/detect ]]; then
     for name in "${sets[@]}"; do
-      [[ $name != "$set" && -f $work/$name/boxes.parquet ]] && continue # its boxes came with it
+      [[ $name != "$set" && -f $work/$name/boxes.parquet ]] && continue # the set came with joint boxes
       step "stage 1: joints of $name" stage1_detect.train $configs/detect --data "$name" "${size[@]}" "${wandb[@]}"
     done
   fi
@@ -102,7 +102,7 @@ train_task() { # TASK: every experiment of configs/TASK, stage by stage; a stage
   step "stage 3: stacks" stage3_stack.train $configs/stack --data "$set" "${size[@]}"
 }
 
-finish_stack() { # RUN: its intervals, submission, results and report
+finish_stack() { # RUN: writes the intervals, submission, results and report of this stack
   step "stage 3: intervals" stage3_stack.intervals --data "$set" --run "$1"
   step "stage 3: submission" stage3_stack.submit --data "$set" --run "$1"
   step "results" evaluation.results --data "$set" --run "$1"

@@ -3,5 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 source setup.sh
-export OMP_NUM_THREADS=1 # a core for each of the two
+export OMP_NUM_THREADS=1 # one core for each of the two processes
 exec python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

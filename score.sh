@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# New films scored by a finished run, without training anything:
+# Score new films with a finished run, without training anything:
 #
 #   bash score.sh SET DIR                  the run that run_all.sh trained on SET, applied to the films of DIR
-#   SOURCE=phantom bash score.sh SET DIR   generated films, whose names are right
+#   SOURCE=phantom bash score.sh SET DIR   generated films, which need no screening
 #   bash score.sh --no-report SET DIR      without the report
 #
 # SET is a prepared set with a finished run, as run_all.sh names it (phantom-demo). DIR holds test/<Patient_ID>-<LH|RH|LF|RF>.jpg
-# (or PNG, BMP, TIFF, DICOM), and test/template.csv, test/people.csv and gold/ if there are any (docs/data_formats.md).
+# (or PNG, BMP, TIFF, DICOM), and optionally test/template.csv, test/people.csv and gold/ (docs/data_formats.md).
 # RUN names the stack (default blend). The result is submissions/<DIR's name>-scored.csv with its intervals, and a report.
 # Finished steps are skipped.
 set -euo pipefail

@@ -1,5 +1,5 @@
-# Sourced by run_all.sh and run_tests.sh: makes .venv and installs requirements.txt when they are not there or have changed.
-# PYTHON names the interpreter to build it with (3.11 or newer; default python3.11, else python3).
+# Sourced by run_all.sh and run_tests.sh: makes .venv if it is missing, and installs requirements.txt if it has changed.
+# PYTHON names the interpreter for .venv (3.11 or newer; default python3.11, else python3.12, else python3).
 
 choose_python() {
   local candidate
@@ -23,14 +23,14 @@ install_requirements() {
     rm -rf .venv
     "$python" -m venv .venv || { echo "error: $python cannot make a virtual environment; install its venv package" >&2; return 1; }
   fi
-  echo "installing requirements.txt into .venv (some minutes, once)"
+  echo "installing requirements.txt into .venv (takes a few minutes, only once)"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt ||
-    { echo "error: installing requirements.txt failed; the lines above say why, then run the same command again" >&2; return 1; }
+    { echo "error: installing requirements.txt failed; see the lines above, then run the same command again" >&2; return 1; }
   echo "$wanted" >"$stamp"
 }
 
 install_requirements || exit 1
-# LightGBM wants the system's OpenMP runtime, which a bare machine may lack; scikit-learn's wheel brings one.
+# LightGBM needs the system's OpenMP runtime, which a new machine may lack; scikit-learn's wheel contains one.
 if ! .venv/bin/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null; then
   mkdir -p .venv/openmp
   ln -sf "$(find "$PWD/.venv/lib" -path '*scikit_learn.libs/libgomp*' | head -n 1)" .venv/openmp/libgomp.so.1
@@ -38,5 +38,5 @@ if ! .venv/bin/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/nul
 fi
 export PATH="$PWD/.venv/bin:$PATH"
 export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD" NO_ALBUMENTATIONS_UPDATE=1
-# glibc gives large buffers back to the system after every use; keeping them spares training a tenth of its time.
+# By default glibc returns large buffers to the system after every use; keeping them saves a tenth of the training time.
 export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592

@@ -1,6 +1,6 @@
 """Summary of a run's report on patients that no stage was trained on: python -m benchmarks.fresh (see fresh.sh).
 
-All numbers are read from the report's numbers.csv. Computed here are only whether the intervals of the total cover as much as
+All numbers are read from the report's numbers.csv. This module only checks that the intervals of the total cover as much as
 required, and that the two sets share no film and no person.
 """
 
@@ -14,9 +14,10 @@ from ra import cli, paths
 from ra.config import UserError
 from ra.tables import FILMS
 
-# Required coverage of the 95 % intervals of the total: overall, and at least in every band with so many patients.
+# Required coverage of the 95 % intervals of the total: OVERALL (lowest, highest), and at least IN_BANDS in each band of totals
+# that has MIN_PATIENTS or more.
 OVERALL, IN_BANDS, MIN_PATIENTS = (0.92, 0.98), 0.88, 50
-TABLES = (  # heading, section, statistics as columns; rows: texts that `of` and `scope` contain
+TABLES = (  # heading; section; statistics, which are the columns; the texts that `of` and `scope` of a row must contain
     ("Coverage and mean width of the intervals", INTERVALS, "n coverage_80 width_80 coverage_95 width_95", "", ""),
     ("Agreement on the total: ICC, Bland-Altman", AGREEMENT, "icc_2_1 bias lower upper slope", "against", "total"),
     ("Agreement on grades", AGREEMENT, "kappa exact within_one", "against", "all sites"),
@@ -58,7 +59,7 @@ def disjoint(trained: str, data: str) -> str:
 
 
 def table(rows: pd.DataFrame, names: list[str]) -> str:
-    """Statistics with their 95 % intervals, a line per `of` and scope, in the report's order."""
+    """Statistics with their 95 % intervals, one line per `of` and `scope`, in the report's order."""
     if rows.empty:
         return "not in the report"
     cells = rows.assign(cell=[cell(*values) for values in zip(rows.value, rows.low, rows.high, strict=True)])
@@ -69,7 +70,7 @@ def table(rows: pd.DataFrame, names: list[str]) -> str:
 
 
 def cell(value: float, low: float, high: float) -> str:
-    """A value and its interval, with decimals by its size."""
+    """A value and its interval as text; large values have fewer decimals, counts have none."""
     is_count = float(value).is_integer() and np.isnan(low)
     digits = 1 if abs(value) >= 10 else 3
     if is_count:
@@ -93,7 +94,7 @@ def verdict(numbers: pd.DataFrame) -> str:
 
 
 def met(value: float, low: float, high: float) -> str:
-    """met or NOT met."""
+    """The text `met` if the value lies within low..high, else `NOT met`."""
     return "met" if low <= value <= high else "NOT met"
 
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # How good a finished run is on synthetic patients that no stage was trained on:
 #
-#   bash benchmarks/fresh.sh [SET]              SET: phantom-demo, as bash run_all.sh leaves it, unless named
+#   bash benchmarks/fresh.sh [SET]              SET: a set with a finished run (default phantom-demo, from bash run_all.sh)
 #   PATIENTS=480 bash benchmarks/fresh.sh       number of sets of films to draw
 #
-# draws the patients (configs/phantom/fresh.yaml: the default cohort's settings, other persons), scores them with bash score.sh,
-# and prints coverage of the intervals, agreement, the challenge's scores and change over time; the whole report is written too.
+# draws patients (configs/phantom/fresh.yaml: the default cohort's settings, other persons), scores them with bash score.sh,
+# prints the coverage of the intervals, agreement, the challenge's scores and change over time, and writes the whole report.
 # Finished steps are skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +17,6 @@ fi
 source setup.sh
 sets=(${PATIENTS:+--set "test=$PATIENTS"})
 python -m data.phantom.make --config configs/phantom/fresh.yaml --only cohort "${sets[@]}"
-export RA_SUBMISSIONS=${RA_DATA:-data}/work/phantom-fresh-scored/submissions # a benchmark, which the ledger does not record
+export RA_SUBMISSIONS=${RA_DATA:-data}/work/phantom-fresh-scored/submissions # separate, because the ledger does not record benchmarks
 SOURCE=phantom bash score.sh "$trained" "$root"
 python -m benchmarks.fresh --trained "$trained" --data phantom-fresh-scored

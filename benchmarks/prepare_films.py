@@ -1,7 +1,7 @@
 """Films per second and peak memory of data.prepare: python -m benchmarks.prepare_films [--films 10000].
 
 The films are hard links to a few generated ones of 3 megapixels, in the layout of RSNA Bone Age. The command prepares them twice;
-in the second call the facts of every file are in the cache.
+the second call finds the facts of every file in the cache.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def write_set(root: Path, count: int) -> None:
 
 
 def run() -> None:
-    """The verb."""
+    """Prepare the same films twice, and print speed and peak memory of both calls."""
     p = cli.parser(__doc__)
     p.add_argument("--films", type=int, default=10_000, metavar="N", help="number of films (default %(default)s)")
     count = p.parse_args().films

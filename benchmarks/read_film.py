@@ -1,6 +1,6 @@
 """Time to read a film and make it canonical, compared with the bare decoder: python -m benchmarks.read_film [FILM.jpg].
 
-The limit is 1.3 times the decoder on a 3-megapixel JPG.
+Reading a 3-megapixel JPG should take at most 1.3 times as long as the decoder alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SHAPE = (2000, 1500)  # 3 MP, a large film of RA2-DREAM
 
 
 def best_ms(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Least processor time of each call in ms. The calls are made in turns, so that other load affects all of them alike."""
+    """Least processor time of each call in ms. The calls alternate, so that other load affects all of them alike."""
     spent: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(ROUNDS):
         for name, call in calls.items():

@@ -1,7 +1,7 @@
-"""What finetuning on thirty corrected films of another kind gains: python -m benchmarks.thirty_films [--films 30] [--fresh 60].
+"""Gain from finetuning on thirty corrected films of another kind: python -m benchmarks.thirty_films [--films 30] [--fresh 60].
 
 The films are drawn with capsules and discs: bones, proportions and greys unlike anything in the shipped detector's training data.
-Their boxes stand for a person's corrections; they are written as COCO and go through the same functions as the verbs use.
+Their boxes take the place of a person's corrections: they are written as COCO and read by the same functions as in the commands.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ def _hand(rng: np.random.Generator) -> tuple[dict, list]:
     bones += [(joints[name], joints[name] + [0.004, 0], 0.035) for name in CARPUS if name[6:] in CARPALS]
     for number, (degrees, length) in FINGERS.items():
         a = np.radians(degrees + rng.normal(0, 4))
-        way = np.array([np.sin(a), -np.cos(a)])
+        direction = np.array([np.sin(a), -np.cos(a)])
         root = wrist + palm * np.array([(3 - number) * 0.16, -0.28])
         long = length * rng.uniform(0.94, 1.06)
-        stops = [root + way * long * share for share in ((0, 0.45, 0.8, 1) if number == 1 else (0, 0.42, 0.72, 1))]
+        stops = [root + direction * long * share for share in ((0, 0.45, 0.8, 1) if number == 1 else (0, 0.42, 0.72, 1))]
         joints[f"mcp_{number}"], joints["thumb_ip" if number == 1 else f"pip_{number}"] = stops[1], stops[2]
         bones += [(p, q, 0.03) for p, q in pairwise(stops)]
     return joints, bones
@@ -81,10 +81,10 @@ def _foot(rng: np.random.Generator) -> tuple[dict, list]:
     joints, bones, heel = {}, [], np.array([0.02, 0.45])
     for number in range(1, 6):
         x = 0.2 - 0.09 * (number - 1)
-        way = np.array([x * 0.25 + rng.normal(0, 0.01), -1.0])
+        direction = np.array([x * 0.25 + rng.normal(0, 0.01), -1.0])
         mtp = np.array([x, -0.12 + 0.035 * (number - 1) ** 1.3]) + rng.normal(0, 0.006, 2)
         joints[f"mtp_{number}"] = mtp
-        tip = mtp + way * (0.3 - 0.035 * (number - 1)) * rng.uniform(0.92, 1.08)
+        tip = mtp + direction * (0.3 - 0.035 * (number - 1)) * rng.uniform(0.92, 1.08)
         if number == 1:
             joints["hallux_ip"] = mtp + 0.55 * (tip - mtp)
         thick = 0.055 if number == 1 else 0.03
@@ -108,7 +108,7 @@ def write(folder: Path, count: int, seed: int) -> Path:
 
 
 def fraction_located(weights: Path | None, folder: Path) -> dict[str, float]:
-    """Fraction of the joints within 2 % of the long side, by limb, on the films of a folder."""
+    """Fraction of joints located within 2 % of the film's long side, by limb, over the films of a folder."""
     from stage1_detect import model
     from stage1_detect.film_tables import read_all
     from stage1_detect.joint_detections import JointDetections
@@ -146,9 +146,9 @@ def run() -> None:
         finetune.finetune(*finetune.tables(corrected, boxes), settings, weights, "auto")
         minutes, cpu_minutes = (time.time() - start) / 60, (time.process_time() - start_cpu) / 60
         after = fraction_located(weights, fresh)
-    duration = f"{minutes:.1f} minutes ({cpu_minutes:.1f} of processor time)"  # the latter whatever else the machine does
+    duration = f"{minutes:.1f} minutes ({cpu_minutes:.1f} of processor time)"  # which other load does not change
     print(f"joints within 2 % of the long side on {args.fresh} fresh films; {args.films} corrected films, {duration}")
-    for name, shares in (("as it ships", before), ("finetuned", after)):
+    for name, shares in (("as shipped", before), ("finetuned", after)):
         print(f"{name:12s}" + "".join(f"  {kind} {share:6.1%}" for kind, share in shares.items()))
 
 

@@ -1,1 +1,1 @@
-"""Where films come from: the synthetic cohort, and the preparers of every layout the project reads."""
+"""Sources of films: the synthetic cohort, and the preparation of every layout that the project reads."""

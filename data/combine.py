@@ -1,11 +1,11 @@
-"""Several prepared sets as one, to train on them together: data/work/A, data/work/B -> data/work/AB.
+"""Combine several prepared sets into one, to train on them together: data/work/A, data/work/B -> data/work/AB.
 
   python -m data.combine A B [C ...] --data AB [--folds 5]
 
 The tables of films, sites, boxes, Ratingen percentages and disease activity are concatenated; the films stay where they are.
 Patients and persons keep their ids, except that an id used by two sets gets its set's name as prefix; with --same-people, equal
-person ids mean one person. Splits stay. New folds are made, and none separates the visits of a person. A site that a set does
-not score is NaN for its patients and adds nothing to a loss. The template is that of the first set that has one.
+person ids mean one person. Splits stay the same. New folds are made; all visits of a person are in one fold. A site that a set
+does not score is NaN for its patients and adds nothing to a loss. template.csv is copied from the first set that has one.
 
 To train the detector on a further set C starting from one that was trained on AB:
 
@@ -46,7 +46,7 @@ PATIENT = ["patient_id", "person_id", "visit", "split"]
 
 @dataclass(frozen=True)
 class PreparedSet:
-    """A set: its name and those tables that it has, by file name."""
+    """A set: its name, and its tables by file name (not every set has all of TABLES)."""
 
     name: str
     tables: dict[str, pd.DataFrame]
@@ -59,7 +59,7 @@ class PreparedSet:
 
 
 def run() -> None:
-    """The verb."""
+    """Combine the sets that the command line names."""
     p = cli.parser(__doc__, "force")
     p.add_argument("sets", nargs="+", metavar="SET", help="prepared sets")
     p.add_argument("--data", required=True, metavar="SET", help="name of the new set: data/work/SET")
@@ -82,10 +82,13 @@ def combine(
     strict: bool = False,
     force: bool = False,
 ) -> None:
-    """Make data/work/<data> of the sets, unless it is finished and they are the same. UserError for sets that do not combine."""
+    """Make data/work/<data> from the sets, unless it is finished and they are unchanged.
+
+    UserError if the sets cannot be combined.
+    """
     started = time.time()
     if len(set(sets)) < 2 or len(set(sets)) < len(sets) or data in sets:
-        raise UserError(f"{' '.join(sets)} --data {data}: give two sets or more, each once, and the new one a name of its own")
+        raise UserError(f"{' '.join(sets)} --data {data}: give two or more sets, each once, and a new name with --data")
     settings = {"folds": n_folds, "seed": seed, "same_people": same_people, "strict": strict}
     records = {name: manifest.file_hash(paths.work(name) / prepared_set.RECORD) for name in sets}
     inputs = {"settings": settings, "version": VERSION, "sets": list(records.items())}
@@ -115,7 +118,7 @@ def load(name: str) -> PreparedSet:
     folder = paths.work(name)
     if (folder / BONE_AGE).is_file():
         raise UserError(
-            f"{name} holds bone ages, no damage; leave it out and pretrain on it: stage2_score.pretrain --data {name}"
+            f"{name} holds bone ages, not scores of damage; leave it out and pretrain on it: stage2_score.pretrain --data {name}"
         )
     return PreparedSet(name, {file: schema.read(folder / file) for file, schema in TABLES.items() if (folder / file).is_file()})
 
@@ -143,7 +146,7 @@ def with_distinct_ids(sets: list[PreparedSet], same_people: bool) -> list[Prepar
 
 
 def _prefixed(table: pd.DataFrame, name: str, shared: dict[str, set[str]]) -> pd.DataFrame:
-    """The table with `name.` before each shared id. shared: by column."""
+    """The table with `name.` before each shared id. shared: the shared ids by column."""
     out = table.copy()
     for column in shared.keys() & set(table):
         out[column] = [f"{name}.{value}" if value in shared[column] else value for value in table[column]]
@@ -191,7 +194,7 @@ def copy_template(before: list[PreparedSet], after: list[PreparedSet], folder: P
 def with_unscored_rows(table: pd.DataFrame, patients: pd.DataFrame, site_keys: list[str]) -> pd.DataFrame:
     """The table with a row for every patient and every site that any patient has; the added ones are NaN.
 
-    Totals of hands are left as they are: that such a row exists shows which hands the patient's film contains.
+    No rows are added for totals of hands: which of them a patient has shows which hands are on the patient's film.
     """
     is_hand_total = (table.site == TOTAL) & (table.part != ALL_PARTS) if "site" in table else pd.Series(False, table.index)
     scored = table[~is_hand_total]
@@ -203,7 +206,7 @@ def with_unscored_rows(table: pd.DataFrame, patients: pd.DataFrame, site_keys: l
 
 
 def totals(sets: list[PreparedSet]) -> pd.Series:
-    """Each patient's total as given, else the sum of the scored sites; for the folds' strata."""
+    """Each patient's total for the strata of the folds: the given one, else the sum of the scored sites."""
     tables = [prepared.tables["sites.parquet"] for prepared in sets if "sites.parquet" in prepared.tables]
     if not tables:
         return pd.Series(dtype=float)

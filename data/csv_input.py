@@ -1,6 +1,6 @@
 """CSV files from users: read as text, strictly; every error names its row and cure.
 
-`by_role` reads a table with column names of its own (`--column ROLE=NAME`) and returns rows by role.
+`by_role` reads a table whose column names the user maps to roles (`--column ROLE=NAME`), and returns rows by role.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Row = dict[str, str]
 
 
 def read(path: Path, required: Iterable[str], strict: bool = True) -> list[Row]:
-    """Rows by column name, cells stripped; UserError for a missing file, a missing or duplicate column, a ragged row.
+    """Rows by column name, cells stripped; UserError for a missing file, a missing or duplicate column, a row of another length.
 
     strict: an unknown column is also an error.
     """
@@ -70,8 +70,8 @@ def _check_header(path: Path, header: list[str], required: list[str], strict: bo
 def by_role(path: Path, names: dict[str, str], usual: dict[str, str], needed: Iterable[str]) -> list[Row]:
     """Rows by role. names: role -> column in this table; usual: the default names. Other columns are not read.
 
-    UserError when a role has no column, if it is needed or its name was given, or if an unread column has nearly its name.
-    Any other role may be absent.
+    UserError for a role without a column if the role is needed, if the user gave its name, or if an unread column has a similar
+    name. Any other role may be absent.
     """
     rows = read(path, (), strict=False)
     header = list(rows[0])
@@ -80,7 +80,7 @@ def by_role(path: Path, names: dict[str, str], usual: dict[str, str], needed: It
     for role, name in absent.items():
         if near := difflib.get_close_matches(name.lower(), unread, n=1, cutoff=0.8):
             column = unread[near[0]]
-            raise UserError(f"{path} has no column {name!r}, but {column!r}; --column {role}={column!r} reads it, else rename it")
+            raise UserError(f"{path} has no column {name!r}, but {column!r}; add --column {role}={column!r}, or rename it")
     for role, name in absent.items():
         if role in needed or name != usual[role]:
             by_lower = {column.lower(): column for column in header}

@@ -36,7 +36,7 @@ def identities(headers: dict[str, Tags]) -> set[str]:
 
 
 def apply_headers(rows: list[dict], headers: dict[str, Tags], issues_file: Path, trust: bool, report: Report) -> list[dict]:
-    """The rows with their pixel spacing, without the films that their headers refuse.
+    """The rows with their pixel spacing, without the films that are refused because of their headers.
 
     The contradictions are added to `issues_file` (FILM_ISSUES) and to the report.
     """
@@ -56,7 +56,8 @@ def apply_headers(rows: list[dict], headers: dict[str, Tags], issues_file: Path,
 def contradictions(row: dict, tags: Tags, trust: bool) -> list[dict]:
     """Rows of FILM_ISSUES: where a film's header contradicts its part or its view.
 
-    A contradicted limb or view refuses the film, unless the picture shows that the header is wrong or the user vouches for it.
+    A film whose limb or view is contradicted is refused, unless its picture shows that the header is wrong. trust: the films are
+    known to show what was declared, so none is refused.
     """
     limb, seen = anatomy.limb(row["part"]), row.get("part_seen")
     limb_is_certain = trust or (seen is not None and anatomy.limb(seen) == limb)

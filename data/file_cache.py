@@ -42,7 +42,7 @@ def cache_file(data: str) -> Path:
 
 
 def read_all(files: Iterable[str], cache: Path) -> dict[str, FileFacts | film.FilmError]:
-    """The facts of each file, or the reason why it cannot be read. Files are decoded on all cores, one picture each in memory."""
+    """The facts of each file, or the reason why it cannot be read. All cores decode files; each holds one picture in memory."""
     files = list(dict.fromkeys(files))
     stamps = {path: manifest.stamp(path) for path in files}
     facts: dict[str, FileFacts | film.FilmError] = {

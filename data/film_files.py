@@ -53,7 +53,7 @@ def by_part(folder: Path, patient_ids: list[str], report: Report) -> dict[tuple[
 def row(patient: dict, part: str | None, path: Path) -> dict:
     """A row of the films table without the columns that need the file's content (sha1, width_px, height_px).
 
-    part None: not declared; data.screening.resolve_limbs makes a row of each limb that the picture shows.
+    part None: not declared; data.screening.resolve_limbs replaces the row by one for each limb that the picture shows.
     """
     return {
         "film_id": f"{patient['patient_id']}-{part}" if part else patient["patient_id"],

@@ -1,4 +1,4 @@
-"""Grades and totals of a set compared with the published ones, and signs of another scale."""
+"""Compare a set's grades and totals with the published ones, and warn if they seem to be on another scale."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RATES = {
 }
 COLUMNS = {site.column: i for i, site in enumerate(SITES)}
 HIGH_TOTAL = 150  # no cohort has a median above it; RA2-DREAM's highest patient weight begins at 149
-EXPECTED = 8  # a grade is conspicuous by its absence if a set of this size should have at least so many
+EXPECTED = 8  # the absence of a grade is reported if a set of this size should have it at least this often
 
 
 def grades_of(sites: pd.DataFrame) -> np.ndarray:
@@ -116,6 +116,7 @@ def _published_counts(group: tuple[str, str], n_grades: int) -> np.ndarray:
 
 
 def _shares(group: tuple[str, str], group_counts: np.ndarray) -> list[tuple[str, float, float]]:
+    """Rows of distribution.csv: the share of each grade of a limb and finding, here and in RA2-DREAM."""
     published = _published_counts(group, len(group_counts))
     shares = zip(group_counts / group_counts.sum(), published / published.sum(), strict=True)
     return [(f"share of grade {grade}, {' '.join(group)}", ours, theirs) for grade, (ours, theirs) in enumerate(shares)]
@@ -128,6 +129,7 @@ def _given_totals(sites: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _totals(sites: pd.DataFrame) -> list[tuple[str, float, float]]:
+    """Rows of distribution.csv: statistics of the totals that the set gives."""
     rows = []
     for name, totals in _given_totals(sites).items():
         figures = {"number": len(totals), "mean": totals.mean(), "max": totals.max()}
@@ -137,6 +139,7 @@ def _totals(sites: pd.DataFrame) -> list[tuple[str, float, float]]:
 
 
 def _ratingen(table: pd.DataFrame) -> list[tuple[str, float, float]]:
+    """Rows of distribution.csv: the share of each Ratingen grade among the training patients' joints."""
     percents = table[table.split == "train"].percent.dropna()
     grades = percents.map(clinical.percent2grade)
     shares = [(f"share of Ratingen grade {grade}", float((grades == grade).mean()), np.nan) for grade in range(6)]
@@ -144,7 +147,7 @@ def _ratingen(table: pd.DataFrame) -> list[tuple[str, float, float]]:
 
 
 def _unusual_grades(grade_counts: dict[tuple[str, str], np.ndarray]) -> list[str]:
-    """Grades that a set of this size should have but lacks: another scale, or damage only marked as present."""
+    """Warnings of grades that a set of this size should have but lacks: another scale, or damage only marked as present."""
     faults = []
     for group, group_counts in grade_counts.items():
         published = _published_counts(group, len(group_counts))
@@ -160,6 +163,7 @@ def _unusual_grades(grade_counts: dict[tuple[str, str], np.ndarray]) -> list[str
 
 
 def _unusual_totals(sites: pd.DataFrame) -> list[str]:
+    """A warning if the median of the given totals is above HIGH_TOTAL."""
     totals = _given_totals(sites).get(f"{anatomy.ALL_PARTS} {anatomy.TOTAL}", np.array([]))
     median = np.median(totals) if len(totals) >= EXPECTED else 0
     if median > HIGH_TOTAL:

@@ -18,12 +18,12 @@ CURES = {
     "patient without films": "kept, and filled by stage 3; add the films or delete the row",
     "film without a row": "left out; add the patient's row, or rename the file to <Patient_ID>-<LH|RH|LF|RF>.jpg",
     "row without a film": "gets no score; correct the name, add the film or delete the row",
-    "one of two hands": "its total is of both hands, so it is neither learned from nor predicted; correct the other hand's film",
+    "one of two hands": "the total is of both hands, so it is neither trained on nor predicted; correct the other hand's film",
     "film of a foot": "left out; these totals are of hands",
-    "total above one hand's maximum": "not learned from; the film shows one hand, so give that hand's total or a film of both",
+    "total above one hand's maximum": "not trained on; the film shows one hand, so give that hand's total or a film of both",
     "duplicate film": "the first by name is used; delete the other",
     "total differs from its parts": "kept as given; correct the row if it is a mistake",
-    "grade in the template": "never read; empty the cell",
+    "grade in the template": "not used; empty the cell",
     "person in train and test": "the test score will be optimistic; move one of the sets",
     "unknown patient in people.csv": "left out; correct the id",
     "unknown patient in ratingen.csv": "left out; correct the id",
@@ -37,8 +37,8 @@ CURES = {
     "duplicate box": "the first is used; delete the other",
     "size differs from the boxes' file": "boxes are read in the upright picture's pixels; check them",
     "film with too few boxes": "the others come from the detector; add them if you can",
-    "same film twice": "one film under two ids is learned from twice; delete one, or correct its id",
-    "same film in train and test": "its test score is worthless; remove it from one of the two",
+    "same film twice": "one film under two ids counts twice in training; delete one, or correct its id",
+    "same film in train and test": "its test score means nothing; remove it from one of the two",
     "same film mirrored": "one of the two sides is a mirrored copy; find the true film",
     "one person under two ids": "folds may separate a person's films; give these ids one person_id",
     "one id for two persons": "the headers name two persons; correct the id of one of them",
@@ -53,7 +53,7 @@ CURES = {
 class Report:
     """Faults by kind (a key of CURES), counts by name, and further lines of the summary (notes).
 
-    identities: texts that identify a patient; everything that leaves the report has <patient> instead.
+    identities: texts that identify a patient; they are replaced by <patient> in everything that is printed or written.
     """
 
     def __init__(self) -> None:

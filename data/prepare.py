@@ -3,11 +3,11 @@
   python -m data.prepare --source ra2dream --root DIR [--data SET] [--folds 5]
 
 Only test/template.csv is copied; the films stay where they are. A second call with the same input is skipped, a killed one
-resumes, and the set on disk is either complete or as it was before. If a table has column names of its own,
---column ROLE=NAME maps them: --column total=SHS_total. Unless the source vouches for its films, stage 1 screens each one: which
-limbs it shows, side, view and rotation, and whether it can be scored at all; --trust skips that.
+resumes, and the set on disk is either complete or as it was before. If a table's column names are not the expected ones,
+--column ROLE=NAME maps them: --column total=SHS_total. Unless the source's films are sure to show what their names declare,
+stage 1 screens each one: which limbs it shows, side, view and rotation, and whether it can be scored at all; --trust skips that.
 
-The findings are printed, and are complete in report.json. distribution.csv compares the grades with the published ones;
+Warnings are printed in brief; report.json has all of them. distribution.csv compares the grades with the published ones;
 contact.png shows twenty films with their boxes.
 """
 
@@ -39,7 +39,7 @@ VERSION = 5  # raised when the same input would be prepared differently
 
 
 def run() -> None:
-    """The verb."""
+    """Prepare the set that the command line names."""
     args = parse()
     if args.download:
         fetch(args.source, args.root)
@@ -49,7 +49,7 @@ def run() -> None:
 
 
 def parse() -> argparse.Namespace:
-    """The flags."""
+    """The command line."""
     p = cli.parser(__doc__, "force")
     p.add_argument("--source", required=True, choices=sorted(sources.MODULES), help="the layout of DIR")
     p.add_argument("--root", required=True, type=Path, metavar="DIR", help="the folder as downloaded or generated")
@@ -64,19 +64,19 @@ def parse() -> argparse.Namespace:
         metavar="ROLE=NAME",
         help="the table's name for an expected column",
     )
-    p.add_argument("--trust", action="store_true", help="take films for what their names declare; do not screen the pictures")
+    p.add_argument("--trust", action="store_true", help="trust what the films' names declare; do not screen the pictures")
     p.add_argument("--download", action="store_true", help="first download the published set into DIR")
     p.add_argument("--strict", action="store_true", help="treat warnings as errors")
     return p.parse_args()
 
 
 def set_name(root: Path) -> str:
-    """The default name of a set: its folder's."""
+    """The default name of a set: the name of its folder, in characters that are safe in a path."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", root.resolve().name) or "set"
 
 
 def _role_and_name(item: str) -> tuple[str, str]:
-    """Role and column name of --column."""
+    """Role and column name in a value of --column."""
     role, equals, name = item.partition("=")
     if not (role and equals and name):
         raise UserError(f"--column {item}: write ROLE=NAME, such as total=SHS_total")
@@ -149,12 +149,12 @@ def _hash_lines(lines: Iterable[str]) -> str:
 
 
 def _write_films(raw: sources.Raw, folder: Path, cache: Path, trust: bool, tags: dict[str, Tags], report: Report) -> pd.DataFrame:
-    """Write and return the films table: films screened and decoded, without those that picture or header refuse."""
+    """Write and return the films table: films screened and decoded, without those refused because of their picture or header."""
     issues_file = folder / "film_issues.parquet"
     trust = trust or raw.vouched
     rows = raw.films if trust else screening.resolve_limbs(raw.films, issues_file, report)
     if any(row["part"] is None for row in rows):
-        raise UserError("--trust: only the pictures show which hand or foot these films are of; leave --trust out")
+        raise UserError("--trust: the names do not declare which hand or foot these films show; leave --trust out")
     rows = dicom_headers.apply_headers(rows, tags, issues_file, trust, report)
     films = film_files.decode_all(rows, cache, report)
     if films.empty:

@@ -37,7 +37,7 @@ MAX_PAIRS = 20_000  # near pairs compared in detail; more means many blank pictu
 def check(folder: Path, facts: dict[str, FileFacts], headers: dict[str, Tags], report: Report) -> None:
     """Check the set whose tables are in the folder, and add distribution.csv and contact.png.
 
-    facts: of its files by path, as far as cached; headers: their DICOM tags.
+    facts: the cached facts of the set's files, by path; headers: their DICOM tags, by path.
     """
     films = FILMS.read(folder / "films.parquet")
     sites, boxes = (
@@ -67,7 +67,7 @@ def count(films: pd.DataFrame, sites: pd.DataFrame | None, issues_file: Path, re
 
 
 def same_films(films: pd.DataFrame, facts: dict[str, FileFacts], report: Report) -> None:
-    """Report files of equal content or with the same picture, also mirrored, under two film ids."""
+    """Report film ids whose files have equal content or show the same picture, even mirrored."""
     for _, copies in films.groupby(["file", *FRAME], sort=False):
         for first, second in itertools.pairwise(range(len(copies))):
             _warn_same(copies.iloc[[first]], copies.iloc[[second]], "one film of one file", report)
@@ -79,7 +79,7 @@ def same_films(films: pd.DataFrame, facts: dict[str, FileFacts], report: Report)
     files = [files[0] for files in files_by_content if files[0] in facts]
     if len(files) < len(files_by_content):
         missing = len(files_by_content) - len(files)
-        report.notes.append(f"{missing} films are compared by their files alone; prepare their set again")
+        report.notes.append(f"{missing} films were compared only by the hash of their files; prepare their set again")
     hashes = file_cache.bits(facts[file].picture for file in files)
     for mirrored in (False, True):
         for i, j in same_pictures(files, hashes, mirrored, report):

@@ -1,4 +1,4 @@
-"""What the pictures show, compared with what was declared: limbs assigned, sides compared, films refused with their reasons."""
+"""Compare what the pictures show with what was declared: assign limbs, compare sides, refuse films with reasons."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ra.tables import FILM_ISSUES
 # If more than 25 % (and at least 8) of the declared films would be rejected by their picture, assume the data set is out of the
 # detector's distribution and trust the declarations.
 MAX_REJECTED, MIN_REJECTED = 0.25, 8
-UNFAMILIAR = "films of an unknown kind"  # the warning then
+UNFAMILIAR = "films of an unknown kind"  # kind of the warning in that case
 # Reasons that rest on the detector alone.
 DETECTOR_REASONS = ("not_hand_or_foot", "wrong_limb", "wrong_view", "too_many_limbs", "side_differs")
-# A film declared a hand, on which a hand is detected with low confidence, is a hand: the most damaged joints resemble least what
-# the detector was trained on, and their patients must not be the ones left out.
+# Reasons that are ignored if the picture shows the declared limb, though with low confidence: the most damaged joints differ most
+# from the detector's training data, and the patients who have them must not be left out.
 LOW_CONFIDENCE = ("not_hand_or_foot",)
 
 
@@ -125,7 +125,7 @@ def _undeclared_film(row: dict, seen: SeenLimb) -> ScreenedFilm:
 
 
 def _frame(seen: SeenLimb) -> dict:
-    """The columns of FILMS that the detector gives."""
+    """The columns of FILMS that the detector determines."""
     return {"view_seen": seen.view, **vars(seen.frame)}
 
 

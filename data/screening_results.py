@@ -1,6 +1,6 @@
-"""The limbs that the detector of stage 1 sees on film files: the call of its command, and its table by file.
+"""Run stage 1's screening command on film files, and group its table by file.
 
-Stages meet only on disk, so the detector runs as a program of its own.
+Stages communicate only through files, so the command runs in its own process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Reasons = dict[str, str]  # word of ra.quality_reasons -> the evidence for it
 
 @dataclass(frozen=True)
 class SeenLimb:
-    """One limb on a file: part LH RH LF RF, view, its window of the picture, and what speaks against scoring it."""
+    """One limb on a file: part LH RH LF RF, view, its window of the picture, and the reasons against scoring it."""
 
     part: str
     view: str | None
@@ -43,7 +43,7 @@ class SeenFile:
 
 
 def screen(rows: list[dict]) -> pd.DataFrame:
-    """SCREENING of the files of films rows (path, declared part), from `python -m stage1_detect.screen`."""
+    """The SCREENING table of the files in `rows` (path, declared part), made by `python -m stage1_detect.screen`."""
     cache = paths.work(".facts") / "screening.jsonl"
     cache.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +59,7 @@ def screen(rows: list[dict]) -> pd.DataFrame:
 
 
 def by_file(screening: pd.DataFrame) -> dict[str, SeenFile]:
-    """Path -> the limbs on the file, of a SCREENING table."""
+    """Path -> the limbs on the file, from a SCREENING table."""
     files = {}
     for path, group in screening.groupby("path", sort=False):
         rows = list(group.itertuples())
@@ -69,7 +69,7 @@ def by_file(screening: pd.DataFrame) -> dict[str, SeenFile]:
 
 
 def _reasons(row: Any) -> Reasons:
-    """The reasons of a row, each with its evidence; `detail` is "word: evidence; word: evidence", with "; " in evidence too."""
+    """The reasons in a row, each with its evidence. `detail` is "word: evidence; word: evidence"; evidence may contain "; "."""
     words = (row.reasons or "").split()
     pieces = re.split(rf"(?:^|; )({'|'.join(words)}): ", row.detail or "") if words else []
     return dict.fromkeys(words, "") | dict(zip(pieces[1::2], pieces[2::2], strict=True))

@@ -90,7 +90,7 @@ def balanced_accuracy(target: np.ndarray, pred: np.ndarray, n_classes: int = N_R
     """Mean recall, 0..1, of the K classes present in target; a hit is a pair at most `within` apart.
 
     Interval: the recalls r_k are K independent proportions of n_k pairs, so the variance is sum_k r_k (1 - r_k) / n_k / K^2. The
-    paper only says that the interval is Wald's; at its class sizes this formula gives its half-width, 2 points.
+    paper only states that the interval is Wald's; with the paper's class sizes this formula gives its half-width, 2 points.
     """
     t, p = classes(target, pred, n_classes)
     hits = [np.abs(t - p)[t == k] <= within for k in np.unique(t)]
@@ -120,9 +120,9 @@ def quadratic_kappa(target: np.ndarray, pred: np.ndarray, n_classes: int = N_RAT
 def icc(ratings: np.ndarray, form: str = "ICC(1,1)") -> Tested:
     """Intraclass correlation of k raters: ratings (N, k), rows with a NaN dropped; `form` is one of ICC_FORMS.
 
-    ICC(1,1), one-way random, is the form in Rohrbach: the definition by permuted scores (section 3.3.3) amounts to it, and the
-    published figures agree (0.601 of 308 x 3 ratings: interval 0.543 to 0.656, p = 2e-72). ICC(A,1), two-way random with absolute
-    agreement (ICC(2,1) of Shrout & Fleiss), is usual for the readers of a trial.
+    ICC(1,1), one-way random, is Rohrbach's form: the definition by permuted scores (section 3.3.3) is equivalent to it, and the
+    published figures agree (0.601 for 308 x 3 ratings: interval 0.543 to 0.656, p = 2e-72). ICC(A,1), two-way random with
+    absolute agreement (ICC(2,1) of Shrout & Fleiss), is usual for the readers of a trial.
     """
     if form not in ICC_FORMS:
         raise UserError(f"ICC form {form!r} is not known; take one of {', '.join(ICC_FORMS)}")

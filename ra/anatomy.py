@@ -68,7 +68,7 @@ def other_side(part: str) -> str:
 
 
 def joint2site(joint: str, finding: str) -> str:
-    """The RA2-DREAM name of a joint's site: thumb_ip, erosion -> mcp_E__ip (it files the thumb's IP under mcp)."""
+    """The RA2-DREAM name of a joint's site: thumb_ip, erosion -> mcp_E__ip (RA2-DREAM counts the thumb's IP as mcp)."""
     row, place = joint.split("_", 1)
     row = {"thumb": "mcp", "hallux": "mtp"}.get(row, row)
     return f"{row}_{'E' if finding == 'erosion' else 'J'}__{place}"
@@ -96,4 +96,4 @@ def _swap_hallux(columns: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(swap.get(column, column) for column in columns)
 
 
-COLUMNS_B = _swap_hallux(COLUMNS_A)  # every file since April 2020; read columns by name, write them in the order of the template
+COLUMNS_B = _swap_hallux(COLUMNS_A)  # in files since April 2020; read columns by name, write them in the template's order

@@ -1,4 +1,4 @@
-"""Writing a file or a folder whole: under a temporary name beside it, then moved into place."""
+"""Write files and folders so that they are never seen incomplete: under a temporary name beside the target, then renamed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path to write a file to; moved to `path` when the block ends, deleted when it raises."""
+    """A temporary path to write a file to; it is renamed to `path` when the block ends, and deleted when the block raises."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
@@ -37,7 +37,7 @@ def replacing_folder(path: Path, *, keep_subfolders: bool = False) -> Iterator[P
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     finish_replacing(path, keep_subfolders=keep_subfolders)
-    for leftover in path.parent.glob(f".{path.name}.[0-9]*.tmp"):  # of a killed process
+    for leftover in path.parent.glob(f".{path.name}.[0-9]*.tmp"):  # left by a killed process
         shutil.rmtree(leftover)
     temporary = _temporary(path)
     temporary.mkdir()
@@ -54,8 +54,8 @@ def replacing_folder(path: Path, *, keep_subfolders: bool = False) -> Iterator[P
 def finish_replacing(path: Path, *, keep_subfolders: bool = False) -> None:
     """Finish a replacement of the folder `path` that was interrupted; without one, do nothing.
 
-    Without a new folder the old one is restored. With a new one, the old one's subfolders are moved into it (with
-    `keep_subfolders`, as given to `replacing_folder`) and the rest of the old one is deleted.
+    If there is no new folder, the old one is restored. If there is one, the old folder is deleted; with `keep_subfolders`, as
+    given to `replacing_folder`, those of its subfolders that the new folder lacks are moved there first.
     """
     path = Path(path)
     old = _set_aside(path)
@@ -72,12 +72,12 @@ def finish_replacing(path: Path, *, keep_subfolders: bool = False) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    """Where this process writes what will become `path`."""
+    """The temporary path at which this process writes what will become `path`."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def _set_aside(path: Path) -> Path:
-    """Where a folder waits while it is replaced."""
+    """The path at which the old folder is kept until the new one is in place."""
     return path.with_name(f".{path.name}.old")
 
 

@@ -1,4 +1,4 @@
-"""Joint boxes of several fold models, and their error against the boxes that came with a set."""
+"""Reduce the joint boxes of several fold models to one per joint, and compare boxes with those that came with a set."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pandas as pd
 
 
 def reduce_folds(boxes: pd.DataFrame) -> pd.DataFrame:
-    """One box per film and joint from the boxes of one or more fold models (table Boxes, all folds one below the other).
+    """One box per film and joint from the boxes of one or more fold models (table Boxes, all folds concatenated).
 
-    The median position and sides and the mean confidence. source: `model` if at least half of the models detected the joint, else
-    the most frequent other one, without a confidence. fold: the highest; a caller that pools folds sets -1.
+    Position and sides are medians, conf is the mean. source: `model` if at least half of the models detected the joint, else the
+    most frequent other source, and conf is NaN. fold: the highest; a caller that pools folds sets -1.
     """
     grouped = boxes.groupby(["film_id", "joint"], sort=False)
     out = grouped[["x_px", "y_px", "w_px", "h_px"]].median().assign(fold=grouped.fold.max(), conf=grouped.conf.mean())

@@ -100,7 +100,7 @@ def weighted_mean(error: np.ndarray, weight: np.ndarray) -> float:
 
 
 def patient_error(pred: pd.DataFrame, gold: pd.DataFrame, name: str) -> np.ndarray:
-    """r_i of each patient, in gold's order. Cells with a NaN in gold are ignored; another NaN in pred makes the patient NaN."""
+    """r_i of each patient, in gold's order. Cells that are NaN in gold are ignored; r_i is NaN if pred is NaN in another."""
     columns = list(COLUMNS[name])
     g = gold[columns].to_numpy(float)
     p = pred.loc[gold.index, columns].to_numpy(float)
@@ -135,11 +135,11 @@ def scored(gold: pd.DataFrame) -> list[str]:
 
 
 def refusals(pred: pd.DataFrame, gold: pd.DataFrame) -> dict[str, str]:
-    """Why scores are NA: {score name: reason}, as in the challenge.
+    """The scores that the challenge would refuse (NA), and why: {score name: reason}.
 
     A missing or extra id refuses all scores; an empty, non-numeric or infinite cell refuses the scores that use it; zeros in all
-    columns except Overall_Tol refuse SC2 and SC3. Columns that are empty in the whole gold table, as in other sets than the
-    challenge's, are ignored.
+    columns except Overall_Tol refuse SC2 and SC3. Columns that are empty in the whole gold table, as can be in sets other than
+    the challenge's, are ignored.
     """
     for reason, ids in (
         ("Patient_ID twice in the submission", pred.index[pred.index.duplicated()]),
@@ -175,9 +175,10 @@ def _draws(n: int, times: int, seed: int) -> np.ndarray:
 def bootstrap_scores(
     preds: list[pd.DataFrame], gold: pd.DataFrame, name: str, *, times: int = 1000, seed: int = SEED
 ) -> np.ndarray:
-    """(times, len(preds)): scores of all preds on the same bootstrap samples of patient x column rows (one column: of patients).
+    """(times, len(preds)): scores of all preds on the same bootstrap samples of (patient, column) cells.
 
-    As in the organisers' analysis, rows, not patients, are drawn for SC2 and SC3; a patient without a drawn row does not count.
+    As in the organisers' analysis, cells, not patients, are drawn for SC2 and SC3; a patient without a drawn cell does not count.
+    A score of one column has one cell per patient.
     """
     columns = list(COLUMNS[name])
     g = log_score(gold[columns].to_numpy(float))

@@ -1,4 +1,4 @@
-"""Command lines: one table of flags for all verbs, from which each verb offers the flags that it uses."""
+"""Command lines: one table of flags for all verbs (commands); each verb offers those that it uses."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ FLAGS: dict[str, dict[str, Any]] = {
     "bone-age": {"default": "boneage-demo", "metavar": "SET", "help": "prepared set of the pretraining (default %(default)s)"},
     "name": {"metavar": "NAME", "help": "name of the submission (default: the set's name)"},
     "films": {"type": Path, "required": True, "metavar": "DIR", "help": "folder of films"},
-    "weights": {"type": Path, "metavar": "FILE", "help": "detector's safetensors (default: the weights that ship)"},
+    "weights": {"type": Path, "metavar": "FILE", "help": "detector's weights, .safetensors (default: the shipped weights)"},
 }
 
 
 def parser(doc: str | None, *flags: str, **defaults: Any) -> argparse.ArgumentParser:
     """The parser of a verb that offers the named flags of FLAGS; `defaults` replaces their defaults, by destination.
 
-    The verb adds its other flags with add_argument. Flags that are not offered are refused by argparse.
+    The verb adds its other flags with add_argument. argparse refuses flags that are not offered.
     """
     p = argparse.ArgumentParser(description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     for flag in flags:

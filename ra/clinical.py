@@ -60,7 +60,7 @@ def rau(grades: Mapping[tuple[str, str], float]) -> Rau:
 
 
 def das28_esr(tender: np.ndarray, swollen: np.ndarray, esr: np.ndarray, global_health: np.ndarray) -> np.ndarray:
-    """DAS28-ESR (n,) from tender and swollen joints (0..28), ESR (mm/h) and global health (0..100); NaN where one of them is.
+    """DAS28-ESR (n,) from tender and swollen joints (0..28), ESR (mm/h) and global health (0..100); NaN where any of them is NaN.
 
     0.56 sqrt(tender) + 0.28 sqrt(swollen) + 0.70 ln(ESR) + 0.014 global (thesis, section 2.4); an ESR below 1 counts as 1.
     """
@@ -68,7 +68,7 @@ def das28_esr(tender: np.ndarray, swollen: np.ndarray, esr: np.ndarray, global_h
 
 
 def das28_crp(tender: np.ndarray, swollen: np.ndarray, crp: np.ndarray, global_health: np.ndarray) -> np.ndarray:
-    """DAS28-CRP (n,) from tender and swollen joints (0..28), CRP (mg/L) and global health (0..100); NaN where one of them is.
+    """DAS28-CRP (n,) from tender and swollen joints (0..28), CRP (mg/L) and global health (0..100); NaN where any of them is NaN.
 
     As `das28_esr`, with 0.36 ln(CRP + 1) + 0.96 in place of 0.70 ln(ESR).
     """
@@ -81,7 +81,7 @@ def _joints28(tender: np.ndarray, swollen: np.ndarray, global_health: np.ndarray
 
 
 def das28_band(score: float) -> str | None:
-    """remission below 2.6, low below 3.2, high above 5.1, else moderate; None for NaN (thesis, section 2.4)."""
+    """Band of a DAS28: remission below 2.6, low below 3.2, high above 5.1, else moderate; None for NaN (thesis, section 2.4)."""
     if np.isnan(score):
         return None
     if score < 2.6:

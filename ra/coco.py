@@ -1,4 +1,4 @@
-"""COCO JSON of joint boxes: the one reader and the one writer.
+"""COCO JSON of joint boxes: the only reader and writer in the project.
 
 images, annotations (bbox = left, top, width, height in px of the upright picture) and categories named by joint. Beyond COCO an
 annotation may have `part` (LH RH LF RF), and an image `parts` and `outside`: a list of {"part", "joint"} that a person marked as
@@ -24,7 +24,7 @@ CATEGORY = {joint: number for number, joint in enumerate(ALL_JOINTS, 1)}
 
 @dataclass(frozen=True)
 class Box:
-    """A joint's box: upper left corner and sides in px. As read from a file they are unchecked; NaN if they are no numbers."""
+    """A joint's box: upper left corner and sides in px. Values read from a file are not checked; NaN if they are not numbers."""
 
     joint: str
     left: float
@@ -41,7 +41,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Image:
-    """One picture. width, height: its upright size in px; as read from a file it is unchecked, None if missing."""
+    """One picture. width, height: its upright size in px; values read from a file are not checked, None if missing."""
 
     name: str
     width: Any
@@ -52,7 +52,7 @@ class Image:
 
 
 def read(path: Path) -> list[Image]:
-    """Every image of a file with its boxes, in the file's order. UserError if it is not such a file."""
+    """Every image of a file with its boxes, in the file's order. UserError if the file is not COCO."""
     content = _load(path)
     joint_of = {str(category["id"]): str(category["name"]) for category in content["categories"]}
     boxes = defaultdict(list)
@@ -117,7 +117,7 @@ def _load(path: Path) -> dict[str, list[dict]]:
 
 
 def _four_numbers(values: Any) -> list[float]:
-    """The first four values as floats; all NaN if they are not so many numbers."""
+    """The first four values as floats; all NaN if there are fewer than four numbers."""
     try:
         numbers = [float(value) for value in values][:4]
     except (TypeError, ValueError, OverflowError):

@@ -8,7 +8,7 @@ An experiment file holds the full-size values of a run; its `kind:` chooses the 
     extends: FILE               another experiment file, by its path from this one, whose values, sections and variants are the
                                 defaults of this one
 
-and in a section (or in one called full) `only: [NAME, ...]`: the runs that are part of the profile; [] for none.
+A section (also one called full) may contain `only: [NAME, ...]`: the runs that are part of the profile; [] for none.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def experiments(
     sets: Sequence[str] = (),
     run: str | None = None,
 ) -> list[tuple[str, T]]:
-    """(run name, config) of every run of the files, and of the files in folders, that is part of the profile.
+    """(run name, config) of every run that is part of the profile, in files and in the files of folders.
 
     kinds: the dataclass for each `kind:` that is accepted. run: renames the only run of a file, or picks a variant, even one
     that is not part of the profile.
@@ -98,12 +98,12 @@ def _yaml_files(files: Sequence[str | Path]) -> list[Path]:
 
 
 def _not_in_profile(path: str | Path, profile: str) -> UserError:
-    """The error for a file of which no run is part of the profile."""
+    """The error for a file that has no run in the profile."""
     return UserError(f"{path} is not part of the profile {profile} (only: []); choose another with --profile")
 
 
 def _named_run(path: Path, profile: str, run: str) -> dict[str, Values]:
-    """The file's only run, renamed to `run`; of a file with variants, the variant called `run`."""
+    """The file's only run, renamed to `run`; in a file with variants, the variant called `run`."""
     runs = _read_runs(path, profile, include_all=True)
     if list(runs) == [_default_run(path)]:
         return {run: runs[_default_run(path)]}
@@ -122,14 +122,14 @@ def _of_kind(kinds: dict[str, type[T]], values: Values, where: str) -> T:
 
 
 def _nearest(word: str, known: Iterable[str], otherwise: str) -> str:
-    """`did you mean X?` if a known word is close, else all known words behind `otherwise`."""
+    """`did you mean X?` if a known word is close, else `otherwise` followed by all known words."""
     known = list(known)
     close = difflib.get_close_matches(word, known, n=1)
     return f"did you mean {close[0]}?" if close else f"{otherwise} {', '.join(known)}"
 
 
 def _default_run(file: Path) -> str:
-    """Name of the run in a file without variants: the file's name; of a run's saved config.yaml, its folder's name."""
+    """Name of the run in a file without variants: the file's name; for a run's saved config.yaml, the name of its folder."""
     return file.absolute().parent.name if file.name == "config.yaml" else file.stem
 
 
@@ -147,7 +147,7 @@ def _read_runs(path: Path, profile: str, include_all: bool = False) -> dict[str,
 
 
 def _merged(lineage: list[Values], variants: list[Values], profile: str) -> Values:
-    """The values of a run: profile after profile, and in each the files' values, the most general first, then the variant's."""
+    """The values of a run: profile after profile; in each, the files' values, from the most general file, then the variant's."""
     values: Values = {}
     for level in PROFILES[: PROFILES.index(profile) + 1]:
         for layer in (*lineage, *variants):
@@ -159,9 +159,9 @@ def _merged(lineage: list[Values], variants: list[Values], profile: str) -> Valu
 
 
 def _lineage(path: Path, below: tuple[Path, ...] = ()) -> list[Values]:
-    """The mapping of an experiment file after those that it extends, the most general first."""
+    """The mappings of the files that an experiment file extends, the most general first, and last its own mapping."""
     if path.resolve() in below:
-        raise UserError(f"{path} extends itself")
+        raise UserError(f"{path} extends itself; correct its extends, or that of the files between")
     values = read_yaml(path)
     _check_sections(values, path)
     parent = values.get("extends")

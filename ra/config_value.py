@@ -1,4 +1,4 @@
-"""Print one value of a config file, the items of a list line by line: how a shell script reads a run's saved config.yaml.
+"""Print one value of a config file, a list with one item per line; with it, shell scripts read a run's saved config.yaml.
 
 python -m ra.config_value FILE KEY
 """
@@ -11,7 +11,7 @@ from ra import cli, config
 
 
 def run() -> None:
-    """The verb."""
+    """Print the value that the command line names."""
     p = cli.parser(__doc__)
     p.add_argument("file", type=Path, metavar="FILE", help="config file, such as the config.yaml of a run")
     p.add_argument("key", metavar="KEY", help="one of its keys")

@@ -13,7 +13,7 @@ from ra import paths
 from ra.config import UserError
 from ra.tables import FOLDS
 
-STRATA = (0, 5, 10, 20, 55)  # bounds of the patient's total, from the quartiles and the weight bands of RA2-DREAM
+STRATA = (0, 5, 10, 20, 55)  # bounds between the strata of total, from RA2-DREAM's quartiles and weight bands
 
 
 def make(patients: pd.DataFrame, n_folds: int, seed: int) -> pd.DataFrame:

@@ -56,8 +56,8 @@ def activity(data: str) -> Path:
 def reader(data: str, name: str) -> Path:
     """Scores of a set by a further reader, in the challenge's columns; absent when there are none.
 
-    name: gold (scores of the test patients by the reader of the targets), reader2, truth (the simulated truth of a synthetic
-    set). They serve the evaluation only; nothing learns from them.
+    name: gold (test patients, scored by the reader of the training targets), reader2, truth (the simulated truth of a synthetic
+    set). They are used for evaluation only, never for training.
     """
     return work(data) / f"{name}.csv"
 

@@ -25,7 +25,7 @@ REASONS: dict[str, Reason] = {
     "cut_off": Reason(False, "the named joints lie outside the film and get no score"),
     "side_differs": Reason(False, "the picture shows the other side than declared; both are kept, check the film"),
     "view_differs": Reason(False, "the picture shows another view than declared; both are kept, check the film"),
-    "greys_differ": Reason(False, "the picture looks inverted against what the file declares; check the film"),
+    "greys_differ": Reason(False, "the picture looks inverted, contrary to what the file declares; check the film"),
     "turned": Reason(False, "the film lay on its side or upside down and is read upright; nothing to do"),
 }
 

@@ -60,7 +60,7 @@ class Schema:
     def _typed(self, values: pd.Series, column: Column, name: str) -> pd.Series:
         """The values of one column, typed; ContractError where one is missing, mistyped, not listed or out of bounds."""
         if column.required and values.isna().any():
-            raise ContractError(f"{self.name}.{name}: {int(values.isna().sum())} missing values where none may be")
+            raise ContractError(f"{self.name}.{name}: {int(values.isna().sum())} missing values where none are allowed")
         try:
             typed = values.astype(DTYPES[column.dtype])
         except (TypeError, ValueError) as error:

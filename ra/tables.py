@@ -27,9 +27,9 @@ from ra.quality_reasons import REASONS
 from ra.table_validation import Column, ContractError, Schema
 
 LEVELS = (80, 95)  # coverage of the prediction intervals, percent
-# Why a site has no prediction: there is no film of it, the quality gate refused the film, or the joint lies off the film. unread:
-# none of these, but no member predicted it. A total is partial if some of its sites have no prediction, missing if more than half
-# have none.
+# A site is scored, or has no prediction because there is no film of it (no_film), the quality gate refused the film (refused),
+# the joint lies off the film (off_film), or no member predicted it for another reason (unread). A total is partial if some of its
+# sites have no prediction, missing if more than half have none.
 STATES = ("scored", "no_film", "refused", "off_film", "unread", "partial", "missing")
 PROBABILITIES = tuple(f"p{grade}" for grade in range(N_GRADES))
 
@@ -40,9 +40,9 @@ _SPLIT = Column("str", values=("train", "test"))
 FILMS = Schema(
     "films",
     {
-        "film_id": _TEXT,  # <patient_id>-<part>, and -<joint> where a film is one joint's crop
+        "film_id": _TEXT,  # <patient_id>-<part>; followed by -<joint> if the film is one joint's crop
         "patient_id": _TEXT,  # one set of films, the row of a submission
-        "person_id": _TEXT,  # the human being; several patient_ids of one person never part in folds
+        "person_id": _TEXT,  # the human being; all patient_ids of a person are in the same fold
         "visit": Column("int", low=1),
         "part": Column("str", values=PARTS),
         "view": _TEXT,
@@ -66,7 +66,8 @@ FILMS = Schema(
     ("film_id",),
 )
 
-# What screening (a person or the detector) saw in each file: one row per limb, upright within its frame; limb -1 if it has none.
+# What screening detected in each file: one row per limb, with the frame in which it is upright; a file without a limb has one row
+# with limb -1.
 SCREENING = Schema(
     "screening",
     {
@@ -90,7 +91,7 @@ SCREENING = Schema(
 FILM_ISSUES = Schema(
     "film_issues",
     {
-        "film": _TEXT,  # film_id, or the file's name if it gave no film
+        "film": _TEXT,  # film_id, or the file's name if no film was made from it
         "patient_id": Column("str", required=False),
         "reason": Column("str", values=tuple(REASONS)),
         "refused": Column("int", low=0, high=1),
@@ -155,7 +156,7 @@ BOXES = Schema(
     "boxes",
     {
         "film_id": _TEXT,
-        "joint": Column("str", values=(*ALL_JOINTS, WRIST)),  # the wrist as one joint only in sets of such crops
+        "joint": Column("str", values=(*ALL_JOINTS, WRIST)),  # WRIST (the wrist as one joint) only in sets of joint crops
         "fold": Column("int", low=-1),  # the fold model that predicted the box; -1 if it is not from a model
         "x_px": Column("float"),  # the box's centre, in the film's own pixels after EXIF rotation, un-mirrored
         "y_px": Column("float"),
@@ -173,7 +174,7 @@ FOLDS = Schema(
     ("patient_id",),
 )
 
-# Bone ages of children's hands, on which the backbones pretrain.
+# Bone ages of children's hands, on which the backbones are pretrained.
 BONE_AGE = Schema(
     "bone_age",
     {"film_id": _TEXT, "bone_age_months": Column("float", low=0, high=300), "male": Column("int", low=0, high=1)},
@@ -223,8 +224,8 @@ PREDICTION_INTERVALS = Schema(
         "max_score": Column("int", low=1),
         "n_scored": Column("int", low=0),  # scored among the n_sites sites of a total; 0 or 1 of 1 for a site
         "n_sites": Column("int", low=1),
-        "lowest": Column("float", required=False, low=0, high=448),  # if every site that was not scored were 0
-        "highest": Column("float", required=False, low=0, high=448),  # if every such site had its maximum
+        "lowest": Column("float", required=False, low=0, high=448),  # the total if every site that was not scored were 0
+        "highest": Column("float", required=False, low=0, high=448),  # the total if every such site had its maximum
         **{f"{end}{level}": Column("float", required=False, low=0, high=448) for level in LEVELS for end in ("low", "high")},
     },
     ("patient_id", "part", "site", "finding"),

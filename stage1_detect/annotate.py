@@ -2,8 +2,9 @@
 
     python -m stage1_detect.annotate --films DIR [--out DIR/joints.coco.json]
 
-shows film after film with the detector's boxes, those of lowest quality first. Only films that a person confirmed are written,
-after every change, as COCO for data.prepare and stage1_detect.finetune. Another call resumes where this one stopped.
+shows one film at a time with the detector's boxes, the lowest quality first. After every change the films that a person has
+confirmed, and only those, are written as COCO for data.prepare and stage1_detect.finetune. Another call resumes where this one
+stopped.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def run() -> None:
     detector = model.load(args.weights or SHIPPED, model.device_of(args.device))
     server = page.serve(session, proposals.rereader(detector), args.port)
     total = len(session.entries)
-    print(f"{session.n_confirmed} of {total} films confirmed; boxes go to {out}\n{server.url}\nCtrl-C ends it", flush=True)
+    print(f"{session.n_confirmed} of {total} films confirmed; boxes go to {out}\n{server.url}\nPress Ctrl-C to stop", flush=True)
     threading.Thread(target=proposals.read_waiting, args=(session, detector), daemon=True).start()
     if not args.no_browser:
         webbrowser.open(server.url)
@@ -49,7 +50,7 @@ def run() -> None:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = cli.parser(__doc__, "films", "weights", "device")
-    parser.add_argument("--out", type=Path, metavar="JSON", help="COCO (default: DIR/joints.coco.json)")
+    parser.add_argument("--out", type=Path, metavar="JSON", help="COCO file to write (default: DIR/joints.coco.json)")
     parser.add_argument("--port", type=int, default=0, help="port of the page (default: any free one)")
     parser.add_argument("--no-browser", action="store_true", help="print the page's address without opening a browser")
     return parser.parse_args()

@@ -1,6 +1,6 @@
 """Training data in ultralytics' format: canonical pictures at the network's input size, one label file each.
 
-They are written once, so that no epoch decodes the films themselves.
+They are written once, so that the films need not be decoded in every epoch.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _export(job: _Export) -> None:
 
 
 def export(films: pd.DataFrame, boxes: pd.DataFrame, imgsz: int, folder: Path) -> dict[str, str]:
-    """Pictures and labels of all films that have boxes, shared by all folds: film_id -> picture. Redone if incomplete."""
+    """Pictures and labels of all films that have boxes, shared by all folds: film_id -> picture. Rewritten if incomplete."""
     done = folder / "done"
     images = folder / "images"
     boxes_of = dict(iter(boxes.groupby("film_id")))

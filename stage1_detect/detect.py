@@ -80,12 +80,12 @@ def film_files(films: Path) -> list[Path]:
     files = [films] if films.is_file() else sorted(films.iterdir())
     files = [path for path in files if film.is_named_film(path)]
     if not files:
-        raise UserError(f"--films {films} holds no films; wanted files ending in {' '.join(film.SUFFIXES)}")
+        raise UserError(f"--films {films} holds no films; give files ending in {' '.join(film.SUFFIXES)}")
     return files
 
 
 def relevant(verdicts: list[Verdict], part: str | None) -> list[Verdict]:
-    """The verdict on the declared part: of its side, else of its limb, else all of them; all if no part is declared."""
+    """The verdict on the declared part, else one on its kind of limb, else all verdicts; all if no part is declared."""
     if part is None:
         return verdicts
     same_limb = [verdict for verdict in verdicts if verdict.part and verdict.part[1] == part[1]]
@@ -94,7 +94,7 @@ def relevant(verdicts: list[Verdict], part: str | None) -> list[Verdict]:
 
 
 def issues_of(path: Path, verdict: Verdict) -> list[dict]:
-    """The verdict's reasons as rows, with those that contradict the declared part."""
+    """The verdict's reasons as rows, and further ones if the limb contradicts the declared part."""
     part, reasons = film_names.part_of(path.stem), dict(verdict.reasons)
     if part and verdict.part and verdict.part[1] != part[1]:
         reasons = {"wrong_limb": f"{verdict.part} is seen, {part} is declared"} | reasons

@@ -32,8 +32,8 @@ def fold_detectors(
 ) -> dict[int, Detector]:
     """Detectors of the folds that --fold names, each trained on the other folds only; those on disk are loaded.
 
-    training: films with a column fold; films without boxes are not trained on. Where the other folds have no boxed film, the
-    starting detector is the fold's.
+    training: films with a column fold; films without boxes are not trained on. A fold uses the starting detector if no film of
+    the other folds has boxes.
     """
     device = model.device_of(device_flag)
     boxes = boxes[boxes.source == "truth"]
@@ -75,7 +75,7 @@ def fit(
         name = target.parent.name
         print(f"{name}: the {settings.start} weights locate {located:.0%} of these films' joints; training longer", flush=True)
         epochs, shapes = max(settings.epochs, settings.epochs_out_of_domain), learned_shapes(films, boxes, start.shapes)
-        # Of few films each is shown several times per epoch, because what counts is the number of steps.
+        # If there are few films, each is shown several times per epoch, because the number of steps is what counts.
         repeats = math.ceil(settings.steps_out_of_domain * settings.batch / (epochs * len(chosen)))
     yaml_file = dataset.write_yaml(target.parent / "lists", chosen * repeats, chosen[:8])
     network = None if settings.start == "scratch" else start.network
@@ -85,7 +85,10 @@ def fit(
 def learned_shapes(
     films: pd.DataFrame, boxes: pd.DataFrame, shapes: dict[str, shape_model.Shape]
 ) -> dict[str, shape_model.Shape]:
-    """Shapes by limb, learned from the completely boxed films and shrunk towards the given ones; these where there are none."""
+    """Shapes by limb, learned from the completely boxed films and shrunk towards the given ones.
+
+    A limb with fewer than two such films keeps the given shape.
+    """
     out = {}
     for limb, shape in shapes.items():
         of_limb = films[films.part.str[1] == limb[0].upper()]

@@ -1,4 +1,4 @@
-"""Films of a table read by a detector, several at a time, as tables of boxes and quality."""
+"""Read the films of a table with a detector, several at a time, into tables of boxes and quality."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stage1_detect.joint_detections import JointDetections, box_rows, template_j
 from stage1_detect.model import Detector
 
 T, U = TypeVar("T"), TypeVar("U")
-Job = tuple[Callable[[], np.ndarray], str | None]  # opens a film; its part, None if the picture is to decide
+Job = tuple[Callable[[], np.ndarray], str | None]  # (function that opens a film, its part or None if the picture decides)
 
 
 def jobs_of(films: pd.DataFrame) -> list[Job]:
@@ -48,7 +48,7 @@ def read_all(detector: Detector, jobs: list[Job], label: str) -> Iterator[JointD
 
 
 def in_parallel(detector: Detector, jobs: list[T], work: Callable[[Detector, T], U], label: str) -> Iterator[U]:
-    """work(detector, job) of every job, in their order, with progress; on a CPU one job per core at a time.
+    """The results of work(detector, job), in the order of the jobs, with progress; on a CPU one job per core at a time.
 
     Every thread has its own copy of the network, because ultralytics caches the last picture's anchors in it.
     """
@@ -58,7 +58,7 @@ def in_parallel(detector: Detector, jobs: list[T], work: Callable[[Detector, T],
     for _ in range(n_threads):
         free.put(detector._replace(network=copy.deepcopy(detector.network)))
 
-    def do(job: T) -> U:
+    def run_one(job: T) -> U:
         borrowed = free.get()
         try:
             return work(borrowed, job)
@@ -70,7 +70,7 @@ def in_parallel(detector: Detector, jobs: list[T], work: Callable[[Detector, T],
     cv2.setNumThreads(1)
     try:
         with ThreadPool(n_threads) as pool:
-            yield from training_log.progress(pool.imap(do, jobs), label, len(jobs))
+            yield from training_log.progress(pool.imap(run_one, jobs), label, len(jobs))
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
@@ -94,7 +94,7 @@ def film_table(films: pd.DataFrame, detector: Detector, fold: int) -> tuple[pd.D
 
 
 def template_table(films: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Boxes and quality of films by the null model; the films table with a column fold."""
+    """Boxes and quality of films by the null model. films: the films table with a column fold."""
     boxes = []
     for row in films.itertuples():
         reading = template_joints(row.laterality + row.part[1], row.width_px, row.height_px)

@@ -1,4 +1,4 @@
-"""Finetune the detector on your own kind of films: some thirty whose joint boxes a person corrected.
+"""Finetune the detector on your own kind of films: about thirty whose joint boxes a person corrected.
 
     python -m stage1_detect.annotate --films DIR
     python -m stage1_detect.finetune --films DIR --boxes DIR/joints.coco.json --out my.safetensors
@@ -24,14 +24,14 @@ from stage1_detect.annotation import marked as marked_films
 from stage1_detect.annotation.marked import MarkedFilm
 from stage1_detect.config import DetectorConfig
 
-LEAST_LIMBS = 2  # with boxes
+LEAST_LIMBS = 2  # least number of limbs with boxes
 VIEW = {"H": "PA", "F": "AP"}
 
 
 def run() -> None:
     """Finetune on the films of a folder that have boxes, and write the weights."""
     parser = cli.parser(__doc__, "films", "config", "profile", "set", "device", config="configs/joints/detect/yolo.yaml")
-    parser.add_argument("--boxes", type=Path, metavar="JSON", help="COCO (default: DIR/joints.coco.json)")
+    parser.add_argument("--boxes", type=Path, metavar="JSON", help="COCO file to read (default: DIR/joints.coco.json)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="weights to write, .safetensors")
     args = parser.parse_args()
     if args.out.suffix != ".safetensors":
@@ -63,7 +63,7 @@ def tables(folder: Path, boxes: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     marked = marked_films.read(boxes)
     if not folder.is_dir():
-        raise UserError(f"--films {folder} is no folder; give the folder of the films that {boxes} is about")
+        raise UserError(f"--films {folder} is not a folder; give the folder of the films that {boxes} names")
     films, rows = [], []
     for name, marked_film in marked.items():
         try:
@@ -81,7 +81,7 @@ def tables(folder: Path, boxes: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
             films.append({**row, "path": str((folder / name).absolute()), **vars(frame)})
             rows += _rows(film_id, limb.boxes, frame)
     if len(films) < LEAST_LIMBS:
-        raise UserError(f"{boxes} has boxes of {len(films)} limbs on films of {folder}; correct some thirty films first")
+        raise UserError(f"{boxes} has boxes of {len(films)} limbs on films of {folder}; correct about thirty films first")
     return pd.DataFrame(films), pd.DataFrame(rows)
 
 
@@ -91,7 +91,7 @@ def _picture(path: Path, marked: MarkedFilm) -> np.ndarray:
     height, width = grey.shape
     if (width, height) != (marked.width_px, marked.height_px):
         drawn = f"{marked.width_px} x {marked.height_px}"
-        raise film.FilmError(f"{path.name} is {width} x {height} px upright, where its boxes were drawn {drawn}")
+        raise film.FilmError(f"{path.name} is {width} x {height} px upright, but its boxes were drawn on {drawn}")
     return grey
 
 

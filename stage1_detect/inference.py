@@ -2,7 +2,7 @@
 
 A first pass over the whole picture, in one view after the other, locates a limb roughly. It is then refined: the network sees
 the limb again as on a routine film (upright, mirrored to left, of typical size), so that its quality does not depend on size,
-tilt and greys on the picture. This is the one way to read a film with one network; every verb of the stage uses it.
+tilt and greys on the picture. Every verb of the stage reads films through this module.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ GOOD = 0.72  # quality from which no other view and no refinement is tried
 # Views of the first pass, in order: (magnification, quarter turns). A limb that is small on its film needs a larger picture.
 TTA_VIEWS = ((1.0, 0), (1.0, 1), (1.0, 3), (1.0, 2), (1.8, 0), (1.8, 1), (1.8, 3), (1.8, 2))
 LEAST_FIRST_QUALITY = 0.12  # of a first pass; a weaker one is not taken for a limb
-LEAST_QUALITY_IN_VIEW = 0.3  # of a first pass that is refined before the next view is tried
-REFINED = 3  # how many are refined if no view gave a good one
+LEAST_QUALITY_IN_VIEW = 0.3  # of a first pass; from this quality it is refined before the next view is tried
+REFINED = 3  # number of first passes that are refined if no view gave a good one
 STRONG_SCORE = 0.3  # of a detection that limb_search expects to belong to a limb
-LEAST_GREYS = 4  # a picture with fewer shows nothing
+LEAST_GREYS = 4  # least range of greys; a picture with less contrast shows nothing
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,15 @@ class Search:
 
 
 def read_film(detector: Detector, grey: np.ndarray, part: str | None = None) -> JointDetections | None:
-    """The joints of a film as those of the part; part None: of the part that the picture shows (a hand lies on its palm).
+    """The joints of a film read as the given part, or, if part is None, as the part that fits best (a hand lies on its palm).
 
-    None if no such limb is detected.
+    Returns None if no such limb is detected.
     """
     return search(detector, stretched(grey), parts=(part,) if part else PARTS).reading
 
 
 def stretched(grey: np.ndarray) -> np.ndarray:
-    """The picture with its greys stretched to 0..255 if they fill less than half of that, so that dark films can be read."""
+    """The picture with its greys stretched to 0..255 if they span less than half of that, so that dark films can be read."""
     low, high = np.percentile(grey[::8, ::8], (0.5, 99.5))
     if high - low >= 128 or high - low < LEAST_GREYS:
         return grey
@@ -68,7 +68,7 @@ def stretched(grey: np.ndarray) -> np.ndarray:
 def search(detector: Detector, grey: np.ndarray, declared: str | None = None, parts: tuple[str, ...] = PARTS) -> Search:
     """The best reading of a picture (H, W) as one of the parts. A declared part is tried first and, if good, taken at once."""
     best: dict[str, JointDetections] = {}  # by part
-    refined: set[str] = set()  # parts whose best reading cannot be refined further
+    refined: set[str] = set()  # parts whose best reading has been refined already
     places = [np.empty((0, 2))]
 
     def improve(reading: JointDetections) -> JointDetections:
@@ -94,7 +94,7 @@ def search(detector: Detector, grey: np.ndarray, declared: str | None = None, pa
     ranked = sorted(best.values(), key=lambda r: -r.quality)[:REFINED]
     if not ranked:
         return Search(None, np.nan, np.concatenate(places))
-    if refined or ranked[0].quality < GOOD:  # a side is compared with the other one as refined as itself
+    if refined or ranked[0].quality < GOOD:  # so that both sides are refined when they are compared
         ranked = [improve(reading) for reading in ranked]
     winner = max(ranked, key=lambda r: r.quality)
     other_side = [r.quality for r in ranked if r.part[0] != winner.part[0] and r.part[1] == winner.part[1]]
@@ -151,7 +151,9 @@ def refine(detector: Detector, grey: np.ndarray, reading: JointDetections, round
 
 
 def view(grey: np.ndarray, turns: int, mirror: bool, imgsz: int) -> tuple[np.ndarray, float]:
-    """A view of the film and its factor (view px per film px): mirrored if asked, turned, long side imgsz, padded to 32s.
+    """A view of the film and its factor (view px per film px): mirrored if asked, turned, long side imgsz.
+
+    Each side is padded to a multiple of 32 px.
 
     turns: quarter turns, counter-clockwise.
     """
@@ -178,7 +180,7 @@ def undo_view(points: np.ndarray, shape: tuple[int, int], turns: int, mirror: bo
 def candidates(raw: np.ndarray, limb: str, per_joint: int = 4, floor: float = 0.01) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Candidates of one limb from raw predictions (N, 4 + 28): places (M, 2), sides (M,), scores (M, J).
 
-    Of each joint the best few peaks. Peaks of joints of one row that coincide are one candidate with several scores.
+    The best few peaks of each joint are kept. Coinciding peaks of joints in one row become one candidate with several scores.
     """
     joints = JOINTS[limb]
     index = {joint: i for i, joint in enumerate(joints)}

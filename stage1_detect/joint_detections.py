@@ -11,14 +11,15 @@ from ra.anatomy import limb as limb_of
 from stage1_detect import shape_model
 from stage1_detect.shape_model import ShapeFit
 
-UNSURE, CUT = 0.3, 0.4  # of a joint at the film's edge: its quality, and its distance from the edge in sides of its box
+# A joint of lower quality than UNSURE, and nearer to the film's edge than CUT sides of its box, is taken to lie outside.
+UNSURE, CUT = 0.3, 0.4
 
 
 @dataclass(frozen=True)
 class JointDetections:
     """Joints of one limb in the film's pixels: points (J, 2), box sides (J,), conf (J,), NaN where the shape model placed it.
 
-    joint_quality (J,) 0..1: how surely and how well in place each joint was detected; quality: their mean.
+    joint_quality (J,) 0..1: the score of each joint's detection, lower if its position is implausible; quality: their mean.
     """
 
     part: str
@@ -32,7 +33,7 @@ class JointDetections:
     def outside(self, width_px: int, height_px: int) -> np.ndarray:
         """bool (J,): the joints that lie beyond the edges of a film of that size.
 
-        This includes weakly detected joints whose box an edge cuts: the network takes the cut end of a finger for its joint.
+        They include weakly detected joints whose box an edge cuts: the network mistakes the cut end of a finger for the joint.
         """
         edge = np.minimum(self.points, np.array([width_px, height_px]) - 1 - self.points).min(1)  # px from the nearest one
         unsure = (self.joint_quality < UNSURE) & (self.quality > 0)

@@ -1,4 +1,4 @@
-"""Find the limbs of a picture, of any size and turn, one after the other."""
+"""Find the limbs on a picture one after the other, whatever their size and rotation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stage1_detect.inference import LEAST_GREYS, search, stretched
 from stage1_detect.joint_detections import JointDetections
 from stage1_detect.model import Detector
 
-LEAST_FURTHER_QUALITY, MOST_LIMBS = 0.5, 6  # least quality of a limb after the first; how many are searched for
+LEAST_FURTHER_QUALITY, MOST_LIMBS = 0.5, 6  # least quality of a limb after the first; largest number of limbs searched for
 UNEXPLAINED = 4  # strong detections outside all limbs found that justify another search
 
 
@@ -32,7 +32,7 @@ class Limb:
 def find(detector: Detector, grey: np.ndarray, part: str | None = None) -> list[Limb]:
     """The limbs of a picture (H, W), the best first; empty if there is none. A declared part is tried first.
 
-    The first one is whatever resembles a limb most: quality_gate decides whether it is one.
+    The first is the place that resembles a limb most; quality_gate decides whether it is one.
     """
     if np.ptp(grey[::8, ::8]) < LEAST_GREYS:
         return []

@@ -37,7 +37,7 @@ class MaskedLoss:
 
 
 class JointModel(DetectionModel):
-    """ultralytics' network; its passes run in bfloat16 on processors that multiply it natively, its losses in float32."""
+    """ultralytics' network. half_on_cpu: on a CPU its passes run in bfloat16 (see trainer._bf16_pays), its losses in float32."""
 
     half_on_cpu = False
     label_masks: dict[str, list[float]] | None = None  # picture's name -> mask over classes, see MaskedLoss
@@ -107,7 +107,7 @@ def save(
 
 
 def load(path: Path, device: str = "cpu") -> Detector:
-    """Detector of a safetensors file; a limb of which the file has no shape gets the shipped one."""
+    """The detector in a safetensors file; a limb for which the file has no shape gets the shipped shape."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}

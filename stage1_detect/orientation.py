@@ -1,4 +1,4 @@
-"""How a limb lies on a picture, from its joints: side, quarter turns, upright canvas, and its frame if there are several.
+"""How a limb lies on a picture, from its joints: side, quarter turns, upright canvas; and the frames of several limbs.
 
 Joints come as JointDetections, or as boxes drawn by hand: joint -> (x, y, w, h), centre and sides in px of the picture.
 """
@@ -26,7 +26,7 @@ MARGIN = {"hand": (0.25, 0.9, 0.45, 0.5), "foot": (0.5, 1.2, 0.5, 3.5)}
 
 
 def upright(reading: JointDetections, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """(A, t): x @ A.T + t takes a point of the picture (H, W) to where the limb lies on the canvas of a routine left film."""
+    """(A, t): x @ A.T + t maps a point of the picture (H, W) onto the canvas of a routine left film, with the limb upright."""
     limb = limb_of(reading.part)
     typical = np.array([shape_model.TYPICAL_POSITION[joint] for joint in reading.joints]) * CANVAS[limb]
     mirror, shift = np.eye(2), np.zeros(2)
@@ -73,7 +73,7 @@ def outline(reading: JointDetections, shape: tuple[int, int]) -> np.ndarray:
 
 
 def frames(grey: np.ndarray, limbs: list[tuple[np.ndarray, int]]) -> list[Frame]:
-    """The upright window of each limb (joints (n, 2), quarter turns): the whole, or cut at the darkest line between two."""
+    """The upright window of each limb (joints (n, 2), quarter turns): the picture, cut at the darkest line between two limbs."""
     windows = [[0, 0, grey.shape[1], grey.shape[0]] for _ in limbs]  # left, top, right, bottom
     for i in range(len(limbs)):
         for j in range(i + 1, len(limbs)):
@@ -102,7 +102,7 @@ def _darkest_cut(grey: np.ndarray, first: np.ndarray, second: np.ndarray) -> tup
     band = grey[start:stop, low : high + 1] if axis == 0 else grey[low : high + 1, start:stop].T
     profile = band.mean(0) if band.size else np.zeros(1)
     from_middle = np.abs(np.arange(len(profile)) - len(profile) / 2) / max(len(profile), 1)
-    return axis, low + int(np.argmin(profile + 4 * from_middle)), in_order  # of equally dark lines the one nearest the middle
+    return axis, low + int(np.argmin(profile + 4 * from_middle)), in_order  # prefers the line nearest the middle
 
 
 # Boxes drawn by hand.

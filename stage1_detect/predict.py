@@ -1,4 +1,4 @@
-"""Boxes for the films of another prepared set, by a trained run's detectors.
+"""Predict boxes for the films of another prepared set with the detectors of a trained run.
 
     python -m stage1_detect.predict --trained SET --data OTHER [--run yolo]
 

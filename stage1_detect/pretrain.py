@@ -1,4 +1,4 @@
-"""Make what ships with stage 1, starting weights and shape model, from generated films alone.
+"""Make the starting weights and the shape model that ship with stage 1, from generated films only.
 
     python -m data.phantom.detector_films --data phantom-joints --films 9000
     python -m stage1_detect.pretrain --data phantom-joints --config configs/detect/shipped.yaml
@@ -21,7 +21,7 @@ def run() -> None:
     defaults = {"data": "phantom-joints", "config": "configs/detect/shipped.yaml"}
     parser = cli.parser(__doc__, "data", "config", "set", "device", "wandb", **defaults)
     parser.add_argument(
-        "--out", type=Path, default=shape_model.FILE.parent, help="folder to write to (default: the shipped weights')"
+        "--out", type=Path, default=shape_model.FILE.parent, help="folder to write to (default: that of the shipped weights)"
     )
     args = parser.parse_args()
     ((_, settings),) = config.experiments({"yolo": DetectorConfig}, [args.config], sets=args.sets)

@@ -1,4 +1,4 @@
-"""Whether a limb that was found is a hand or foot that can be scored; the reasons against it, as in ra.quality_reasons."""
+"""Decide whether a limb that was found is a hand or foot that can be scored, with reasons from ra.quality_reasons if not."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from stage1_detect.limb_search import Limb
 from stage1_detect.orientation import on_canvas
 
 VIEWS = {"hand": "PA", "foot": "AP"}
-# Quality below which there is nothing like a hand or foot on the film: other parts of the body and lateral views reach 0.43.
+# Below this quality the film shows no hand or foot at all: other parts of the body and lateral views reach 0.43.
 LEAST_QUALITY = {"hand": 0.45, "foot": 0.5}
-# Quality below which what is there is not taken for a hand or foot. Generated films, with every damage and growth, have 0.78
-# (hands) and 0.68 (feet) or more, real PA and AP films 0.78 or more however they lie and are exposed, oblique hands 0.44 to 0.65,
-# scrambled ones 0.46.
+# Below this quality a limb is not accepted as a hand or foot. Generated films with any damage and growth have 0.78 (hands) and
+# 0.68 (feet) or more, real PA and AP films 0.78 or more in any position and exposure, oblique hands 0.44 to 0.65, scrambled hands
+# 0.46.
 FAIR_QUALITY = {"hand": 0.65, "foot": 0.6}
-# Breadth of a hand: the mean of its knuckles, metacarpal bases and forearm bones across, in lengths from wrist to mcp_3 and as
-# shares of the typical. A PA film gives 0.94 to 0.97 however it is turned and scaled, an oblique one 0.70 to 0.79, and a PA film
-# that is squeezed across as by a turn of 37 degrees 0.78.
+# Breadth of a hand: the mean of three widths (knuckles, metacarpal bases, forearm bones), each divided by the length from wrist
+# to mcp_3 and by its typical value. A PA film gives 0.94 to 0.97 at any rotation and scale, an oblique one 0.70 to 0.79, and a PA
+# film that is compressed in width, as by a turn of 37 degrees, 0.78.
 TYPICAL_BREADTH = {("mcp_2", "mcp_5"): 0.73, ("wrist_mc1", "wrist_cmc5"): 0.49, ("wrist_radius", "wrist_ulna"): 0.305}
 LEAST_BREADTH = 0.84
-# How the metatarsals fan out (metatarsal_spread): 0.44 to 0.55 on a real AP film however it is turned, scaled and exposed, 0.28
-# to 0.34 on a real oblique one; of 300 generated AP films, crowded toes among them, one had 0.34 and four 0.35 to 0.36.
-# Between the two limits the film is read, with a warning.
+# How far the metatarsals fan out (metatarsal_spread): 0.44 to 0.55 on a real AP film at any rotation, scale and exposure, 0.28 to
+# 0.34 on a real oblique one; of 300 generated AP films, some with crowded toes, one had 0.34 and four 0.35 to 0.36. Between the
+# two limits the film is read, with a warning.
 LEAST_SPREAD, FAIR_SPREAD = 0.34, 0.37
-# RMS distance in mm of an adult's joints from their centre. A film with less than a pixel per millimetre has joint spaces
-# (1 to 2 mm) of a pixel.
+# RMS distance in mm of an adult's joints from their centre. On a film with less than a pixel per millimetre a joint space (1 to 2
+# mm) is less than two pixels wide.
 RADIUS_MM = {"hand": 55.0, "foot": 27.0}
 LEAST_PX_PER_MM = 1.0
 LEAST_CONTRAST = 12  # greys between the 5th and the 95th percentile around the joints
 BLACK, WHITE, CLIPPED = 2, 253, 0.5  # the ends of the greys, and the share of the joints' surroundings that may be clipped there
-SURE = 0.2  # difference in quality from which the side is known
+SURE = 0.2  # the side is certain if reading the limb as the other side lowers the quality by more than this
 
 # Metatarsal shafts are followed on this canvas: its zoom on the network's size, and its size before the zoom.
 ZOOM, SIZE = 2.0, (220, 340)
-# All below in shares of the row's width (mtp_1 to mtp_5).
+# The lengths below are shares of the width of the row mtp_1 to mtp_5.
 SHAFT_START, SHAFT_END = 0.15, 0.7  # distance below the joints between which a shaft is followed
 LEAN = (-0.15, -0.07, 0.0, 0.05, 0.15)  # typical lean of the shafts of an upright left foot: across per along, 1 to 5
 START_TOLERANCE, LEAN_TOLERANCE = 0.06, 0.22  # how far a shaft may start from its joint, and deviate from its typical lean
@@ -71,12 +71,11 @@ def judge(grey: np.ndarray, limbs: list[Limb]) -> list[Verdict]:
     if not limbs or quality_on_film(limbs[0].frame, limbs[0].reading) < LEAST_QUALITY[limb_of(limbs[0].reading.part)]:
         whole = Frame(0, 0, grey.shape[1], grey.shape[0])
         best = max((limb.reading.quality for limb in limbs), default=0.0)
-        reasons = exposure_fault(grey) or {"not_hand_or_foot": f"like a hand or foot by {best:.2f} of 1"}
+        reasons = exposure_fault(grey) or {"not_hand_or_foot": f"similar to a hand or foot by only {best:.2f} of 1"}
         return [Verdict(None, None, whole, best, False, reasons)]
     verdicts = [_judge_limb(grey, limb) for limb in limbs]
-    accepted = [
-        verdict.part for verdict in verdicts if not refused(" ".join(verdict.reasons))
-    ]  # an oblique film is no other limb
+    # refused limbs do not count: one on an oblique film is not another limb
+    accepted = [verdict.part for verdict in verdicts if not refused(" ".join(verdict.reasons))]
     crowd = too_many_limbs(accepted)
     return [replace(verdict, reasons=verdict.reasons | crowd) for verdict in verdicts]
 
@@ -100,7 +99,7 @@ def _judge_limb(grey: np.ndarray, limb: Limb) -> Verdict:
     reasons = oblique_view(film, reading)
     view = "oblique" if "wrong_view" in reasons else VIEWS[kind]
     if "wrong_view" not in reasons and quality < FAIR_QUALITY[kind]:
-        reasons["not_hand_or_foot"], view = f"like a {kind} by {quality:.2f} of 1", None
+        reasons["not_hand_or_foot"], view = f"similar to a {kind} by only {quality:.2f} of 1", None
     scale = radius_px(reading) / RADIUS_MM[kind]
     if scale < LEAST_PX_PER_MM:
         reasons["too_small"] = f"the {kind} has about {scale:.1f} pixels per millimetre"
@@ -115,7 +114,7 @@ def _judge_limb(grey: np.ndarray, limb: Limb) -> Verdict:
 
 
 def oblique_view(film: np.ndarray, reading: JointDetections) -> dict[str, str]:
-    """wrong_view for a limb on an oblique film, view_differs for a foot between an AP and an oblique view."""
+    """The reason wrong_view for a limb on an oblique film, view_differs for a foot between an AP and an oblique view."""
     if limb_of(reading.part) == "hand":
         width = breadth(reading)
         if width >= LEAST_BREADTH:
@@ -125,7 +124,7 @@ def oblique_view(film: np.ndarray, reading: JointDetections) -> dict[str, str]:
     evidence = f"the metatarsals fan out by {spread:.2f}"
     if spread < LEAST_SPREAD:
         return {"wrong_view": f"{evidence}, as on an oblique film"}
-    return {"view_differs": f"{evidence}, hardly as on an AP film"} if spread < FAIR_SPREAD else {}
+    return {"view_differs": f"{evidence}, less than usual on an AP film"} if spread < FAIR_SPREAD else {}
 
 
 def breadth(reading: JointDetections) -> float:
@@ -173,8 +172,8 @@ def too_many_limbs(parts: list[str]) -> dict[str, str]:
 def metatarsal_spread(film: np.ndarray, reading: JointDetections) -> float:
     """Gap between the first and second metatarsal over the spread of the second to fourth, at mid-shaft; NaN if off the film.
 
-    On an AP film the bases of the second to fifth lie close together and apart from the first. An oblique film, for which the
-    foot is turned onto its inner side, shows the outer bases free of each other and the first metatarsal over the second.
+    On an AP film the bases of the second to fifth metatarsal lie close together and apart from the first. On an oblique film, for
+    which the foot is turned onto its inner side, the outer bases are separate and the first metatarsal overlaps the second.
     film (H, W), the reading in its pixels. Half of the generated AP films have 0.43 to 0.54, an oblique one about 0.26.
     """
     image, points = on_canvas(film, reading, ZOOM, SIZE)
@@ -195,7 +194,7 @@ def metatarsal_spread(film: np.ndarray, reading: JointDetections) -> float:
 
 
 def _local_contrast(image: np.ndarray, width: float) -> np.ndarray:
-    """The picture without its coarse greys, with the same contrast everywhere."""
+    """The picture without coarse differences in grey, with its local contrast equalised."""
     image = cv2.GaussianBlur(image.astype(np.float32), (0, 0), max(0.012 * width, 0.5))
     side = (int(0.5 * width) | 1,) * 2
     mean = cv2.blur(image, side)

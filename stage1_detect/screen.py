@@ -1,9 +1,9 @@
-"""What pictures show: every limb of every file, where it lies, and whether it can be scored.
+"""Screen film files: which limbs each picture shows, where they lie, and whether they can be scored.
 
     python -m stage1_detect.screen --jobs JOBS.csv --out SCREENING.parquet
 
-JOBS has the columns path and part: the declared part (LH RH LF RF), or empty. Results are appended to a cache next to SCREENING
-as soon as they are there, one line per picture: a killed call resumes, and a later call opens only new or changed pictures.
+JOBS has the columns path and part: the declared part (LH RH LF RF), or empty. Each result is appended at once to a cache next to
+SCREENING, one line per picture: a killed call resumes, and a later call opens only new or changed pictures.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def screen_all(jobs: dict[str, str | None], cache: Path, weights: Path | None = 
 
 
 def _results(detector: Detector, jobs: list[tuple[str, str | None]]) -> Iterator[tuple[str, list[dict]]]:
-    """Path and rows of each job, as soon as they are there."""
+    """Path and rows of each job, as soon as they are ready."""
     from stage1_detect.film_tables import in_parallel
 
     rows = in_parallel(detector, jobs, lambda detector, job: screen_film(detector, *job), "screening films")
@@ -117,7 +117,7 @@ def verdicts(detector: Detector, path: str, part: str | None) -> list[Verdict]:
         return [Verdict(None, None, film.Frame(0, 0, 0, 0), reasons={"unreadable": str(error)})]
     judged = judge(grey, limb_search.find(detector, grey, part))
     if film.declares_greys(path) and polarity.looks_inverted(grey):
-        # Other parts of the body often look inverted; it counts only if a limb is seen in either polarity.
+        # Other parts of the body often look inverted, so this counts only if a limb is detected in one of the two polarities.
         shows_limb = judged[0].part or judge(255 - grey, limb_search.find(detector, 255 - grey, part))[0].part
         if shows_limb:
             judged = [replace(v, reasons=v.reasons | {"greys_differ": "the bones look dark"}) for v in judged]

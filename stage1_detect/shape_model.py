@@ -1,4 +1,4 @@
-"""Anatomical shape model: how the joints of a limb lie to each other, and which detection is which joint.
+"""Anatomical shape model: how the joints of a limb lie relative to each other, and which detection is which joint.
 
 A point distribution model (Cootes et al., CVIU 1995;61:38) of the canonical left hand and foot: mean shape, principal modes and
 residual spread, learned from the generator's poses. The network's detections are candidates; the shape model decides which
@@ -26,11 +26,12 @@ ROWS = {
     "hand": (("thumb_ip", "pip_2", "pip_3", "pip_4", "pip_5"), ("mcp_1", "mcp_2", "mcp_3", "mcp_4", "mcp_5")),
     "foot": (("mtp_1", "mtp_2", "mtp_3", "mtp_4", "mtp_5"),),
 }
-ROW_SHARE = 0.1  # of a detection's best score in a row, granted to the row's other joints: the name may be wrong, the kind is not
+# A detection gives the other joints of its row at least this share of its best score: the network may confuse joints of one row.
+ROW_SHARE = 0.1
 
-LEAST_RADIUS_PX = 4.0  # RMS distance of the joints from their centre; a smaller limb is a point
+LEAST_RADIUS_PX = 4.0  # RMS distance of the joints from their centre; a smaller fit is rejected
 KEPT_VARIANCE = 0.985  # share of the variance that the modes hold
-PRIOR_FILMS = 4  # films that the shipped shape counts as when few films reshape it
+PRIOR_FILMS = 4  # number of films that the shipped shape counts as when a shape is learned from few films
 
 # Costs of the assignment of detections to joints. A detection of score s at d spreads from a joint's expected position costs
 # d^2 / 2 - log s: the negative log-likelihood of a normal position error and of the network's score.
@@ -156,7 +157,8 @@ def similarity(source: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tu
 def fit(shape: Shape, points: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Fit the shape to points (J, 2) with weights (J,): fitted joints (J, 2), their uncertainty (J,) and the scale, px per unit.
 
-    Alternates the similarity and the modes' coefficients, each mode held back by its variance. A joint of weight 0 is not used.
+    Alternates between the similarity and the modes' coefficients, which are penalised by the modes' variances. A joint of weight
+    0 is not used.
     """
     used = weight > 0
     fitted = shape.mean
@@ -194,7 +196,7 @@ def consensus_weights(shape: Shape, points: np.ndarray, score: np.ndarray, trial
     error = np.abs(z_points - (c * (z_mean - z_mean[i]) + z_points[i])) / np.abs(c)
     support = score * np.exp(-((error / 0.28) ** 2))
     best = support[support.sum(1).argmax()]
-    return np.where(best > 0.5 * score, best, 0.0)  # half support is what a joint named as its neighbour gets
+    return np.where(best > 0.5 * score, best, 0.0)  # a detection at the neighbouring joint gets about half
 
 
 @dataclass(frozen=True)
@@ -212,13 +214,13 @@ class ShapeFit:
 
 
 def assign_joints(shape: Shape, places: np.ndarray, sides: np.ndarray, scores: np.ndarray, rounds: int = 5) -> ShapeFit | None:
-    """Assign candidates (places (M, 2), sides (M,), scores (M, J)) to the joints of a limb; None if they do not place the shape.
+    """Assign candidates (places (M, 2), sides (M,), scores (M, J)) to the joints of a limb; None if the shape does not fit them.
 
-    Alternates an optimal assignment (costs: see above) with a fit of the shape to the assigned detections.
+    Alternates between an optimal assignment (costs: top of this file) and a fit of the shape to the assigned detections.
     """
     try:
         return _assign(shape, places, sides, scores, rounds)
-    except np.linalg.LinAlgError:  # every candidate at one place
+    except np.linalg.LinAlgError:  # all candidates lie at one place
         return None
 
 

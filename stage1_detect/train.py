@@ -1,9 +1,9 @@
-"""Boxes for every film of a prepared set: one detector per fold for the training films, all of them for the test films.
+"""Predict boxes for every film of a prepared set: training films by the detector trained on the other folds, test films by all.
 
     python -m stage1_detect.train configs/joints/detect --data phantom-demo
 
-A run is named after its experiment's file. A set without joint boxes is read by the starting weights without finetuning, which is
-fair because they have seen none of its films. These are the shipped weights, or another set's:
+A run is named after its experiment's file. Films of a set without joint boxes are read with the starting weights, without
+finetuning; nothing leaks, because these were not trained on its films. They are the shipped weights, or those of another set:
 --set start=data/work/SET/stage1/yolo/fold_0/best.safetensors
 """
 
@@ -32,7 +32,7 @@ def run() -> None:
 
 
 def train(name: str, settings: DetectorConfig, args: argparse.Namespace) -> None:
-    """One run: boxes_{oof,test}.parquet, quality_{oof,test}.csv, metrics.json and run.json in its folder."""
+    """Make one run: write boxes_{oof,test}.parquet, quality_{oof,test}.csv, metrics.json and run.json into its folder."""
     inputs = [paths.films(args.data), paths.folds(args.data), settings.weights()]
     inputs += [paths.truth_boxes(args.data)] if paths.truth_boxes(args.data).is_file() else []
     this = manifest.Run(paths.run_dir(args.data, 1, name), settings, inputs, args.force)

@@ -53,8 +53,8 @@ def train(
 ) -> float:
     """Train on the pictures of data_yaml and write `target` (safetensors, with the shapes); returns the last epoch's loss.
 
-    log: receives epoch and loss of every epoch. epochs: replaces config.epochs. A joint without a box on a film of its limb adds
-    nothing to the loss there, detected or not.
+    log: receives epoch and loss of every epoch. epochs: replaces config.epochs. A joint that has no box on a film of its limb
+    adds nothing to that film's loss, whether it is detected or not.
     """
     epochs = epochs or config.epochs
     scratch = target.parent / "ultralytics"

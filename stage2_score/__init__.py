@@ -1,1 +1,1 @@
-"""Stage 2: crops or whole films in, a distribution over grades (or a part's totals) out. Imports only ra and itself."""
+"""Stage 2: predict distributions over grades, or totals, from crops or whole films. Imports only ra and its own modules."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing it would check the network for a newer version
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # without it, importing albumentations looks for a newer version online
 
 import albumentations as A
 import cv2
@@ -16,7 +16,7 @@ cv2.setNumThreads(0)  # pictures are small; the network needs the threads
 
 
 def compose(augment: Augment, side_px: int, points: bool = False) -> A.Compose:
-    """The transform of uint8 (H, W, 1) pictures that an Augment config describes; rows that are off are left out.
+    """The transform of uint8 (H, W, 1) pictures that an Augment config describes; changes of size 0 are left out.
 
     points: the transform also moves points in the pictures (apply_with_points).
     """

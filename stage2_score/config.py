@@ -12,7 +12,7 @@ from ra.config import Named, UserError, experiments
 
 @dataclass(frozen=True)
 class Augment:
-    """Random change of a training picture (albumentations); 0 switches a row off."""
+    """Random changes of a training picture (albumentations); 0 switches a change off."""
 
     rotate_deg: float = 8.0  # +- degrees; crops are already turned along the finger
     shift_frac: float = 0.05  # +- share of the side: the error of a detector's box centre
@@ -25,8 +25,8 @@ class Augment:
     noise: float = 0.03  # standard deviation up to this share of the full range
     blur_px: int = 3  # largest kernel, odd
     cutout_frac: float = 0.15  # side of a blanked square; 0 for no square
-    photo_p: float = 0.5  # probability of each photometric row
-    flip_p: float = 0.0  # left to right; canonical pictures have no mirror twin, leave 0 unless a paper flips
+    photo_p: float = 0.5  # probability of each photometric change
+    flip_p: float = 0.0  # left to right; canonical pictures are never mirror images, so leave it 0 unless a paper flips
     flip_vertical_p: float = 0.0
     quarter_turns: bool = False  # one of 0, 90, 180, 270 degrees
     border: Literal["replicate", "black"] = "replicate"  # what fills a turned picture beyond its edge
@@ -34,12 +34,12 @@ class Augment:
 
 @dataclass(frozen=True)
 class Sampler:
-    """Which pictures an epoch draws: all (each once), balanced (damaged joints more often), weighted (each once, rare grades
-    weigh more in the loss)."""
+    """Which pictures an epoch draws: all (each once), balanced (damaged joints more often), or weighted (each once; rare grades
+    have a larger weight in the loss)."""
 
     name: Literal["all", "balanced", "weighted"] = "balanced"
     strength: float = 0.5  # 0: natural frequencies, 1: every worst grade of a joint equally often
-    correct: float = 0.7  # 0..1: weigh the loss back towards the natural frequencies
+    correct: float = 0.7  # 0..1: how far loss weights compensate for the changed frequencies
     epoch_size: int | None = None  # pictures per epoch; null: as many as the training set has
 
 
@@ -88,11 +88,11 @@ class Crops:
     wrist: float = 0.62
     toe: float = 1.10
     canvas_px: int = 160  # whole part: side of the square
-    canvas_margin: float = 0.22  # added around the joints' extent, share of it
+    canvas_margin: float = 0.22  # added on every side of the joints' extent, as a share of it
     low_percentile: float = 2.0  # grey that becomes black, within the region of interest
     high_percentile: float = 99.7  # grey that becomes white
-    # canonical: scaled and turned as above. box: the joint's box, upright, black beyond it, unchanged greys; the wrist also as
-    # one joint
+    # canonical: scaled by the film and turned along the finger. box: the joint's box, upright, black beyond it, unchanged greys;
+    # the whole wrist is cut as one more joint
     cut: Literal["canonical", "box"] = "canonical"
 
 
@@ -111,7 +111,7 @@ class WholeFilms:
         sides = {name: getattr(self, name) for name in ("roi_width_px", "roi_height_px", "hands_px")}
         wrong = [f"{name} is {px}" for name, px in sides.items() if px <= 0 or px % 32]
         if wrong:
-            raise UserError(f"{wrong[0]}; sides of films are multiples of 32 px")
+            raise UserError(f"{wrong[0]}; give a multiple of 32 px above 0")
 
 
 Weights = Literal["scratch", "bone_age", "hub"]
@@ -119,7 +119,7 @@ Weights = Literal["scratch", "bone_age", "hub"]
 
 @dataclass(frozen=True)
 class Pretrain:
-    """A backbone's bone-age regression, from which members start."""
+    """Bone-age regression of a backbone, whose weights members start from."""
 
     kind: Literal["bone_age"] = "bone_age"
     backbone: Named = field(default_factory=lambda: Named("resnet18"))
@@ -127,13 +127,13 @@ class Pretrain:
     input: Literal["crops", "canvases", "hands"] = "crops"  # which pictures of that run the network sees
     loss: Named = field(default_factory=lambda: Named("age_l1"))
     sex: bool = True  # the child's sex is an input of the head
-    weights: tuple[Weights, ...] = ("scratch",)  # where the backbone itself starts: the first available
+    weights: tuple[Weights, ...] = ("scratch",)  # starting weights of the backbone: the first that are available
     embedding: int = 16  # length of the vector that identifies the joint; 0: no such vector
     dropout: float = 0.1
     augment: Augment = field(default_factory=Augment)
     sampler: Sampler = field(default_factory=lambda: Sampler(name="all"))
     optim: Optim = field(default_factory=Optim)
-    held_back_frac: float = 0.15  # share of the persons that validate
+    held_back_frac: float = 0.15  # share of the persons who are used for validation only
     seed: int = 0
 
 
@@ -142,7 +142,7 @@ MemberKind = Literal["joints", "ratingen", "whole", "hands", "severity", "film",
 
 @dataclass(frozen=True)
 class Member:
-    """One scorer. The kind decides its input and what it scores (stage2_score/tasks/):
+    """One model of the ensemble. The kind decides its input and what it predicts (stage2_score/tasks/):
 
     joints    a joint's crop      grades of its erosion and narrowing
     ratingen  a joint's crop      the eroded percentage of its surface, or its Ratingen grade
@@ -158,17 +158,17 @@ class Member:
     head: Named = field(default_factory=lambda: Named("grades"))
     loss: Named = field(default_factory=lambda: Named("grades_log"))
     pictures: str = "crops"  # the run of stage2_score.pictures that cut the films
-    weights: tuple[Weights, ...] = ("bone_age",)  # the first available
+    weights: tuple[Weights, ...] = ("bone_age",)  # starting weights: the first that are available
     pretrained: str | None = None  # the run of stage2_score.pretrain to start from (weights bone_age)
     embedding: int = 16
     dropout: float = 0.2
     augment: Augment = field(default_factory=Augment)
     sampler: Sampler = field(default_factory=Sampler)
     optim: Optim = field(default_factory=Optim)
-    held_back_frac: float = 0.12  # share of the training folds' persons that choose the epoch
+    held_back_frac: float = 0.12  # share of the training folds' persons who are used only for choosing the epoch
     holdout: tuple[float, ...] = ()  # shares trained on, held back and predicted, replacing the folds: [0.7, 0.2, 0.1]
     tta: int = 1  # test-time views averaged at prediction; 1: only the plain picture
-    trim: float = 0.0  # share of the views left out at either end of their mean
+    trim: float = 0.0  # share of the views that is left out at either end before averaging
     trained: str | None = None  # a run with the same network: its folds' weights are used unchanged, without training
     seed: int = 0
 

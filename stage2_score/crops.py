@@ -1,4 +1,4 @@
-"""Cut every joint once, canonical: right parts mirrored, scaled by the hand, turned along the finger, grey levels stretched.
+"""Cut canonical crops of all joints: right parts mirrored, scaled by the hand, turned along the finger, grey levels stretched.
 
 `cut_all` writes crops.npy with crops.parquet (joints) and canvases.npy with canvases.parquet (whole parts).
 """
@@ -20,7 +20,7 @@ from stage2_score.config import Crops
 from stage2_score.parallel import cores
 from stage2_score.picture_array import INDEX, PictureArray
 
-FOOT_TILT_DEG = 16.0  # the line mtp_5 -> mtp_1 of an upright left foot rises by this (mean of 736 feet, RA2-DREAM)
+FOOT_TILT_DEG = 16.0  # slope of the line mtp_5 -> mtp_1 on an upright left foot, rising (mean of 736 feet, RA2-DREAM)
 WRISTS = HAND_JOINTS[10:]
 BOX = ["x_px", "y_px", "w_px", "h_px"]
 
@@ -120,8 +120,8 @@ def cut_box(grey: np.ndarray, box: np.ndarray, out_px: int) -> np.ndarray:
 def cut_film(grey: np.ndarray, boxes: pd.DataFrame, part: str, settings: Crops) -> tuple[np.ndarray, np.ndarray]:
     """Canonical crops (n of joints_of_part, px, px) and canvas (px, px) of one film.
 
-    grey: uint8 (H, W), bones bright; boxes: the film's Boxes rows; part: R first where the picture shows a right part. The
-    pictures of a right part equal, pixel by pixel, those of the mirrored film called left.
+    grey: uint8 (H, W), bones bright; boxes: the film's Boxes rows; part: begins with R if the picture shows a right part. The
+    results for a right part equal, pixel by pixel, those for the mirrored film as a left part.
     """
     from ra.imaging import film
 
@@ -169,7 +169,7 @@ def cut_joint(grey: np.ndarray, box: np.ndarray, part: str, settings: Crops) -> 
 def load_boxes(data: str, run: str, films: pd.DataFrame) -> tuple[pd.DataFrame, list[Path]]:
     """Boxes of every film that has them, and the files they came from.
 
-    A bone-age set with boxes uses those whatever `run` is: nothing is scored on it, so nothing can leak.
+    For a bone-age set that came with boxes, these are used and `run` is ignored: no score is reported on it, so nothing leaks.
     """
     truth = paths.truth_boxes(data)
     if run == "truth" or (truth.is_file() and (paths.work(data) / "bone_age.parquet").is_file()):
@@ -180,7 +180,7 @@ def load_boxes(data: str, run: str, films: pd.DataFrame) -> tuple[pd.DataFrame, 
 
 
 def _cut_row(film_row: pd.Series, boxes: pd.DataFrame | None, settings: Crops) -> tuple[np.ndarray, np.ndarray | None] | str:
-    """The film's crops and canvas (None for a single joint), or a sentence why it has none."""
+    """The film's crops and canvas (None for a single joint), or a sentence that explains why it has none."""
     from ra.imaging import film
 
     single = len(joints_of_film(film_row.part, boxes, settings)) == 1
@@ -197,7 +197,7 @@ def _cut_row(film_row: pd.Series, boxes: pd.DataFrame | None, settings: Crops) -
 
 
 def worst_source(source: pd.Series) -> str:
-    """Of the sources of some boxes on a film: `template` if any joint there was placed by the template, else their source."""
+    """The least reliable source of a film's boxes: `template` if any joint on the film was placed by it, else their source."""
     on_film = source[source != "outside"].dropna()
     return "template" if on_film.empty or (on_film == "template").any() else on_film.iloc[0]
 

@@ -1,6 +1,6 @@
-"""Pictures on disk, which of them an epoch draws, and the batches they make.
+"""Pictures on disk, the draw of pictures for an epoch, and its batches.
 
-stage2_score.pictures has cut them once, small and memory-mapped: no epoch reads the films themselves.
+stage2_score.pictures cuts the pictures once, into memory-mapped arrays, so that no epoch has to read the films.
 """
 
 from __future__ import annotations
@@ -80,10 +80,9 @@ def hold_back(persons: pd.Series, totals: pd.Series, frac: float, rng: np.random
 def draw(grades: np.ndarray, sampler: Sampler, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draw one epoch: positions into `grades` (one per picture, NaN when not scored) and their loss weights.
 
-    Balanced: a picture whose grade is shared by n is drawn with probability ~ n^-strength by low-variance sampling (the times
-    that a picture is drawn are its expectation rounded up or down). The weight (natural / drawn)^correct has mean 1 over the
-    draw. Weighted: each picture once, with weight N / (K n_k) for grade k of the K that occur (Rohrbach et al. 2019, section
-    3.3.2).
+    Balanced: a picture whose grade n pictures have is drawn with probability ~ n^-strength, by low-variance sampling (it is drawn
+    as often as expected, rounded up or down). The weight (natural / drawn frequency)^correct has mean 1 over the draw.
+    Weighted: each picture once, with weight N / (K n_k) for grade k of the K that occur (Rohrbach et al. 2019, section 3.3.2).
     """
     n = sampler.epoch_size or len(grades)
     grade = np.nan_to_num(grades, nan=0.0).round().astype(int).clip(0, 5)
@@ -142,6 +141,6 @@ def epoch_batches(
 
 def plain_batches(pictures: Pictures, rows: np.ndarray, batch: int, tta: int = 1) -> Iterator[list[dict[str, Tensor]]]:
     """Batches without augmentation, in order; each is a list of its `tta` views."""
-    for some in np.array_split(rows, max(1, -(-len(rows) // batch))):
-        plain = np.ascontiguousarray(pictures.pixels(some))
-        yield [pictures.batch(some, view) for view in augment.views(plain, tta)]
+    for batch_rows in np.array_split(rows, max(1, -(-len(rows) // batch))):
+        plain = np.ascontiguousarray(pictures.pixels(batch_rows))
+        yield [pictures.batch(batch_rows, view) for view in augment.views(plain, tta)]

@@ -28,7 +28,7 @@ Batch = dict[str, Tensor]
 
 
 class Task(Protocol):
-    """What the loop needs from a kind of member (tasks.PictureTask)."""
+    """The interface that the loop needs from a kind of member (tasks.base.PictureTask)."""
 
     steps: int  # batches per epoch
 
@@ -69,7 +69,7 @@ def learning_rate(optim: Optim, step: int, steps: int) -> float:
 
 
 def phase_at(optim: Optim, epoch: int) -> tuple[Phase, int]:
-    """The phase that an epoch belongs to, and the epoch at which it starts."""
+    """The phase that an epoch belongs to, and the first epoch of that phase."""
     start = 0
     for phase in optim.schedule_phases:
         if epoch < start + phase.epochs:
@@ -95,7 +95,7 @@ def make_optimizer(network: nn.Module, optim: Optim) -> torch.optim.Optimizer:
     """The optimizer that a config describes."""
     groups = _groups(network, optim.weight_decay)
     if optim.name == "sgd":
-        return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum)  # fused SGD fails on a part thawed later
+        return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum)  # fused SGD fails on modules that are unfrozen later
     return {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[optim.name](groups, lr=optim.lr, fused=True)
 
 
@@ -186,7 +186,7 @@ def fit(
     """Train to the last epoch (or until patience ends); leaves the best epoch's weights in `network` and best.safetensors.
 
     Resumes from folder/last.pt if that exists. Returns the best epoch's metrics with `epochs` and `seconds`. `stop_after` ends
-    the call after that many epochs in all, as a kill would (for tests).
+    the call after that many epochs in all, as if it were killed (for tests).
     """
     folder.mkdir(parents=True, exist_ok=True)
     best_path = folder / "best.safetensors"
@@ -267,7 +267,7 @@ def measure_precision(network: nn.Module, task: Task, runtime: Runtime, steps: i
 def choose_precision(network: nn.Module, task: Task, runtime: Runtime, precision: str, folder: Path) -> Runtime:
     """The runtime with the precision of a run: `auto` is measured once and stored in folder/precision.json for a resumed run.
 
-    A processor without bfloat16 multiplication is far slower with it, so that nothing is measured there.
+    A processor without native bfloat16 multiplication is far slower with bfloat16, so fp32 is chosen there without measuring.
     """
     record = folder / "precision.json"
     if record.is_file():

@@ -1,6 +1,6 @@
 """Losses. NaN targets are ignored: they have neither cost nor gradient.
 
-Local label smoothing: Maziarz, Krason, Wojna 2020 (RA2-DREAM): probability mass moves to the neighbouring grades only.
+Local label smoothing (Maziarz, Krason, Wojna 2020, RA2-DREAM): probability mass moves only to the neighbouring grades.
 Log-space term: the challenge measures (log2(grade + 1) - log2(pred + 1))^2, which 2^E[log2(grade + 1)] - 1 minimises.
 """
 
@@ -126,7 +126,7 @@ def age_mse(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
 
 
 def cumulative(out: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
-    """Binary cross-entropy of every open threshold, grade > k or not, summed over them; mean over scored findings.
+    """Binary cross-entropy of `grade > k`, summed over the thresholds k below the site's maximum; mean over scored findings.
 
     out: `<finding>_above` (N, n - 1) logits; batch: per finding (N,) targets (NaN is ignored), `<finding>_max` and `weight`.
     """

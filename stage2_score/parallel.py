@@ -41,7 +41,7 @@ def choose_device(name: str) -> str:
 
 
 def set_threads(n: int) -> None:
-    """Limit torch's threads in this process; more threads than cores is slower."""
+    """Limit torch's threads in this process; more threads than cores are slower."""
     import torch
 
     torch.set_num_threads(n)

@@ -1,4 +1,4 @@
-"""Pictures on disk: one memory-mapped array of a run with its index, written together."""
+"""Pictures on disk: a run's memory-mapped arrays, each written together with its index."""
 
 from __future__ import annotations
 
@@ -51,4 +51,4 @@ def print_faults(faults: list[str]) -> None:
     """Print why films were left out: the first few sentences and the number of the others."""
     others = len(faults) - MAX_FAULTS_PRINTED
     lines = faults[:MAX_FAULTS_PRINTED] + ([f"... and {others} more"] if others > 0 else [])
-    print("\n".join(lines) or "every film cut", flush=True)
+    print("\n".join(lines) or "every film was cut", flush=True)

@@ -59,7 +59,7 @@ def check_same_pictures(member: Member, trained: str, data: str) -> None:
 
 
 def apply_all(started: Started, trained: str, context: TrainingContext, jobs: int) -> None:
-    """Write the table of every run: its networks one by one, several at a time."""
+    """Write the table of every run. All networks of all runs are applied, several at a time."""
     from stage2_score.tasks import KINDS
 
     work = []

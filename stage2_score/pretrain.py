@@ -1,4 +1,4 @@
-"""Pretrain backbones on bone age: pictures of growing hands and the child's sex in, months out.
+"""Pretrain backbones on bone age: predict months from pictures of growing hands and the child's sex.
 
     python -m stage2_score.pretrain CONFIG.yaml|FOLDER [MORE ...] --data BONE_AGE_SET
 

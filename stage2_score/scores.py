@@ -1,4 +1,4 @@
-"""From predictions of pictures to Scores tables, the null model, and the metrics of a table (no torch here)."""
+"""Turn predictions of pictures into Scores tables; the null model; the metrics of a table (no torch here)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def hands_totals(sites: pd.DataFrame) -> pd.DataFrame:
 
 
 def gold_totals(sites: pd.DataFrame) -> pd.Series:
-    """Sum of each patient's scored grades, else its hands' total, indexed by patient_id; NaN when no grade is scored."""
+    """Sum of each patient's scored grades, else the total of the hands, indexed by patient_id; NaN when nothing is scored."""
     summed = site_rows(sites).groupby("patient_id").target.sum(min_count=1)
     return summed.combine_first(hands_totals(sites).set_index("patient_id").target)
 

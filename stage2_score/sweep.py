@@ -25,7 +25,7 @@ COLOURS = {"narrowing": "tab:blue", "erosion": "tab:orange"}
 
 
 def run() -> None:
-    """Verb: train the values, print the errors, plot them."""
+    """Verb: train one run per value, print the errors and plot them."""
     p = cli.parser(__doc__, *FLAGS)
     add_configs(p, MEMBERS)
     p.add_argument("--values", action="append", required=True, metavar="KEY=A,B", help="a config key and its values; repeatable")
@@ -44,7 +44,7 @@ def run() -> None:
 
 
 def parse(text: str) -> tuple[str, list[str]]:
-    """('a.b', ['1', '2']) of a.b=1,2."""
+    """Key and values in a value of --values: a.b=1,2 -> ('a.b', ['1', '2'])."""
     key, _, listed = text.partition("=")
     values = [value for value in listed.split(",") if value]
     if not key or not values:

@@ -25,7 +25,7 @@ from stage2_score.whole_films import centre_file
 if TYPE_CHECKING:
     from stage2_score.engine import Runtime
 
-FOLD_RECORD = "fold.json"  # written last in a fold's folder
+FOLD_RECORD = "fold.json"  # written last in a fold's folder, which marks the fold as finished
 FLAGS = ("data", "profile", "set", "run", "bone-age", "fold", "device", "jobs", "workers", "force", "wandb")
 
 
@@ -80,15 +80,15 @@ def inputs(data: str, bone_age: str, member: Member) -> list[Path]:
 
 
 def n_folds(data: str, member: Member) -> int:
-    """How many networks a run trains: one per fold, or one with a holdout."""
+    """How many models a run trains: one per fold, or a single one if it has a holdout."""
     fold = folds.load(data)
     if fold.empty:
-        raise UserError(f"{data} has no training patients; stage2_score.predict applies what was trained on another set")
+        raise UserError(f"{data} has no training patients; stage2_score.predict applies members trained on another set")
     return 1 if member.holdout else int(fold.max()) + 1
 
 
 def split_fold(data: str, member: Member, fold: int, sites: pd.DataFrame) -> tuple[set[str], set[str], set[str]]:
-    """Patients to train on, held back (inside the other folds) and predicted (those of the fold); persons stay whole."""
+    """Patients to train on, held back (from the other folds), and predicted (the fold's own); no person is split between them."""
     from stage2_score.data import hold_back
 
     fold_of, rng = folds.load(data), np.random.default_rng((member.seed, fold))
@@ -125,7 +125,7 @@ def train_all(unfinished: list[tuple[str, Member, int]], args: argparse.Namespac
 
 
 def train_fold(name: str, member: Member, context: TrainingContext, fold: int, runtime: Runtime | None) -> dict:
-    """Train one fold and write its tables; returns its record, of which the caller prints the numbers."""
+    """Train one fold and write its tables; returns its record, whose numbers the caller prints."""
     from stage2_score.tasks import KINDS
 
     kind, folder = KINDS[member.kind], paths.fold_dir(context.data, 2, name, fold)
@@ -152,7 +152,7 @@ def finish(run: manifest.Run, name: str, member: Member, data: str, wandb: bool)
     folders = [paths.fold_dir(data, 2, name, fold) for fold in range(n_folds(data, member))]
     missing = [fold for fold, folder in enumerate(folders) if not (folder / FOLD_RECORD).is_file()]
     if missing:
-        print(f"{name}: folds {', '.join(map(str, missing))} still to be trained", flush=True)
+        print(f"{name}: folds {', '.join(map(str, missing))} are not trained yet", flush=True)
         return
     kind = KINDS[member.kind]
     joined = join_folds(name, member, data, folders, kind.rows(member, data))

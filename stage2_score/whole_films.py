@@ -7,8 +7,8 @@
     rois.parquet   its index; x0_px .. y1_px: the box in the film's upright, un-mirrored pixels
     hands.npy  (n patients, px, px) uint8: both hands' films as on one bilateral film (Bo et al. 2025 read those): the right
                hand on the left half, both mirrored, so that the thumbs meet; a missing hand leaves its half black. Two films
-               or one film of both hands give the same picture: a film is a frame of its file. A patient with one total of
-               both hands but a film of only one hand has no picture: half a picture does not show what the total counts
+               and one film of both hands give the same picture, because each hand is a separate frame of its file. A patient
+               with one total of both hands but a film of only one has no picture: it would not show what the total counts
     hands.parquet  its index, part HANDS. In a set of bone ages: one film per picture, part is the film's
 
 A film that is missing or cannot be read has no row in rois and leaves its half black; it is counted and named.
@@ -71,14 +71,14 @@ def cut_roi(grey: np.ndarray, laterality: str, settings: WholeFilms) -> tuple[np
 
 
 def half_pairs(films: pd.DataFrame, sites: pd.DataFrame) -> set[str]:
-    """Patients with a film of only one hand whose set gives one total of both: that picture does not show what is scored."""
+    """Patients with one total of both hands but a film of only one: their picture would not show what the total counts."""
     with_total = sites[(sites.part == BOTH_HANDS) & (sites.site == TOTAL)].patient_id
     n_hands = films[films.part.map(limb) == "hand"].groupby("patient_id").part.nunique()
     return set(n_hands.index[(n_hands == 1) & n_hands.index.isin(with_total)])
 
 
 def _cut_row(film_row: pd.Series, settings: WholeFilms, one_hand: bool) -> tuple | str:
-    """(ROI, its box, the hand's film for `hands` or None for a foot), or a sentence why the film has no picture."""
+    """(ROI, its box, the hand's film for `hands` or None for a foot), or a sentence that explains why there is no picture."""
     from ra.imaging import film
 
     try:
@@ -91,6 +91,7 @@ def _cut_row(film_row: pd.Series, settings: WholeFilms, one_hand: bool) -> tuple
 
 
 def _cut(films: pd.DataFrame, settings: WholeFilms, one_hand: bool) -> Iterator[tuple[pd.Series, tuple | str]]:
+    """Each film's row with the result of _cut_row, in order; several films are cut at a time."""
     rows = [row for _, row in films.iterrows()]
     with ThreadPoolExecutor(cores()) as pool:
         results = pool.map(lambda row: _cut_row(row, settings, one_hand), rows)

@@ -1,4 +1,4 @@
-"""The common form of all annotation formats: pictures by name, with a mark on each joint."""
+"""The common form of all annotation formats: named pictures, each with the marks on its joints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RENAMED = re.compile(r"_(bmp|jpe?g|png|tiff?)\.rf\.\w+\.\w+$", re.IGNORECASE)  #
 
 @dataclass(frozen=True)
 class Mark:
-    """A box by its centre and sides, unchecked numbers; sides of NaN make it a point."""
+    """A box, given by its centre and sides, as read from the file without checks; with NaN as sides it is a point."""
 
     joint: str
     x: float

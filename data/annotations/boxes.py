@@ -1,6 +1,7 @@
 """Joint boxes of a set, from COCO JSON, YOLO text files or labelme JSON; joints are named as in ra/anatomy.py.
 
-Boxes are drawn on a file's upright picture. A film may be a rotated window of it: each box goes to the film on which it lies.
+Boxes are drawn on a file's upright picture. A film may be a rotated window of that picture; a box belongs to the film on which
+it lies.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ra.tables import BOXES
 COCO = "joints.coco.json"
 # Side of the box around a point, in units of the RMS distance of a limb's joints from their centroid (as in the template).
 POINT_SIDE = {"hand": 0.31, "foot": 0.72}
-# With fewer joints than MIN_JOINTS that distance means little; the side is then a fraction of the film's long side.
+# With fewer joints than MIN_JOINTS that distance is unreliable; the side is then a fraction of the film's long side.
 MIN_JOINTS, SIDE_FRAC = 4, 0.06
 
 
@@ -41,7 +42,7 @@ def find(folder: Path) -> tuple[Path, ...]:
     files = {"COCO": [p for p in [folder / COCO] if p.is_file()], "YOLO": yolo.find(folder), "labelme": beside}
     formats = [name for name, present in files.items() if present]
     if len(formats) > 1:
-        raise UserError(f"{folder} has joint boxes as {' and as '.join(formats)}; keep one kind, move the other files away")
+        raise UserError(f"{folder} has joint boxes as {' and as '.join(formats)}; keep one format, move the other files away")
     return tuple(files[formats[0]]) if formats else ()
 
 
@@ -74,7 +75,7 @@ def read(files: tuple[Path, ...], films: pd.DataFrame, report: Report) -> pd.Dat
                 report.warn("duplicate box", f"{box['film_id']} {box['joint']}")
             elif box and not earlier:
                 boxes[box["film_id"], box["joint"]] = box | {"file": path}
-    _give_points_sides(boxes, films)
+    _points_to_squares(boxes, films)
     _report_incomplete({*boxes, *outside}, films, report)
     return BOXES.check(pd.DataFrame(list(boxes.values()), columns=list(BOXES.columns)))
 
@@ -102,8 +103,8 @@ def _in_pixels(picture: Picture, row: Any, report: Report) -> Iterator[Mark]:
     if picture.fractions or (None not in picture.size_px and picture.size_px != size):
         size = film.size(paths.ROOT / row.path)  # the film may be a window of its file
     if not picture.fractions and None not in picture.size_px and picture.size_px != size:
-        claimed = f"there {picture.size_px[0]} x {picture.size_px[1]}"
-        report.warn("size differs from the boxes' file", f"{picture.name} is {size[0]} x {size[1]} upright, {claimed}")
+        stated = f"the boxes' file states {picture.size_px[0]} x {picture.size_px[1]}"
+        report.warn("size differs from the boxes' file", f"{picture.name} is {size[0]} x {size[1]} upright, {stated}")
     width, height = size if picture.fractions else (1, 1)
     for mark in picture.marks:
         yield Mark(mark.joint, mark.x * width, mark.y * height, mark.w * width, mark.h * height)
@@ -113,7 +114,7 @@ def _box(on_picture: list, mark: Mark, report: Report) -> dict | None:
     """The mark as a row of the film on which its centre lies; None, with a warning, if there is no such film or joint."""
     placed = [(row, *Frame.of(row).from_file(np.array([[mark.x, mark.y]]))[0]) for row in on_picture]
     inside = [(row, x, y) for row, x, y in placed if 0 <= x < row.width_px and 0 <= y < row.height_px]
-    # where windows overlap, the film whose middle is nearer
+    # where windows overlap, choose the film whose middle is nearer
     row, x, y = min(inside or placed, key=lambda p: math.hypot(p[1] - p[0].width_px / 2, p[2] - p[0].height_px / 2))
     joints = anatomy.JOINTS[anatomy.limb(row.part)]
     joint = joint_of(mark.joint)
@@ -130,8 +131,8 @@ def _box(on_picture: list, mark: Mark, report: Report) -> dict | None:
     return {"film_id": row.film_id, "joint": joint, "fold": -1, **geometry, "conf": math.nan, "source": "truth"}
 
 
-def _give_points_sides(boxes: dict[tuple[str, str], dict], films: pd.DataFrame) -> None:
-    """Turn points into square boxes, in place, as wide as joints usually are relative to their distances."""
+def _points_to_squares(boxes: dict[tuple[str, str], dict], films: pd.DataFrame) -> None:
+    """Turn points into square boxes, in place; the usual ratio of box side to joint distances gives their side."""
     by_film = defaultdict(list)
     for box in boxes.values():
         by_film[box["film_id"]].append(box)

@@ -16,7 +16,7 @@ def pictures(files: list[Path]) -> Iterator[Picture]:
     for path in files:
         content = load_json(path)
         if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
-            raise UserError(f"{path} lacks the list 'shapes'; it must be labelme's file of the film of that name")
+            raise UserError(f"{path} lacks the list 'shapes'; it must be the file that labelme saved for the film of that name")
         marks = tuple(_mark(shape, path) for shape in content["shapes"])
         yield Picture(path.stem, path.name, marks, (content.get("imageWidth"), content.get("imageHeight")))
 

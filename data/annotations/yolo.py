@@ -48,7 +48,7 @@ def _names(path: Path) -> dict[int, str]:
 
 
 def _marks(path: Path, class_names: dict[int, str]) -> Iterator[Mark]:
-    """A mark per line: class x y w h, perhaps with a confidence after them; or class and the corners of a polygon."""
+    """A mark per line: class x y w h, optionally followed by a confidence; or class and the corners of a polygon."""
     for number, line in enumerate(_text(path).splitlines(), 1):
         if not line.strip():
             continue

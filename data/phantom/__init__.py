@@ -1,1 +1,1 @@
-"""The synthetic cohort: films are projections of a parametric skeleton, patients a latent severity, readers noise."""
+"""The synthetic cohort: films are projections of a parametric skeleton, patients have a latent severity, readers add noise."""

@@ -24,7 +24,7 @@ from ra.tables import BOXES, FILMS
 
 
 def wide_film(job: tuple[int, int, int, str]) -> tuple[dict, list[dict]]:
-    """Draw and write a film; returns its row of FILMS and its rows of BOXES. 64 % are hands, a quarter of these growing.
+    """Draw and write a film; returns its row of FILMS and its rows of BOXES. 64 % are hands, a quarter of them of children.
 
     job: seed, number of the film, maximum height in pixels, folder.
     """
@@ -67,7 +67,7 @@ def wide_film(job: tuple[int, int, int, str]) -> tuple[dict, list[dict]]:
 
 
 def run() -> None:
-    """The verb."""
+    """Draw the films and write the prepared set."""
     p = cli.parser(__doc__, "data", data="phantom-joints")
     p.add_argument("--films", type=int, default=8000, metavar="N", help="number of films (default %(default)s)")
     p.add_argument("--seed", type=int, default=2026, help="random seed (default %(default)s)")

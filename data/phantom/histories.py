@@ -19,7 +19,7 @@ from ra import atomic, cli
 from ra.anatomy import COLUMNS_B, ID, OVERALL, SITES
 from ra.config import UserError
 
-YEAR_DAYS, MAX_DELAY_DAYS = 365, 30  # a visit takes place up to a month before or after its date
+YEAR_DAYS, MAX_DELAY_DAYS = 365, 30  # a visit takes place up to a month before or after its planned day
 TABLES = ("training", "reader2", "truth", "people")
 
 
@@ -35,7 +35,7 @@ class Histories:
 
     def __post_init__(self) -> None:
         if self.persons < 1 or self.visits < 1:
-            raise UserError(f"{self.persons} persons of {self.visits} visits are no cohort; give at least 1 of each")
+            raise UserError(f"{self.persons} persons with {self.visits} visits give no table; give at least 1 of each")
 
 
 def draw(settings: Histories) -> dict[str, pd.DataFrame]:
@@ -71,7 +71,7 @@ def _scores(ids: pd.Series, grades: list[np.ndarray]) -> pd.DataFrame:
 
 
 def run() -> None:
-    """The verb."""
+    """Draw the persons and write the four tables."""
     p = cli.parser(__doc__)
     p.add_argument("--out", required=True, metavar="DIR", help="folder for the four tables")
     numbers = {"persons": "number of persons", "visits": "visits per person, a year apart", "seed": "random seed"}
@@ -80,7 +80,7 @@ def run() -> None:
     args = p.parse_args()
     folder = Path(args.out)
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; --out names a folder")
+        raise UserError(f"{folder} is a file; give --out a folder")
     for name, table in draw(Histories(args.persons, args.visits, args.seed)).items():
         atomic.write_table(folder / f"{name}.csv", table)
     print(f"{folder}: {args.persons} persons, {args.visits} visits each, no films")

@@ -3,7 +3,7 @@
     python -m data.phantom.make --config configs/phantom/cohort.yaml --profile demo
 
 writes data/raw/phantom-<profile> in the RA2-DREAM layout and data/raw/boneage-<profile> in the RSNA layout, unless they exist
-with the same settings. Of another file, such as configs/phantom/fresh.yaml, the folders are phantom-fresh and boneage-fresh.
+with the same settings. With another config, such as configs/phantom/fresh.yaml, the folders are phantom-fresh and boneage-fresh.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ra import cli, config, manifest, paths
 if TYPE_CHECKING:
     from data.phantom.cohort import Cohort
 
-RECORD = "phantom.json"  # written last: the folder is complete, and was made with these settings
-DEFAULT = "cohort"  # the experiment whose folders are named by the profile
+RECORD = "phantom.json"  # written last, so that it shows that the folder is complete, and the settings that it was made with
+DEFAULT = "cohort"  # the experiment whose folders are named after the profile; others are named after their config
 # The modules that determine a film or a score: when one of them changes, the films are made again.
 GENERATOR = (
     "shapes", "skeleton", "damage", "projection", "style", "growth", "film", "severity", "disease_activity", "cohort",
@@ -29,7 +29,7 @@ GENERATOR = (
 
 
 def run() -> None:
-    """The verb."""
+    """Make the folders of every experiment in the config."""
     p = cli.parser(__doc__, "config", "profile", "set", "force", config="configs/phantom/cohort.yaml")
     p.add_argument("--only", choices=("cohort", "boneage"), help="make only one of the two")
     args = p.parse_args()
@@ -61,7 +61,7 @@ def make(root: Path, content: str, settings: Cohort, force: bool) -> None:
 
 
 def generator_hash() -> str:
-    """Hash of the generator's own code."""
+    """Hash of the generator's source code: of comments and docstrings too."""
     folder = Path(__file__).parent
     return hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in GENERATOR)).hexdigest()[:16]
 

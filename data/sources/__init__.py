@@ -34,7 +34,7 @@ MODULES = {
 class Raw:
     """The content of a data set before its films are decoded.
 
-    films: rows of data.film_files.row; `part` is None if not declared, then screening finds the limbs (a film may show two).
+    films: rows of data.film_files.row; `part` is None if not declared: screening then finds the limbs (a film may show two).
     vouched: the films show what their names declare, so that they need no screening. patients: patient_id, person_id, total of
     the training patients. tables: file name -> (schema, table, or a function that makes it from the films table); of a table with
     film_id only the rows of readable films are written. boxes: files of joint boxes (data.annotations), if any. copies: file

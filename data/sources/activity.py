@@ -36,7 +36,8 @@ def components(row: csv_input.Row, where: str) -> dict[str, float]:
 def read_sets(path: Path, patients: list[dict], report: Report) -> pd.DataFrame:
     """Rows for `table` from a CSV with a row per set of films: Patient_ID, days since the person's first visit, components.
 
-    patients: patient_id, person_id and visit of those who may be in it. Empty days are 0 for a person with one set.
+    patients: patient_id, person_id and visit of the set's patients; others are left out with a warning. Empty days are 0 if the
+    person has one set of films.
     """
     rows = csv_input.read(path, (anatomy.ID,), strict=False)
     patient_of = {patient["patient_id"]: patient for patient in patients}
@@ -74,7 +75,7 @@ def _days(cell: str, n_sets: int, where: str) -> int:
     if not np.isnan(days):
         return int(days)
     if n_sets > 1:
-        raise UserError(f"{where}: days is empty, of a person with {n_sets} sets of films; write the days since the first visit")
+        raise UserError(f"{where}: days is empty for a person with {n_sets} sets of films; write the days since the first visit")
     return 0
 
 
@@ -89,7 +90,7 @@ def table(rows: pd.DataFrame, path: str, report: Report) -> pd.DataFrame:
         if len(differing):
             visit = differing.loc[differing.patient_id == differing.patient_id.iloc[0], [name, "number"]].to_numpy()
             first, second = (f"{value:g} in row {number:.0f}" for value, number in visit[:2])
-            raise UserError(f"{path}: {name} is {first} and {second}, of the same patient and date; keep one of them")
+            raise UserError(f"{path}: {name} is {first} and {second}, for the same patient and date; keep one of them")
     out = rows.groupby("patient_id")[["person_id", "visit", "days", *BOUNDS]].first().reset_index()
     if out["global"].count() >= MIN_VISITS and 0 < out["global"].max() <= CENTIMETRES:
         report.warn("global health within 10", f"{out['global'].count()} visits, the highest {out['global'].max():g}")

@@ -75,18 +75,20 @@ def read(root: Path, report: Report, columns: dict[str, str]) -> Raw:
     rows = csv_input.by_role(csv_files[0], columns, COLUMNS, NEEDED)
     totals = _totals(csv_files[0], rows, report)
     _count_people(csv_files[0], rows, report)
-    shown = _films_of_rows(csv_files[0], rows, films(root), root, report)
-    patients = _patients(csv_files[0], rows, totals, shown, root)
+    films_by_row = _films_of_rows(csv_files[0], rows, films(root), root, report)
+    patients = _patients(csv_files[0], rows, totals, films_by_row, root)
     for person in sorted(_persons(patients, "train") & _persons(patients, "test")):
         report.warn("person in train and test", person)
     counts = Counter(patient["split"] for patient in patients)
     report.counts |= {f"{split} rows": counts[split] for split in ("train", "test")}
     with_totals = pd.DataFrame(patients)[["patient_id", "person_id"]].assign(total=[t[anatomy.TOTAL] for t in totals])
-    tables = {"sites.parquet": (SITES, partial(_sites, patients, totals, shown, report))}
+    tables = {"sites.parquet": (SITES, partial(_sites, patients, totals, films_by_row, report))}
     if any(p["split"] == "test" and np.isfinite(t[anatomy.TOTAL]) for p, t in zip(patients, totals, strict=True)):
-        tables["gold.parquet"] = (SITES, partial(_gold, patients, totals, shown))
+        tables["gold.parquet"] = (SITES, partial(_gold, patients, totals, films_by_row))
     return Raw(
-        films=[film_files.row(p, part, path) for p, row_films in zip(patients, shown, strict=True) for part, path in row_films],
+        films=[
+            film_files.row(p, part, path) for p, row_films in zip(patients, films_by_row, strict=True) for part, path in row_films
+        ],
         patients=with_totals[[p["split"] == "train" for p in patients]],
         tables=tables,
     )
@@ -127,7 +129,7 @@ RowFilms = list[tuple[str | None, Path]]  # (declared part, file) of the films o
 
 
 def _films_of_rows(path: Path, rows: list[csv_input.Row], files: list[Path], root: Path, report: Report) -> list[RowFilms]:
-    """The films of each row. UserError for a name that means several films, and for a film in two rows."""
+    """The films of each row. UserError for a name that matches several films, and for a film in two rows."""
     lookup = FilmLookup(files, root)
     out: list[RowFilms] = []
     row_of: dict[Path, str] = {}
@@ -148,7 +150,7 @@ def _films_of_rows(path: Path, rows: list[csv_input.Row], files: list[Path], roo
             report.warn("film of a foot", cell)
     if not any(out):
         raise UserError(
-            f"{path}: no row names a film of a hand, the first names {csv_input.shown(rows[0]['file'])}; correct them"
+            f"{path}: no row names a film of a hand, the first names {csv_input.shown(rows[0]['file'])}; correct the names"
         )
     for file in files:
         if file not in row_of:
@@ -166,10 +168,10 @@ def _film_or_pair(path: Path, cell: str, lookup: FilmLookup) -> list[Path]:
         raise UserError(f"{path}: {error}") from None
 
 
-def _patients(path: Path, rows: list[csv_input.Row], totals: list[dict], shown: list[RowFilms], root: Path) -> list[dict]:
+def _patients(path: Path, rows: list[csv_input.Row], totals: list[dict], films_by_row: list[RowFilms], root: Path) -> list[dict]:
     """patient_id, person_id, visit, split of each row."""
-    tags_of = _headers(shown)
-    ids = _ids(path, rows, shown, tags_of, root)
+    tags_of = _headers(films_by_row)
+    ids = _ids(path, rows, films_by_row, tags_of, root)
     persons, days = [], []
     for row, tags, patient_id in zip(rows, tags_of, ids, strict=True):
         given = row.get("patient", "") if row.get("patient", "").lower() not in csv_input.EMPTY else None
@@ -182,10 +184,12 @@ def _patients(path: Path, rows: list[csv_input.Row], totals: list[dict], shown: 
     ]
 
 
-def _ids(path: Path, rows: list[csv_input.Row], shown: list[RowFilms], tags_of: list[Tags | None], root: Path) -> list[str]:
+def _ids(
+    path: Path, rows: list[csv_input.Row], films_by_row: list[RowFilms], tags_of: list[Tags | None], root: Path
+) -> list[str]:
     """The name of each row's film, with its folder if another film has the same name; characters not allowed in ids become _."""
     locations = []
-    for row, row_films in zip(rows, shown, strict=True):
+    for row, row_films in zip(rows, films_by_row, strict=True):
         location = row_films[0][1].relative_to(root) if row_films else Path(plain(row["file"]))
         location = location.with_suffix("") if row_films or location.suffix in film.SUFFIXES else location
         without_part, _ = film_names.split(location.name)
@@ -208,9 +212,9 @@ def _without_identity(name: str, tags: Tags) -> str:
     return dicom.redacted(name, tags).replace(PATIENT, tags.person or "")
 
 
-def _headers(shown: list[RowFilms]) -> list[Tags | None]:
+def _headers(films_by_row: list[RowFilms]) -> list[Tags | None]:
     """Tags of the DICOM header of each row's first film; None for other formats."""
-    firsts = [str(row_films[0][1]) if row_films else None for row_films in shown]
+    firsts = [str(row_films[0][1]) if row_films else None for row_films in films_by_row]
     tags_by_path = dicom_headers.read_all(path for path in firsts if path)
     return [tags_by_path.get(path) for path in firsts]
 
@@ -244,12 +248,12 @@ def _split(path: Path, row: csv_input.Row, total: float) -> str:
 
 
 def _sites(
-    patients: list[dict], totals: list[dict], shown: list[RowFilms], report: Report, films_table: pd.DataFrame
+    patients: list[dict], totals: list[dict], films_by_row: list[RowFilms], report: Report, films_table: pd.DataFrame
 ) -> pd.DataFrame:
     """Sites rows: the total of the hands that each row's films show; NaN for test rows, as in any test set."""
     for film_id in films_table.film_id[~films_table.part.isin(HANDS)]:
         report.warn("film of a foot", film_id)
-    parts = _parts(patients, shown, films_table)
+    parts = _parts(patients, films_by_row, films_table)
     hands = films_table[films_table.part.isin(HANDS)].groupby("patient_id").size()
     for patient, part, values in zip(patients, parts, totals, strict=True):
         too_high = [finding for finding, value in values.items() if value > _maximum(part, finding)]
@@ -262,18 +266,18 @@ def _sites(
     return _rows(patients, parts, targets, totals)
 
 
-def _gold(patients: list[dict], totals: list[dict], shown: list[RowFilms], films_table: pd.DataFrame) -> pd.DataFrame:
+def _gold(patients: list[dict], totals: list[dict], films_by_row: list[RowFilms], films_table: pd.DataFrame) -> pd.DataFrame:
     """Sites rows with the totals of the test rows; only the final scoring reads them."""
-    rows = _rows(patients, _parts(patients, shown, films_table), totals, totals)
+    rows = _rows(patients, _parts(patients, films_by_row, films_table), totals, totals)
     return rows[rows.split == "test"]
 
 
-def _parts(patients: list[dict], shown: list[RowFilms], films_table: pd.DataFrame) -> list[str]:
+def _parts(patients: list[dict], films_by_row: list[RowFilms], films_table: pd.DataFrame) -> list[str]:
     """LH or RH for a row whose film shows only that hand, else BOTH_HANDS (also when the other of two hands was refused)."""
     films_of = dict(list(films_table.groupby("patient_id")))
     return [
         _only_hand(row_films, films_of.get(patient["patient_id"], films_table[:0])) or anatomy.BOTH_HANDS
-        for patient, row_films in zip(patients, shown, strict=True)
+        for patient, row_films in zip(patients, films_by_row, strict=True)
     ]
 
 

@@ -1,7 +1,7 @@
 """RA2-DREAM: train/training.csv, train/<id>-<part>.jpg, test/template.csv, test/<id>-<part>.jpg; the rest is optional.
 
-A folder with only test/ holds patients to be scored by a system trained on another set; without template.csv they are the
-patients whose films are there.
+A folder with only test/ holds patients to be scored by a system trained on another set. If it has no template.csv, every patient
+with a film there is scored.
 
 Joint boxes, in one format: train/joints.coco.json (COCO), train/labels/<film>.txt (YOLO) or train/<film>.json (labelme).
 
@@ -13,10 +13,10 @@ percent is replaced by the middle of the grade's range (0, 10, 30, 50, 70, 90).
 {train,test}/activity.csv: disease activity, which no film shows. Patient_ID, days since the person's first visit, and the
 components of the DAS28: tender and swollen joints (0..28), esr (mm/h), crp (mg/L) and global (0..100), empty if not measured.
 
-Other scores in the columns of training.csv: gold/gold.csv, of the test patients by the reader of the targets;
-{train,gold}/reader2.csv, by a second reader; {train,gold}/truth.csv, by the generator of the films; and gold/ratingen.csv, with
-the columns of train/ratingen.csv. They become separate tables, used only for evaluation, never for training. No other file of
-the root is read.
+Scores for evaluation, which become separate tables and are never used for training. In the columns of training.csv:
+gold/gold.csv (test patients, scored by the reader of the training targets), {train,gold}/reader2.csv (a second reader) and
+{train,gold}/truth.csv (the generator's truth); in the columns of train/ratingen.csv: gold/ratingen.csv. No other file in the
+root is read.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def read(root: Path, report: Report) -> Raw:
         report.warn("missing film", f"{cases[name].split}/{name}")
     if not any(case.split != "test" and case.name in film_of for case in cases.values()):
         raise UserError(
-            f"{root} holds no scored training hand; its film's name must be the score's: <case>_L.bmp or <case>_R.bmp"
+            f"{root} holds no scored training hand; films must be named as in the scores: <case>_L.bmp or <case>_R.bmp"
         )
     sets = _sets(list(cases.values()), report)
     patients = [patient for patient, _ in sets]
@@ -150,7 +150,7 @@ def _has_joint_categories(path: Path) -> bool:
 
 
 def _films(root: Path) -> dict[str, Path]:
-    """case -> the film of the whole hand; of several copies the one beside the joint boxes, which are in its pixels."""
+    """case -> the film of the whole hand; among several copies the one beside the joint boxes, which are in its pixels."""
     with_boxes = {p.parent for p in _box_files(root)}
     out: dict[str, Path] = {}
     for _, folder in sorted(_folders(root), key=lambda item: item[1] not in with_boxes):

@@ -144,11 +144,11 @@ def _percent(row: csv_input.Row, where: str, report: Report) -> float:
 def _refuse_fractions(percent: pd.Series, path: Path) -> None:
     """UserError for fractions 0..1, which would be taken for percentages and turn all damage into grade 1."""
     if percent.max() <= 1 and (percent % 1 > 0).any():
-        raise UserError(f"{path}: no percent is above 1, as if they were fractions of the surface; multiply them by 100")
+        raise UserError(f"{path}: no percent is above 1, so they seem to be fractions of the surface; multiply them by 100")
 
 
 def _refuse_duplicates(joints: pd.DataFrame, path: Path) -> None:
-    """UserError for a joint with two rows of one date."""
+    """UserError for a joint that has two rows for one date."""
     key = ["person_id", "date", "part", "joint"]
     again = joints.duplicated(key)
     if again.any():
@@ -166,7 +166,7 @@ def _with_visits(joints: pd.DataFrame, path: Path, report: Report) -> pd.DataFra
     in_both = joints[joints.groupby("patient_id").split.transform("nunique") > 1]
     if len(in_both):
         first, second = in_both[in_both.patient_id == in_both.patient_id.iloc[0]].drop_duplicates("split").number
-        fault = f"rows {first} and {second} are of one patient and date, in train and in test"
+        fault = f"rows {first} and {second} have one patient and date, but are in train and in test"
         raise UserError(f"{path}: {fault}; give them one split")
     n_splits = joints.groupby("person_id").split.nunique()
     for person_id in n_splits.index[n_splits > 1]:
@@ -175,7 +175,7 @@ def _with_visits(joints: pd.DataFrame, path: Path, report: Report) -> pd.DataFra
 
 
 def _paths(rows: list[csv_input.Row], files: list[Path], root: Path, path: Path, report: Report) -> list[Path | None]:
-    """The picture of each row, None if missing. UserError for a name of several pictures, and a picture of two rows."""
+    """The picture of each row, None if missing. UserError if a name matches several pictures, or two rows name one picture."""
     by_name: dict[str, list[Path]] = {}
     for file in files:
         whole = file.relative_to(root).as_posix()

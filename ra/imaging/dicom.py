@@ -1,6 +1,6 @@
-"""DICOM files: what the header declares of a film, without the patient's identity, and the picture as uint8 grey.
+"""DICOM files: what the header declares about a film, without the patient's identity, and the picture as uint8 grey.
 
-No text of a header leaves this module except in `Tags`; an error names the kind of fault, never a value.
+Only `Tags` carries texts of a header out of this module; an error names the kind of fault, never a value.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
-WITHOUT_PREAMBLE = (b"\x02\0", b"\x08\0")  # the first group of a file without preamble
+WITHOUT_PREAMBLE = (b"\x02\0", b"\x08\0")  # first bytes of a file without preamble: the number of its first group
 SPACING_MM = (0.03, 0.6)  # plausible range of detectors and plates, with room for magnification
 FIRST_YEAR = 1950  # earlier dates are placeholders
 PLACEHOLDERS = {"", "0", "NA", "NONE", "UNKNOWN", "ANONYMOUS", "ANONYMIZED", "ANONYMISED", "ANON", "NONAME", "PATIENT", "TEST"}
@@ -57,7 +57,7 @@ VIEW_WORDS = {  # patterns in the meaning of a coded view; the first that matche
 
 @dataclass(frozen=True)
 class Tags:
-    """What a header declares of its film; None or NaN where it has no plausible value.
+    """What a header declares about its film; None or NaN where it has no plausible value.
 
     laterality: L, R or B (both). limb: hand or foot. view: PA, AP, lateral or oblique. date: ISO date of the exposure, to order
     visits. person: 12 hexadecimal digits, the same for the same person within this data folder only. identity: the header's
@@ -105,7 +105,7 @@ def size(data: bytes) -> tuple[int, int]:
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Decode to uint8 (H, W), displayed as the standard prescribes. FilmError, without a word of the header, on failure."""
+    """Decode to uint8 (H, W), with greys as the standard displays them. On failure a FilmError without any text of the header."""
     return pixels.grey(_dataset(io.BytesIO(data), pixels=True))
 
 
@@ -120,7 +120,7 @@ def _dataset(file: BinaryIO, pixels: bool) -> Dataset:
 
 
 def _inflated(file: BinaryIO) -> BinaryIO:
-    """The file, inflated when it is deflated: pydicom would inflate it without a limit of size."""
+    """The file, decompressed if it is deflated, because pydicom would decompress it without a size limit."""
     from pydicom.filereader import read_dataset
 
     start = file.tell()

@@ -1,7 +1,7 @@
 """Transfer syntaxes of DICOM: from Pixel Data to the stored words of a film.
 
-imagecodecs decodes the JPEG family (libjpeg-turbo, CharLS, OpenJPEG). The size that a stream declares is compared with that of
-the dataset before it is decoded, so that no stream can ask for more memory than a film needs.
+imagecodecs decodes the JPEG family (libjpeg-turbo, CharLS, OpenJPEG). Before decoding, the size that a stream declares is
+compared with that of the dataset, so that no stream can claim more memory than a film needs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CONTRADICTS = "the DICOM file contradicts itself about how its picture is stored
 
 @dataclass(frozen=True)
 class Layout:
-    """Layout of the words of Pixel Data: of `allocated` bits, `bits` are used, up to and with bit number `high`."""
+    """Layout of Pixel Data: a word has `allocated` bits, of which `bits` are used, the highest of them bit number `high`."""
 
     rows: int
     columns: int
@@ -79,7 +79,7 @@ class Layout:
 
 
 def _flag(value: Any) -> bool:
-    """An element that may be 0 or 1, absent for 0; FilmError for another value."""
+    """The value of an element that may be 0 or 1; an absent one means 0. FilmError for another value."""
     if value not in (None, "", 0, 1):
         raise FilmError(CONTRADICTS)
     return bool(value)
@@ -92,7 +92,7 @@ def stored_words(film: Dataset, layout: Layout) -> tuple[np.ndarray, Layout]:
         return _native(film, layout, big=syntax == EXPLICIT_BIG), layout
     decode = _rle if syntax == RLE else next((f for syntaxes, f in DECODERS if syntax in syntaxes), None)
     if decode is None:
-        raise FilmError("the DICOM file's transfer syntax is not one of films; export it uncompressed")
+        raise FilmError("the DICOM file's transfer syntax is not used for films; export it uncompressed")
     from pydicom.encaps import generate_frames
 
     frame = next(generate_frames(film.PixelData, number_of_frames=1))
@@ -215,7 +215,7 @@ def _check_agreement(width: int, height: int, samples: int, layout: Layout) -> N
 def _decoded(pixels: np.ndarray, bits: int, layout: Layout) -> tuple[np.ndarray, Layout]:
     """A decoder's picture as words, and their layout.
 
-    The stream's bit depth is trusted; of signed words the smaller depth of stream and dataset.
+    The stream's bit depth is trusted; for signed words the smaller depth of stream and dataset is used.
     """
     if pixels.shape[:2] != (layout.rows, layout.columns) or pixels.dtype.itemsize > 2 or not 2 <= bits <= 16:
         raise FilmError(CONTRADICTS)

@@ -1,8 +1,8 @@
 """The pixels of a DICOM dataset as uint8 grey.
 
 Greys are transformed in the standard's order (PS3.3 C.11.1, C.11.2, C.7.6.3.1.2): Modality LUT, VOI LUT (a LUT sequence is
-preferred to a window), then MONOCHROME1. The range of the result's bit depth, not that of the picture, is scaled to 0..255. All
-this is a function of a stored word, so it is tabulated once for every possible word, and the picture is looked up in the table.
+preferred to a window), then MONOCHROME1. The full range of the result's bit depth, not the range that the picture uses, is scaled
+to 0..255. All this is a function of a stored word, so it is tabulated once for every possible word, and pixels are looked up.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 LUMA = np.array([0.299, 0.587, 0.114])
-# A window that holds fewer pixels, or shows fewer greys, was left over from the picture that this one was captured from.
+# A window that holds fewer pixels, or shows fewer greys, does not belong to this picture but to the one it was captured from.
 MIN_WITHIN, MIN_SPREAD = 0.01, 16  # share of the pixels; greys of 255
 
 
 def grey(film: Dataset) -> np.ndarray:
-    """The picture as uint8 (H, W); FilmError, without a word of the header, when it cannot be decoded."""
+    """The picture as uint8 (H, W). If it cannot be decoded, a FilmError without any text of the header."""
     try:
         words, layout = dicom_codecs.stored_words(film, Layout.of(film))
         if layout.samples == 3:
             return words
-        n = 1 << max(8, int(words.max()).bit_length())  # as long as the words need: 4096 entries for 12 bits, not 65536
+        n = 1 << max(8, int(words.max()).bit_length())  # table length: 4096 for 12 bits, not 65536
         if layout.photometric == "PALETTE COLOR":
             return intensity.look_up(_palette(film, n), words)
         return intensity.look_up(_curve(film, layout, intensity.counts(words, n)), words)
@@ -84,7 +84,7 @@ def _padding(film: Dataset, layout: Layout, stored: np.ndarray) -> np.ndarray:
 
 
 def _modality(film: Dataset, stored: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray, int]:
-    """(values after the Modality LUT, these in units of stored steps, bit depth of the steps)."""
+    """(values after the Modality LUT, the same values in units of stored steps, bit depth of the steps)."""
     if sequence := film.get("ModalityLUTSequence"):
         entries, bits = _entries(sequence[0], stored, film)
         return entries, entries, bits

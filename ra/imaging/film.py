@@ -79,7 +79,7 @@ class Frame:
 
 def load(row: Any) -> np.ndarray:
     """Read the film of a row of the films table: uint8 (height_px, width_px), upright. FilmError as in `read`."""
-    path = paths.ROOT / row.path  # an absolute path stays itself
+    path = paths.ROOT / row.path  # an absolute path stays as it is
     try:
         return Frame.of(row).cut(read(path, whole=row.view != JOINT_VIEW))
     except FilmError as error:
@@ -202,7 +202,7 @@ def _bytes(path: str | Path, count: int = -1) -> bytes:
     except FileNotFoundError:
         raise FilmError(f"{path} does not exist; check the folder and the name") from None
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        why = getattr(error, "strerror", None) or "no name of a file"
+        why = getattr(error, "strerror", None) or "not a valid file name"
         raise FilmError(f"{path} cannot be read ({why}); give a readable picture file") from None
     if not data:
         raise FilmError(f"{path} is empty (0 bytes); export or download it again")

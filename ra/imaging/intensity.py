@@ -38,12 +38,12 @@ def depth(low: int, high: int, max_bits: int = 16) -> int:
 
 
 def floor(low: int, bits: int) -> int:
-    """The smallest value of `bits` bits, where `low` is the smallest one used: 0, or -2^(bits - 1) if `low` is negative."""
+    """The smallest value that `bits` bits can hold: 0, or -2^(bits - 1) if `low`, the smallest value in use, is negative."""
     return -(1 << (bits - 1)) if low < 0 else 0
 
 
 def share(values: np.ndarray, low: int, high: int, max_bits: int = 16) -> np.ndarray:
-    """Stored values as float64 0..1 of the range of their bit depth, which low..high, the values in use, determine."""
+    """Stored values as fractions 0..1 (float64) of the range of their bit depth; low, high: the extreme values in use."""
     bits = depth(low, high, max_bits)
     return (values - floor(low, bits)) / float((1 << bits) - 1)
 
@@ -76,10 +76,10 @@ def stretch_table(low: float, high: float) -> np.ndarray:
 
 
 def exposed_field(is_flat: np.ndarray, *, min_area_frac: float = 0.0, margin_px: int = 0) -> np.ndarray:
-    """bool (H, W): the picture without its border, which are the flat areas (connected pixels of `is_flat`) that touch its edge.
+    """bool (H, W): the picture without its border: the flat areas (connected pixels of `is_flat`) that touch its edge.
 
-    min_area_frac: a border area covers more than this share of the picture. margin_px: the border is widened by so many
-    pixels. All True when less than MIN_FIELD_FRAC would be left.
+    min_area_frac: an area that covers at most this share of the picture is no border. margin_px: the border is widened by so many
+    pixels. All True when at most MIN_FIELD_FRAC would be left.
     """
     _, areas, stats, _ = cv2.connectedComponentsWithStats(is_flat.astype(np.uint8), connectivity=4)
     at_edge = np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))

@@ -1,6 +1,6 @@
 """Polarity of a radiograph: whether its bones are bright, as they should be, or dark, judged from the picture alone.
 
-A limb lies in the middle of the exposed field and air at its rim, and bone has more texture than air. So on a film with bright
+A limb lies in the middle of the exposed field, with air around it, and bone has more texture than air. So on a film with bright
 bones the middle of the field is brighter than its rim, and rough places are brighter than smooth ones.
 """
 
@@ -12,14 +12,14 @@ import numpy as np
 from ra.imaging import intensity
 
 LONG_SIDE_PX = 128  # of the reduced picture on which polarity is judged
-TEXTURE_WEIGHT = 0.2  # of the contrast by texture, beside that by depth
+TEXTURE_WEIGHT = 0.2  # weight of the contrast rough - smooth; the contrast middle - rim has weight 1
 MIN_CONTRAST = 0.03  # below it polarity is in doubt
 FLAT_RANGE = 2  # greys: a pixel whose neighbours differ by no more is flat
 MIN_BORDER_FRAC = 0.003  # of the picture: a smaller flat area at its edge belongs to the exposed field
 
 
 def looks_inverted(grey: np.ndarray) -> bool:
-    """True when the bones are dark on a uint8 film (H, W), whatever its collimation border. In doubt False: few films are."""
+    """True when the bones are dark on a uint8 film (H, W) with any collimation border. In doubt False: few films are inverted."""
     return bone_brightness(grey) < -MIN_CONTRAST
 
 

@@ -1,7 +1,7 @@
 """JPG, PNG, BMP and TIFF files as uint8 grey, EXIF orientation applied.
 
-Pillow and OpenCV show what they can of a damaged file, which may not be what was stored. Here a file is refused if its declared
-sizes do not fit its bytes. PNG has checksums, which Pillow verifies.
+Pillow and OpenCV decode what they can of a damaged file, and the result may differ from the picture that was stored. This module
+refuses a file whose declared sizes do not fit its bytes. PNG has checksums, which Pillow verifies.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # in
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Decode to uint8 (H, W), upright, deeper greys scaled by their bit depth. FilmError, or whatever a decoder raises."""
+    """Decode to uint8 (H, W), upright, deeper greys scaled by their bit depth. Raises FilmError, or whatever a decoder raises."""
     return _jpeg(data) if data.startswith(JPEG_START) else _pillow(_opened(data))
 
 
@@ -82,7 +82,7 @@ def _deep(picture: Image.Image) -> np.ndarray:
     """
     low, high = (float(end) for end in picture.getextrema())
     if not np.isfinite([low, high]).all():
-        raise FilmError("the picture holds values that are no numbers; export it again")
+        raise FilmError("the picture holds values that are not numbers; export it again")
     if picture.mode.startswith("I") and low >= 0 and high < 1 << intensity.DEPTHS[-1]:
         low, high = 0.0, float((1 << intensity.depth(0, int(high))) - 1)
     width, height = picture.size
@@ -106,7 +106,7 @@ def _check_bmp(data: bytes, picture: Image.Image) -> None:
 
 
 def _check_tiff(data: bytes, picture: Image.Image) -> None:
-    """Refuse a TIFF of several pictures, or of another number of bytes than its size needs."""
+    """Refuse a TIFF that holds several pictures, or whose number of bytes does not fit its size."""
     if getattr(picture, "n_frames", 1) > 1:
         raise FilmError("the TIFF file holds several pictures; export one film per file")
     tags = picture.tag_v2

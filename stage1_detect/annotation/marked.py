@@ -20,8 +20,8 @@ from stage1_detect import orientation
 class MarkedLimb:
     """The joints of one limb on a film. boxes: joint -> centre x, y and sides w, h, in px of the upright picture.
 
-    outside: joints beyond the film. A joint in neither has not been marked yet. guessed: joints in boxes that the shape model
-    placed without a detection; this is not written to COCO.
+    outside: joints beyond the film. A joint in neither boxes nor outside has not been marked yet. guessed: those joints of boxes
+    that the shape model placed without a detection; they are not written to COCO.
     """
 
     part: str
@@ -53,11 +53,11 @@ def read(path: Path) -> dict[str, MarkedFilm]:
     boxes = [box for image in images for box in image.boxes]
     unknown = sorted({box.joint for box in boxes} - {*ALL_JOINTS})
     if unknown:
-        raise UserError(f"{path} has boxes of {unknown[0]!r}, which is no joint; the names are {', '.join(ALL_JOINTS)}")
+        raise UserError(f"{path} has boxes of {unknown[0]!r}, which is not a joint; the names are {', '.join(ALL_JOINTS)}")
     for box in boxes:
         bbox = (box.left, box.top, box.width, box.height)
         if not (all(map(math.isfinite, bbox)) and box.width > 0 and box.height > 0):
-            raise UserError(f"{path}: the bbox {list(bbox)} of {box.joint} is no box; it is left, top, width, height in px")
+            raise UserError(f"{path}: the bbox {list(bbox)} of {box.joint} is not valid; write left, top, width, height in px")
     return {image.name: MarkedFilm(*_size(image, path), _limbs(image)) for image in images}
 
 

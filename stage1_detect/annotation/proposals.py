@@ -31,7 +31,7 @@ def read_waiting(session: Session, detector: Detector) -> None:
 
 
 def propose(detector: Detector, path: Path) -> tuple[MarkedFilm | film.FilmError, float]:
-    """The film with the limbs found, each part once, and the quality of the worst; its error if it cannot be decoded."""
+    """The film with the limbs found, each part once, and the worst limb's quality; the film's error if it cannot be decoded."""
     try:
         grey = film.read(path)
     except film.FilmError as error:
@@ -51,7 +51,7 @@ def propose(detector: Detector, path: Path) -> tuple[MarkedFilm | film.FilmError
 
 
 def proposal(reading: JointDetections, frame: Frame, width_px: int, height_px: int) -> MarkedLimb:
-    """A reading in a frame as a limb on its file's picture of that size; joints beyond the picture's edges are outside."""
+    """A reading in a frame as a limb on the file's picture, which has that size; joints beyond its edges are outside."""
     limb = MarkedLimb(reading.part)
     points = frame.to_file(reading.points)
     for joint, (x, y), side, conf in zip(reading.joints, points, reading.box, reading.conf, strict=True):

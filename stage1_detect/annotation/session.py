@@ -1,4 +1,4 @@
-"""What `annotate` works on: the films of a folder with the joints that the detector proposes and those that a person confirmed.
+"""The state of `annotate`: the films of a folder with the joints that the detector proposed and those that a person confirmed.
 
 The COCO file holds only confirmed films, because an unchecked box is not ground truth. A journal next to it, one JSON line per
 event, keeps proposals and unconfirmed changes, so that a later call can resume.
@@ -27,7 +27,7 @@ MOST_LIMBS = 4
 
 @dataclass
 class Entry:
-    """One film. marked: None until the detector has read it; quality: of that reading; fault: why it cannot be shown."""
+    """One film. marked: None until the detector has read it; quality: of that reading; fault: why the film cannot be shown."""
 
     path: Path
     marked: MarkedFilm | None = None
@@ -60,7 +60,7 @@ class Session:
         paths = sorted(folder.iterdir()) if folder.is_dir() else []
         paths = [p for p in paths if film.is_named_film(p)]
         if not paths:
-            raise UserError(f"--films {folder} holds no films; wanted a folder of files ending in {' '.join(film.SUFFIXES)}")
+            raise UserError(f"--films {folder} holds no films; give a folder of files ending in {' '.join(film.SUFFIXES)}")
         self.entries = [Entry(path) for path in paths]
         self._lock = threading.Lock()
         self._elsewhere: dict[str, MarkedFilm] = {}  # confirmed films of the COCO file that are not in the folder
@@ -94,7 +94,7 @@ class Session:
         return [entry for entry in self.entries if entry.state == "waiting"]
 
     def propose(self, entry: Entry, marked: MarkedFilm | film.FilmError, quality: float) -> None:
-        """Store the detector's proposal for a film, or its error. A film that a person has changed in the meantime keeps that."""
+        """Store the detector's proposal for a film, or its error. A film that a person has changed meanwhile is not touched."""
         with self._lock:
             if isinstance(marked, film.FilmError):
                 entry.fault = str(marked).replace(str(entry.path), "the film")

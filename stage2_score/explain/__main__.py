@@ -1,4 +1,4 @@
-"""Explain trained members: what raised their scores, how they arrange the joints, which crops are unlike their grade.
+"""Explain trained members: which regions raise a score, how the features of crops cluster, which crops have an unusual grade.
 
     python -m stage2_score.explain CONFIG.yaml|FOLDER [MORE ...] --data SET
     python -m stage2_score.explain CONFIG.yaml --data SET --patient ID --part LH --joint mcp_2
@@ -34,11 +34,12 @@ if TYPE_CHECKING:
 
 RULES = {
     "joint": Rule(healthy=0.0, severe=0.5, small=0.1, large=0.3, each=6),
-    # Bo, Coates, Papiez 2024: below 5, above 200, 10 and 50 of 280; few cohorts have such hands, so the last three are milder
+    # Bo, Coates, Papiez 2024 use totals below 5, above 200, and errors of 10 and 50, of 280. Few cohorts have such hands, so the
+    # last three thresholds are lower here.
     "film": Rule(healthy=5 / 280, severe=0.2, small=0.05, large=0.1, each=3),
 }
 RULE_OF_KIND = {"joints": "joint", "ratingen": "joint", "whole": "film", "hands": "film", "severity": "film"}
-COVERS_PER_SIDE, STEPS_PER_SIDE = 5, 9  # a picture's side / side of a covering square; / distance between squares
+COVERS_PER_SIDE, STEPS_PER_SIDE = 5, 9  # a picture's side divided by that of a covering square, and by the step between squares
 FULL_COLOUR_FRAC = 0.1  # share of the largest score: the smallest change by a cover that is drawn in full colour
 
 
@@ -47,8 +48,8 @@ class ExplainSettings:
     """What is explained, and how much of it."""
 
     rule: Rule
-    points: int = 1200  # of the map, at most
-    neighbours: int = 10  # crops whose mean grade an outlier differs from
+    points: int = 1200  # largest number of points on the map
+    neighbours: int = 10  # number of similar crops whose mean grade is compared with a crop's grade
     outliers: int = 12  # per finding
     seed: int = 0
 
@@ -83,7 +84,7 @@ def run() -> None:
 
 
 def with_explanation(members: list[tuple[str, Member]]) -> list[tuple[str, Member]]:
-    """Members of a kind that can be explained; the others are named. UserError when none is left."""
+    """The members of a kind that can be explained; prints the names of the others. UserError when none is left."""
     chosen = [(name, member) for name, member in members if member.kind in RULE_OF_KIND]
     others = ", ".join(f"{name} ({member.kind})" for name, member in members if member.kind not in RULE_OF_KIND)
     if not chosen:
@@ -107,7 +108,7 @@ def explain_member(held_out: HeldOutNetworks, settings: ExplainSettings, folder:
     cases = select_cases(held_out, settings)
     tables = {"cases": draw_cases(held_out, cases, folder, "cases")}
     if cases.empty:
-        print(f"{held_out.name}: no picture with an out-of-fold score is an example of the rule; none is shown", flush=True)
+        print(f"{held_out.name}: no picture with an out-of-fold score meets the rule; no case is shown", flush=True)
     if held_out.member.kind == "joints" and len(held_out.rows):
         from stage2_score.explain.embedding import embed
 
@@ -130,7 +131,7 @@ def draw_cases(held_out: HeldOutNetworks, cases: pd.DataFrame, folder: Path, nam
     """Draw the cases into folder/<name>/ and return them with three more columns.
 
     picture: the drawn file, relative to the folder; value: the network's score of the plain picture; fall: the largest decrease
-    of the score by a cover.
+    of the score when a square of the picture is covered.
     """
     pictures = held_out.picture_of(cases)
     drawn = cases.assign(picture="", value=float("nan"), fall=float("nan"))
@@ -145,7 +146,7 @@ def draw_cases(held_out: HeldOutNetworks, cases: pd.DataFrame, folder: Path, nam
 def draw_case(
     held_out: HeldOutNetworks, network: torch.nn.Module, picture: int, case: pd.Series, path: Path
 ) -> tuple[float, float]:
-    """Draw one picture next to its two maps; returns its score and the largest decrease of the score by a cover."""
+    """Draw one picture next to its two maps; returns its score, and the largest decrease when a square of it is covered."""
     from stage2_score.explain import overlay
     from stage2_score.explain.gradcam import gradcam
     from stage2_score.explain.occlusion import occlusion

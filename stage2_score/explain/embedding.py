@@ -1,7 +1,7 @@
-"""Pooled features of crops, a t-SNE map of them, and crops whose grade is unlike that of their neighbours.
+"""Pooled features of crops, a t-SNE map of them, and crops whose grade differs from that of their neighbours.
 
-Features of different networks are not comparable, so that neighbours are searched within one fold. The features are the
-backbone's output: the joint's embedding is added after it, so that the map depends on the picture alone.
+Features of different networks are not comparable, so neighbours are searched within one fold. The features are the backbone's
+output, before the joint's embedding is added, so that the map depends on the picture alone.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def features(network: nn.Module, held_out: HeldOutNetworks, pictures: np.ndarray
     hook = network.backbone.register_forward_hook(lambda module, args, out: collected.append(out.float().cpu()))  # noqa: ARG005
     try:
         with torch.no_grad():
-            for some in np.array_split(pictures, max(1, -(-len(pictures) // BATCH))):
-                batch = held_out.batch(some)
+            for batch_rows in np.array_split(pictures, max(1, -(-len(pictures) // BATCH))):
+                batch = held_out.batch(batch_rows)
                 network(batch["picture"], batch["kind"], batch.get("extra"))
     finally:
         hook.remove()
@@ -33,15 +33,15 @@ def features(network: nn.Module, held_out: HeldOutNetworks, pictures: np.ndarray
 
 
 def balanced_subset(grade: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Positions, ascending, of at most n crops, taken from the grades in turn so that rare grades are kept whole."""
+    """Positions, ascending, of at most n crops, taken from the grades in turn so that no crop of a rare grade is lost."""
     order = np.random.default_rng(seed).permutation(len(grade))
     round_of = pd.Series(grade[order]).groupby(grade[order]).cumcount().to_numpy()
     return np.sort(order[np.argsort(round_of, kind="stable")[:n]])
 
 
 def tsne(points: np.ndarray, seed: int) -> np.ndarray:
-    """(n, 2) t-SNE (van der Maaten, Hinton 2008) of points (n, channels), reproducible: it starts from their PCA and runs on one
-    thread, because several threads add up in random order.
+    """(n, 2) t-SNE (van der Maaten, Hinton 2008) of points (n, channels). To be reproducible it starts from their PCA and runs on
+    one thread, because several threads sum in random order.
 
     The units have no meaning; the perplexity is 30, or less for few points.
     """
@@ -86,10 +86,10 @@ def with_neighbours(rows: pd.DataFrame, points: np.ndarray, k: int) -> pd.DataFr
 
 
 def outliers(rows: pd.DataFrame, n: int) -> pd.DataFrame:
-    """The n rows of each finding whose target differs most from their neighbours', in shares of the scale."""
-    far = rows.assign(gap=(rows.target - rows.neighbours) / rows.max_score).dropna(subset="gap")
-    far = far.reindex(far.gap.abs().sort_values(ascending=False, kind="stable").index)
-    return far.groupby("finding", sort=True).head(n).sort_values("finding", kind="stable").reset_index(drop=True)
+    """The n rows of each finding whose target differs most from the mean of their neighbours, as a share of the scale."""
+    gaps = rows.assign(gap=(rows.target - rows.neighbours) / rows.max_score).dropna(subset="gap")
+    gaps = gaps.reindex(gaps.gap.abs().sort_values(ascending=False, kind="stable").index)
+    return gaps.groupby("finding", sort=True).head(n).sort_values("finding", kind="stable").reset_index(drop=True)
 
 
 def embed(held_out: HeldOutNetworks, n_points: int, k: int, n_outliers: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

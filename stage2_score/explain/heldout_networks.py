@@ -102,7 +102,7 @@ class HeldOutNetworks:
         seen = set(self.pictures.index.patient_id.to_numpy()[pictures]) & self.trained_on[fold]
         if seen:
             raise UserError(
-                f"{self.name}: the network of fold {fold} was trained on {min(seen)}, so that its score of that patient proves "
+                f"{self.name}: the network of fold {fold} was trained on {min(seen)}, so its score of that patient proves "
                 "nothing; train the run again (--force)"
             )
         network = model.make_network(self.member, self.member.head)

@@ -18,7 +18,7 @@ def corners(px: int, side_px: int, step_px: int) -> np.ndarray:
 
 
 def occlusion(network: nn.Module, batch: dict[str, Tensor], score: Score, *, side_px: int, step_px: int) -> tuple[Tensor, float]:
-    """((H, W) decrease of the score when each pixel is covered, the score of the plain picture).
+    """((H, W) decrease of the score when a pixel is covered, the score of the plain picture).
 
     batch: one picture (1, 1, H, W), its kind and, if the network uses it, extra; all covered pictures go through the network
     as one batch. A pixel's value is the mean over the squares that cover it; below 0 where the cover raises the score.

@@ -1,6 +1,6 @@
-"""Joint types, and the pixel masks that joint centres make (Maziarz, Krason, Wojna 2020, section 3).
+"""Joint types, and pixel masks made from joint centres (Maziarz, Krason, Wojna 2020, section 3).
 
-Their 21 joint types are the hand's; ours are 22, because here each neighbour of the scaphoid has a joint with it
+The paper has the hand's 21 joint types; here there are 22, because each neighbour of the scaphoid has its own joint with it
 (anatomy.HAND_JOINTS). Toes are mapped onto fingers, so that hands and feet share the types. Coordinates are pixels of the
 whole picture, (0, 0) the centre of its first pixel; a field may be coarser by a whole `stride`.
 """

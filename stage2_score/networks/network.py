@@ -26,7 +26,7 @@ WIDTHS = {"erosion": N_GRADES, "narrowing": 5}
 
 
 def kind_of(shown: str) -> int:
-    """The embedding's row of a joint's name, of 'hand' or 'foot' for a whole part, of 'wrist'."""
+    """The embedding's row for what a picture shows: a joint's name, 'hand' or 'foot' for a whole part, or 'wrist'."""
     return SHOWN.index(shown)
 
 
@@ -44,10 +44,10 @@ def max_grades(finding: str) -> Tensor:
 
 
 class Grades(nn.Module):
-    """Two heads of logits, erosion (11) and narrowing (5), masked above the maximum of the joint that is shown.
+    """Logits of erosion (11) and of narrowing (5), masked above the maximum grade of the joint that is shown.
 
     Each joint has a bias, which `set_prior` starts at the log frequencies of the training folds: before the first step the
-    network is the site-mean model, and training adds what the picture shows. An unscored finding's logits are all masked
+    network equals the site-mean model, and training adds what the picture shows. An unscored finding's logits are all masked
     equally, which gives a uniform distribution that neither a loss nor a Scores table uses.
     """
 
@@ -147,7 +147,7 @@ class Network(nn.Module):
         self.head = HEADS[head.name](features + embedding + extra, **{"dropout": dropout, **head.params})
 
     def usable_weights(self, saved: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The part of saved weights that fits this network: all of them (a U-Net takes the encoder's)."""
+        """Those saved weights that this network can load: all of them (a U-Net loads only the encoder's)."""
         return saved
 
     def forward(self, picture: Tensor, kind: Tensor, extra: Tensor | None = None) -> dict[str, Tensor]:

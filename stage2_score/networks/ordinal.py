@@ -1,4 +1,4 @@
-"""A cumulative ordinal head: one score per finding, compared with the ordered thresholds of each joint.
+"""A cumulative ordinal head: one score per finding is compared with the joint's ordered thresholds.
 
 P(grade > k) = sigmoid(score - threshold_k), the proportional-odds model (McCullagh, J R Stat Soc B 1980;42:109), as in the best
 published network on RAM-H1200 (arXiv 2605.05616). The thresholds rise by construction, so no probability is negative.

@@ -34,7 +34,7 @@ class FlatConvolutions(nn.Module):
     """
 
     def __init__(self, layers: nn.Sequential, channels: int, side_px: int, poolings: int):
-        """layers: convolutions with `poolings` 2x2 max poolings, each rounding down, the last of them after these layers."""
+        """layers: convolutions and all but the last of `poolings` 2x2 max poolings, which round down; the last is added here."""
         super().__init__()
         self.side_px, map_px = side_px, side_px // 2**poolings
         if map_px < 1:
@@ -71,7 +71,10 @@ def blocks(side_px: int = 150, width: float = 1.0, pretrained: bool = False) -> 
 
 
 def narrow(network: nn.Module, width: float) -> nn.Module:
-    """Keep the first share `width` of the channels of all convolutions and batch norms (in place), and the activations' scale."""
+    """Keep the first share `width` of the channels of all convolutions and batch norms, in place.
+
+    Weights are rescaled so that the activations keep their scale.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             n_in = module.in_channels if module.in_channels == 1 else round(module.in_channels * width)
@@ -89,8 +92,8 @@ def narrow(network: nn.Module, width: float) -> nn.Module:
 
 
 def _timm(name: str, width: float, pretrained: bool, **params: object) -> nn.Module:
-    """A timm network on one grey channel, whose first filters are summed over the colours: it computes the same as the original
-    network on a picture whose three channels are equal, as the authors used it."""
+    """A timm network on one grey channel. Its first filters are summed over the colours, so that it computes the same as the
+    original network on a picture with three equal channels, which is how the authors used it."""
     if pretrained and width != 1:
         raise UserError(f"the hub's weights of {name} need width 1, not {width}")
     network = timm.create_model(name, pretrained=pretrained, in_chans=1, num_classes=0, **params)
@@ -146,7 +149,7 @@ class RatingenHead(nn.Module):
     FORMS = {  # noqa: RUF012 - never changed
         "classes": (N_RATINGEN_GRADES, lambda x: x),
         "cdf": (N_STEPS, torch.sigmoid),
-        "percent": (1, lambda x: 100 * x[:, 0]),  # so that the layer itself works within 0..1
+        "percent": (1, lambda x: 100 * x[:, 0]),  # so that the layer's output is within 0..1
     }
 
     def __init__(self, form: str, features: int, **params: object):

@@ -1,8 +1,8 @@
 """U-Net on a timm encoder with coordinate channels and three per-pixel heads (Maziarz, Krason, Wojna 2020, section 3).
 
-A field holds one vector of logits per pixel; `pool` turns the fields into joint centres and grades. Ours where the paper is
-silent: the decoder's widths, nearest-neighbour upsampling followed by two 3x3 convolutions, and fields that may stay coarser
-than the picture (`stride`), which a CPU needs.
+A field holds one vector of logits per pixel; `pool` turns the fields into joint centres and grades. Not stated in the paper, so
+our choice: the decoder's widths, nearest-neighbour upsampling followed by two 3x3 convolutions, and fields that may be coarser
+than the picture (`stride`), which makes training on a CPU possible.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def widen_input(network: nn.Module, extra: int) -> None:
 
 
 class Up(nn.Module):
-    """Upsampling by two, concatenation of the skip, two 3x3 convolutions."""
+    """Upsampling by two, concatenation with the encoder's features of that size, two 3x3 convolutions."""
 
     def __init__(self, n_in: int, n_skip: int, n_out: int):
         super().__init__()
@@ -56,7 +56,7 @@ class UNet(nn.Module):
 
     Logits: joint (N, 23, h, w), narrowing (N, 5, h, w), erosion (N, 6, h, w), with h = H / stride.
     backbone: a timm model with features_only on one grey channel; widths: channels of the decoder's levels, deepest first, each
-    level twice as large as the one before. The last may go beyond the backbone's skips, to the size of the picture.
+    level twice as large as the one before. The last may be larger than all of the backbone's maps: as large as the picture.
     """
 
     def __init__(self, backbone: nn.Module, widths: list[int], dropout: float = 0.0):
@@ -105,8 +105,8 @@ def pool(fields: dict[str, Tensor], possible: Tensor, stride: int) -> dict[str, 
 
     fields: logits as in loss.field_loss; possible: (N, 23) bool, the classes that each film can show. A joint's pixels are those
     where its class is the likeliest; grades are the mean softmax over them, the centre their centroid weighted by the class's
-    probability, conf its mean probability. A joint without pixels takes its probabilities over the whole film as soft
-    weights, and its centre and conf are NaN.
+    probability, conf its mean probability. For a joint without pixels, the grades of all pixels are averaged, weighted by the
+    joint's probability there, and centre and conf are NaN.
     """
     log_p = fields["joint"].masked_fill(~possible[:, :, None, None], -torch.inf).log_softmax(1)
     p = log_p.exp()

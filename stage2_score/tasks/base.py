@@ -1,4 +1,4 @@
-"""What a kind of member is: how it trains on one fold, predicts, and fills its rows of the Scores table.
+"""The kinds of members: how each trains on one fold, predicts, and fills its rows of the Scores table.
 
 MemberTask is the interface of every kind; PictureTask implements it for networks, tasks.sitemean for the null model.
 
@@ -50,7 +50,7 @@ Predict = Callable[[dict[str, Tensor]], dict[str, Tensor]]  # a batch -> the hea
 
 @dataclass(frozen=True)
 class FittedFold:
-    """One fold's scorer. predict: rows of a Scores table -> the rows with predictions, and further tables by name."""
+    """The trained model of one fold. predict: rows of a Scores table -> the rows with predictions, and further tables by name."""
 
     predict: Callable[[pd.DataFrame], tuple[pd.DataFrame, dict[str, pd.DataFrame]]]
     record: dict  # for fold.json: seconds, start, parameters and the best epoch's metrics
@@ -102,8 +102,8 @@ class PictureTask(MemberTask):
 
     eval_batch = 256  # pictures at a time in prediction
     input = "crops"  # which array of the pictures' run the network sees
-    outputs: tuple[str, ...] = FINDINGS  # what the network predicts, decoded
-    targets: tuple[str, ...] = FINDINGS  # fields; a picture with any of them known can be learned from
+    outputs: tuple[str, ...] = FINDINGS  # names of the network's decoded outputs
+    targets: tuple[str, ...] = FINDINGS  # names of fields; a picture is trained on if any of them is known
 
     def __init__(
         self,
@@ -203,7 +203,7 @@ class PictureTask(MemberTask):
 
     @classmethod
     def choose_start(cls, member: Member, context: TrainingContext, folder: Path) -> tuple[Member, Runtime]:
-        """The member with its one available source of weights, and the runtime with its precision."""
+        """The member with only that source of weights that is used, and the runtime with its precision."""
         if member.trained:
             check_same_network(member, paths.run_dir(context.data, 2, member.trained))
             member = replace(member, weights=("scratch",))
@@ -266,7 +266,7 @@ class PictureTask(MemberTask):
 def check_same_network(member: Member, trained: Path) -> None:
     """Refuse to take the weights of a run with another network or other pictures."""
     if not (trained / "run.json").is_file():
-        raise UserError(f"{trained} is not finished; train {trained.name} first, its weights are used")
+        raise UserError(f"{trained} is not finished; train {trained.name} first, because its weights are used")
     other = configs.load(Member, trained / "config.yaml")
     for name in ("kind", "backbone", "head", "embedding", "pictures", "holdout"):
         if getattr(member, name) != getattr(other, name):

@@ -1,4 +1,4 @@
-"""Pictures of growing hands -> bone age, the pretraining of the backbones."""
+"""Pictures of growing hands -> bone age: the task on which backbones are pretrained."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stage2_score.tasks.base import PictureTask, Predict
 
 
 class Age(PictureTask):
-    """Crops, canvases or films of growing hands, if configured with the sex -> standardised bone age."""
+    """Crops, canvases or films of growing hands, and the child's sex if configured -> standardised bone age."""
 
     outputs = ("age",)
     mean_months, sd_months = 0.0, 1.0

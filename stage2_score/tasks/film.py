@@ -1,7 +1,7 @@
 """Whole films -> every joint's position and its distributions over grades (Maziarz, Krason, Wojna 2020).
 
-Joint centres are needed in training only; in prediction the network locates the joints itself. Its boxes are written like those
-of a detector, so that `boxes: RUN` of crops can name this run.
+Joint centres are needed in training only; in prediction the network locates the joints itself. Its boxes are written as a
+detector's, so that a config of crops can name this run as its `boxes`.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Film(PictureTask):
         return scores.with_probabilities(rows, joints, {**p, "erosion": np.where(is_foot, of_feet, of_hands)})
 
     def extra_tables(self, index: pd.DataFrame, outputs: dict[str, np.ndarray]) -> dict[str, pd.DataFrame]:
-        """Boxes with sides of 2 r; a joint without a pixel gets its mean position in the training films."""
+        """Boxes with sides of 2 r (joint_masks.INNER); a joint without pixels gets its mean position in the training films."""
         joints = per_joint(index)
         position = joints.film, joints.type.to_numpy(int)
         centre, conf = outputs["centre"][position], outputs["conf"][position]

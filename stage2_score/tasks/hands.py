@@ -27,7 +27,7 @@ class Hands(PictureTask):
         network.head.set_scale(float(np.nanmean(total)), max(float(np.nanstd(total)), 1.0))
 
     def validate(self, predict: Predict) -> dict[str, float]:
-        """Root mean square error of the total: `best validation performance` (section 2.8)."""
+        """Root mean square error of the total: what the paper calls `best validation performance` (section 2.8)."""
         error = self.predict(predict, self.val_rows)["total"] - self.pictures.fields["total"][self.val_rows]
         rmse = float(np.sqrt(np.nanmean(error**2)))
         return {"val_rmse": rmse, "criterion": rmse}
@@ -73,7 +73,7 @@ class Severity(Hands):
     def validate(self, predict: Predict) -> dict[str, float]:
         """Accuracy, with the cross-entropy as criterion, because the accuracy of a few patients is too coarse.
 
-        The paper names the criterion only as best validation performance.
+        The paper only says that the epoch is chosen by `best validation performance`.
         """
         loss = self.validation_loss(predict)
         p = self.predict(predict, self.val_rows)["classes"].argmax(1)

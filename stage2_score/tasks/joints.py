@@ -42,7 +42,7 @@ class Joints(PictureTask):
     def validate(self, predict: Predict) -> dict[str, float]:
         """RMS errors of log2(grade + 1) over the held-back joints.
 
-        The challenge's patient weights are not used: with so few patients one of them would decide.
+        The challenge's patient weights are not used: with so few patients a single one would decide.
         """
         p = self.predict(predict, self.val_rows)
         metrics = {}

@@ -1,7 +1,7 @@
 """A joint's crop -> its Ratingen grade, or the eroded percentage of its surface, as a distribution or as one number.
 
-Thesis: J. Rohrbach, sections 4.3 and 4.4. Paper: Rohrbach et al. 2019, section 3. The head decides which of the three. A
-distribution is its CDF at whole percents, F_k = P(percentage <= k), k = 0..100.
+Thesis: J. Rohrbach, sections 4.3 and 4.4. Paper: Rohrbach et al. 2019, section 3. The head decides which of the three is
+predicted. A distribution is given by its CDF at whole percents, F_k = P(percentage <= k), k = 0..100.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stage2_score.tasks.base import PictureTask, Predict, target_fields
 
 KEY = ["patient_id", "part", "joint"]
 CDF = [f"c{k}" for k in range(N_STEPS)]
-PREFIXES = {  # of the sites that each form of the head fills
+PREFIXES = {  # form of the head -> prefixes of the site names that it fills
     "classes": (RATINGEN,),
     "cdf": (RATINGEN, PERCENT, MEDIAN),
     "percent": (RATINGEN, PERCENT),
@@ -37,7 +37,7 @@ def form_of(member: Member) -> str:
 
 
 class Ratingen(PictureTask):
-    """Joint crops, the wrist as one -> rows of the Ratingen grade, and rows of the percentage if the head predicts it."""
+    """Joint crops, with the wrist as one joint -> Ratingen grades, and percentages if the head predicts them."""
 
     targets = ("percent",)
 
@@ -139,8 +139,8 @@ def most_likely(form: str, outputs: dict[str, np.ndarray]) -> np.ndarray:
 def monotone(cdf: np.ndarray) -> np.ndarray:
     """The nearest non-decreasing CDFs (n, 101) to independent sigmoid outputs; the last value is 1.
 
-    Isotonic regression projects onto the non-decreasing functions; the truth is one of them, so that no CRPS becomes larger.
-    A running maximum would let one high outlier lift every later value.
+    Isotonic regression projects onto the non-decreasing functions; the truth is one of them, so no CRPS becomes larger. With a
+    running maximum, one outlier would raise every later value.
     """
     rising = np.array([isotonic_regression(row).x for row in cdf]).reshape(cdf.shape).clip(0, 1)
     rising[:, -1:] = 1.0

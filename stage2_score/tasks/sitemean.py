@@ -10,7 +10,7 @@ from stage2_score.config import Member, TrainingContext
 from stage2_score.tasks.base import FittedFold, MemberTask
 from stage2_score.tasks.joints import Joints
 
-ALL_FOLDS = -1  # the fold number of frequencies that are counted among all training patients
+ALL_FOLDS = -1  # fold number that stands for frequencies among all training patients
 
 
 class SiteMean(MemberTask):
@@ -32,7 +32,7 @@ class SiteMean(MemberTask):
         split: tuple[set, set, set],
         runtime: None,
     ) -> FittedFold:
-        """Count the grades of all patients who are not predicted; there is no epoch to choose on held-back ones."""
+        """Count the grades of all patients who are not predicted; the held-back ones are included, as no epoch is chosen."""
         train, held_back, _ = split
         return _fitted(context.data, train | held_back)
 

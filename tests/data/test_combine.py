@@ -49,10 +49,10 @@ def test_combined_sets_keep_patients_distinct_and_unscored_sites_empty(tmp_path,
     file_cache.cache_file("a").unlink()
     file_cache.cache_file("b").unlink()
     combine.combine(["a", "b"], "ab", 3, same_people=True)
-    assert "72 films are compared by their files alone" in capsys.readouterr().out
+    assert "72 films were compared only by the hash of their files" in capsys.readouterr().out
     person = FILMS.read(paths.films("ab")).drop_duplicates("patient_id").set_index("patient_id").person_id
     assert person["a.A1"] == person["b.A1"] == "A1" and folds.load("ab")["a.A1"] == folds.load("ab")["b.A1"]
-    with pytest.raises(UserError, match="name of its own"):
+    with pytest.raises(UserError, match="new name with --data"):
         combine.combine(["a", "b"], "a")
     with pytest.raises(UserError, match="does not exist"):
         combine.combine(["a", "nothing"], "ab")

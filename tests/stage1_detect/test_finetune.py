@@ -44,7 +44,7 @@ def test_coco_of_others_is_read_and_faults_are_named(tmp_path):
     assert upright[0, 1] < upright[1, 1] - 100 and upright[2, 0] < upright[3, 0]  # fingers up, a right hand's thumb to the left
     categories[0]["name"] = "thumb"
     for text, words in (
-        (json.dumps(value), "is no joint"),
+        (json.dumps(value), "is not a joint"),
         ("{", "not valid JSON"),
         ("[]", "must be COCO"),
         ('{"images":[{}]}', "must be COCO"),
@@ -151,7 +151,7 @@ def test_the_start_of_an_experiment(tmp_path):
 
     assert DetectorConfig("yolo").weights() == SHIPPED == DetectorConfig("yolo", start="scratch").weights()
     assert DetectorConfig("yolo", start=str(SHIPPED)).weights() == SHIPPED
-    with pytest.raises(UserError, match="is no file"):
+    with pytest.raises(UserError, match="is not a file"):
         DetectorConfig("yolo", start=str(tmp_path / "none.safetensors")).weights()
 
 

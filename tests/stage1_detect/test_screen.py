@@ -227,7 +227,7 @@ def test_a_set_is_settled_against_its_pictures(tmp_path, monkeypatch):
 def test_a_declared_hand_that_is_hardly_like_one_is_kept_and_doubted(tmp_path, monkeypatch):
     rows = [row(patient("a"), "LH", tmp_path / "a.png"), row(patient("b"), None, tmp_path / "b.png")]
     odd = {"limb": 0, "part_seen": "LH", "view_seen": None, **vars(film.Frame(0, 0, 9, 9)), "quality": 0.55}
-    odd |= {"reasons": "not_hand_or_foot", "detail": "not_hand_or_foot: like a hand by 0.55 of 1"}
+    odd |= {"reasons": "not_hand_or_foot", "detail": "not_hand_or_foot: similar to a hand by only 0.55 of 1"}
     monkeypatch.setattr(
         screening_results, "screen", lambda _: SCREENING.check(pd.DataFrame([{"path": r["path"], **odd} for r in rows]))
     )
@@ -240,7 +240,7 @@ def test_a_curated_set_of_a_kind_that_the_detector_does_not_know_is_kept_as_decl
     rows = [row(patient(f"p{i}"), "LH", tmp_path / f"{i}.png") for i in range(10)]
     rows.append(row(patient("q"), None, tmp_path / "q.png"))
     strange = {"limb": -1, "part_seen": None, "view_seen": None, **vars(film.Frame(0, 0, 9, 9)), "quality": 0.2}
-    strange |= {"reasons": "not_hand_or_foot", "detail": "not_hand_or_foot: like a hand or foot by 0.20 of 1"}
+    strange |= {"reasons": "not_hand_or_foot", "detail": "not_hand_or_foot: similar to a hand or foot by only 0.20 of 1"}
     known = strange | {"limb": 0, "part_seen": "LH", "quality": 0.9, "view_seen": "PA", "reasons": None, "detail": None}
     table = SCREENING.check(
         pd.DataFrame([{"path": r["path"], **(known if i in (0, 1) else strange)} for i, r in enumerate(rows)])

@@ -51,7 +51,7 @@ REFUSED = {
     "tender joints above 28": (changed(0, "tender", "29"), "row 2 (A1): tender is '29', not a whole number from 0 to 28"),
     "an ESR in words": (changed(1, "esr", "high"), "row 3 (A2): esr is 'high'"),
     "negative days": (changed(1, "days", "-1"), "days is '-1', not a whole number from 0"),
-    "days that are not known": (changed(1, "days", ""), "days is empty, of a person with 2 sets of films"),
+    "days that are not known": (changed(1, "days", ""), "days is empty for a person with 2 sets of films"),
     "two visits of one day": (changed(1, "days", "0"), "person A has visit 1 on day 0 and visit 2 on day 0"),
     "twice": ([*ROWS, ROWS[0]], "A1 appears 2 times"),
 }

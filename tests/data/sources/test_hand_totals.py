@@ -177,7 +177,7 @@ REFUSED = {
     "empty table": (table(""), {}, "has no rows"),
     "only a header": (table(HEADER), {}, "has no rows"),
     "semicolons": (table(TABLE.replace(",", ";")), {}, "has no commas"),
-    "misnamed": (swap("", ""), {"total": "shs"}, "has no column 'shs', but 'SHS'; --column total='SHS' reads it"),
+    "misnamed": (swap("", ""), {"total": "shs"}, "has no column 'shs', but 'SHS'; add --column total='SHS', or rename it"),
     "optional, but named": (swap("", ""), {"age": "yeers"}, "has no column 'yeers', but 'years'"),
     "quite another name": (swap("", ""), {"total": "score"}, "has no column 'score'; it has 'image', 'SHS'"),
     "unknown role": (swap("", ""), {"totals": "SHS"}, "--column totals: unknown; one of file, total"),
