@@ -5,7 +5,7 @@
     rois.npy   (n films, H, W) uint8: the limb's box, resized without keeping its aspect, right limbs mirrored to left, grey
                levels stretched
     rois.parquet   its index; x0_px .. y1_px: the box in the film's upright, un-mirrored pixels
-    hands.npy  (n patients, px, px) uint8: both hands' films as on one bilateral film (Bo et al. 2025 read those): the right
+    hands.npy  (n patients, px, px) uint8: both hands' films as on one bilateral film (Bo et al. 2024 read those): the right
                hand on the left half, both mirrored, so that the thumbs meet; a missing hand leaves its half black. Two films
                and one film of both hands give the same picture, because each hand is a separate frame of its file. A patient
                with one total of both hands but a film of only one has no picture: it would not show what the total counts

@@ -42,7 +42,7 @@ def text(comparisons: tuple[Comparison, ...], board: Leaderboard, study: Study, 
         lines = [*_joint_lines(comparison, board), *_other_lines(comparison, study, both)]
         names = f"{comparison.pred} - {comparison.other}"
         missing = f"{comparison.pred} or {comparison.other} is not trained, or they are not measured alike"
-        out += [f"{comparison.says}: {names if lines else missing}", *lines]
+        out += [f"{comparison.effect}: {names if lines else missing}", *lines]
     return "\n".join(out)
 
 

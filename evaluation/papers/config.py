@@ -21,7 +21,7 @@ class SystemGroup:
 class Comparison:
     """A claim about the difference pred - other of two runs that predict the same thing; RUN/LEARNER is one learner's joints."""
 
-    says: str  # what the difference shows
+    effect: str  # what the difference between the two systems shows
     pred: str
     other: str
 

@@ -9,7 +9,7 @@ import pytest
 from data.phantom.cohort import Cohort
 from ra import config, paths
 from ra.config import UserError
-from stage1_detect.config import Detector
+from stage1_detect.config import DetectorConfig
 from stage2_score.config import MEMBERS, PICTURES, PRETRAINING
 from stage3_stack.config import KINDS
 
@@ -242,7 +242,7 @@ FOLDERS = {  # the last folder of an experiment file -> the kinds that its verb 
     "pretrain": PRETRAINING,
     "members": MEMBERS,
     "stack": KINDS,
-    "detect": {"yolo": Detector, "template": Detector},
+    "detect": {"yolo": DetectorConfig, "template": DetectorConfig},
     "phantom": {"cohort": Cohort},
 }
 EXPERIMENTS = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent != CONFIGS / "papers")
