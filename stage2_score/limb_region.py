@@ -1,6 +1,6 @@
 """The limb's bounding box on its film, from edges and morphology; it excludes borders, collimation and most markers.
 
-Maziarz et al. 2020, section 4: "classical computer vision techniques such as the canny algorithm to detect the bounding box
+Maziarz et al. 2021, section 4: "classical computer vision techniques such as the canny algorithm to detect the bounding box
 of the hand or foot". The steps that implement this sentence are ours. No joint box is needed.
 """
 

@@ -1,6 +1,6 @@
 """Losses. NaN targets are ignored: they have neither cost nor gradient.
 
-Local label smoothing (Maziarz, Krason, Wojna 2020, RA2-DREAM): probability mass moves only to the neighbouring grades.
+Local label smoothing (Maziarz, Krason, Wojna 2021, RA2-DREAM): probability mass moves only to the neighbouring grades.
 Log-space term: the challenge measures (log2(grade + 1) - log2(pred + 1))^2, which 2^E[log2(grade + 1)] - 1 minimises.
 """
 

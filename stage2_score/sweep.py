@@ -1,4 +1,4 @@
-"""Train one member with several values of one config key, and plot its error over them (Maziarz et al. 2020, Figure 2).
+"""Train one member with several values of one config key, and plot its error over them (Maziarz et al. 2021, Figure 2).
 
     python -m stage2_score.sweep CONFIG.yaml --run NAME --data SET --fold 0 --plot docs/sweep.png
         --values loss.params.smoothing=0,0.05,0.1,0.2,0.4 --values loss.params.inner=0.019,0.028,0.037,0.046

@@ -1,4 +1,4 @@
-"""Joint types, and pixel masks made from joint centres (Maziarz, Krason, Wojna 2020, section 3).
+"""Joint types, and pixel masks made from joint centres (Maziarz, Krason, Wojna 2021, section 3).
 
 The paper has the hand's 21 joint types; here there are 22, because each neighbour of the scaphoid has its own joint with it
 (anatomy.HAND_JOINTS). Toes are mapped onto fingers, so that hands and feet share the types. Coordinates are pixels of the

@@ -1,4 +1,4 @@
-"""U-Net on a timm encoder with coordinate channels and three per-pixel heads (Maziarz, Krason, Wojna 2020, section 3).
+"""U-Net on a timm encoder with coordinate channels and three per-pixel heads (Maziarz, Krason, Wojna 2021, section 3).
 
 A field holds one vector of logits per pixel; `pool` turns the fields into joint centres and grades. Not stated in the paper, so
 our choice: the decoder's widths, nearest-neighbour upsampling followed by two 3x3 convolutions, and fields that may be coarser

@@ -1,4 +1,4 @@
-"""Whole films -> every joint's position and its distributions over grades (Maziarz, Krason, Wojna 2020).
+"""Whole films -> every joint's position and its distributions over grades (Maziarz, Krason, Wojna 2021).
 
 Joint centres are needed in training only; in prediction the network locates the joints itself. Its boxes are written as a
 detector's, so that a config of crops can name this run as its `boxes`.
