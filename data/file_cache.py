@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ra import atomic, manifest, paths
+from ra import atomic, json_lines, manifest, paths
 from ra.imaging import film
 from ra.training_log import progress
 
@@ -99,14 +99,10 @@ def _line(path: str, stamp: list[int], facts: FileFacts) -> str:
 
 
 def _lines(cache: Path) -> Iterator[tuple[str, list[int], FileFacts]]:
-    """Path, stamp and facts of every complete line; a killed call may leave an incomplete last one."""
-    if not cache.is_file():
-        return
-    with cache.open(encoding="utf-8", errors="replace") as stream:
-        for text in stream:
-            try:
-                line = json.loads(text)
-                if line.pop("version") == VERSION:
-                    yield line.pop("path"), line.pop("stamp"), FileFacts(**line)
-            except (ValueError, KeyError, TypeError, AttributeError):
-                continue
+    """Path, stamp and facts of every line of this version."""
+    for line in json_lines.read(cache):
+        try:
+            if line.pop("version") == VERSION:
+                yield line.pop("path"), line.pop("stamp"), FileFacts(**line)
+        except (KeyError, TypeError):
+            continue

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ra import cli, manifest, quality_reasons
+from ra import cli, json_lines, manifest, quality_reasons
 from ra.anatomy import PARTS
 from ra.config import UserError
 from ra.imaging import film, polarity
@@ -125,16 +125,10 @@ def verdicts(detector: Detector, path: str, part: str | None) -> list[Verdict]:
 
 
 def _cached(cache: Path) -> Iterator[tuple[str, list, list[dict]]]:
-    """Path, stamp and rows of every complete line of the cache; a killed call may have left a truncated one."""
-    if not cache.is_file():
-        return
-    with cache.open(encoding="utf-8", errors="replace") as stream:
-        for text in stream:
-            try:
-                line = json.loads(text)
-                yield line["path"], line["stamp"], line["rows"]
-            except (ValueError, KeyError, TypeError):
-                continue
+    """Path, stamp and rows of every line of the cache that has them."""
+    for line in json_lines.read(cache):
+        if {"path", "stamp", "rows"} <= line.keys():
+            yield line["path"], line["stamp"], line["rows"]
 
 
 if __name__ == "__main__":
