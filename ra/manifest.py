@@ -65,8 +65,10 @@ def write_record(record: Path, inputs: Mapping[str, Any], outputs: Iterable[Path
 class Run:
     """The folder of one run. Not a context manager: `begin` returns whether there is work to do, `finish` writes run.json."""
 
-    def __init__(self, folder: Path, config: Any, inputs: Iterable[Path], force: bool = False):
+    def __init__(self, folder: Path, config: Any, inputs: Iterable[Path], force: bool = False, label: str | None = None):
+        """label: what messages call the run (default: its folder's name)."""
         self.folder, self.config, self.force = Path(folder), config, force
+        self.label = label or self.folder.name
         self.inputs = {self._relative(p): file_hash(p) for p in inputs}
         self.started = time.time()
 
@@ -87,10 +89,10 @@ class Run:
             )
         inputs_at_start = self.folder / "inputs.json"  # a run is resumed only with the inputs that it was started with
         if inputs_at_start.is_file() and json.loads(inputs_at_start.read_text()) != self.inputs:
-            print(f"{self.folder.name}: inputs changed; rebuilding", flush=True)
+            print(f"{self.label}: inputs changed; rebuilding", flush=True)
             shutil.rmtree(self.folder)
         elif manifest.is_file():
-            print(f"{self.folder.name}: finished, skipped", flush=True)
+            print(f"{self.label}: finished, skipped", flush=True)
             return False
         self.folder.mkdir(parents=True, exist_ok=True)
         atomic.write_json(inputs_at_start, self.inputs)

@@ -66,7 +66,7 @@ def run() -> None:
     for name, member in with_explanation(load_members(args)):
         folder, settings = trained_folder(name, member, args.data), ExplainSettings(RULES[RULE_OF_KIND[member.kind]])
         inputs = [folder, paths.run_dir(args.data, 2, member.pictures)]
-        run_record = manifest.Run(paths.explanations(args.data, name), settings, inputs, args.force)
+        run_record = manifest.Run(paths.explanations(args.data, name), settings, inputs, args.force, f"{name}, explanations")
         unfinished = run_record.begin()
         if not (unfinished or args.patient):
             continue
