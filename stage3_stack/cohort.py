@@ -28,8 +28,8 @@ class Cohort:
     """n patients, of whom the first n_train have targets.
 
     patients and visit are (n,), person and fold (n_train,). grades (n_train, 86) and totals (n_train, 3: total, erosion,
-    narrowing) are NaN where not scored. weight (n_train,) is the challenge's; for a patient without a total it follows from the
-    sum of the patient's scored sites.
+    narrowing) are NaN where not scored. weight (n_train,) is the challenge's patient weight; without a total it is computed from
+    the sum of the patient's scored sites.
     """
 
     patients: np.ndarray
@@ -48,7 +48,7 @@ class Cohort:
 
     @property
     def scored(self) -> np.ndarray:
-        """(86,) whether the set scores the site: whether any training patient has a target there."""
+        """(86,) True for a site that the set scores, which means that a training patient has a target there."""
         return ~np.isnan(self.grades).all(axis=0)
 
     @property
@@ -65,7 +65,7 @@ class Cohort:
 def load(data: str, members: tuple[str, ...], *, joints: bool = True) -> Cohort:
     """Read a prepared set and the tables of its members; a UserError or ContractError names what is missing.
 
-    With `joints`, a list of members in which none scores joints is refused, because such a set of members cannot be stacked.
+    With `joints`, at least one member must score joints, because other members alone cannot be stacked.
     """
     sites, fold = tables.SITES.read(paths.sites(data)), folds.load(data)
     people = sites.drop_duplicates("patient_id").set_index("patient_id").sort_index()
@@ -97,13 +97,13 @@ def person_ids(data: str, patients: np.ndarray) -> np.ndarray:
 
 
 def trained_on(folder: Path) -> str | None:
-    """The set on which a run was trained, if the folder holds its application to another set; else None."""
+    """The set on which a run was trained, for the folder of a run that was applied to another set; else None."""
     record = folder / "run.json"
     return json.loads(record.read_text()).get("trained") if record.is_file() else None
 
 
 def with_patients_of(cohort: Cohort, data: str) -> Cohort:
-    """The same training patients, with all patients of another prepared set instead of the test patients.
+    """A cohort with the same training patients, but with all patients of another prepared set as its test patients.
 
     Only the other set's list of patients and its members' test.parquet are read, never its targets.
     """
@@ -122,8 +122,8 @@ def with_patients_of(cohort: Cohort, data: str) -> Cohort:
 def targets(sites: pd.DataFrame, train: pd.Index) -> tuple[np.ndarray, np.ndarray]:
     """grades (n, 86) and totals (n, 3) of the training patients.
 
-    A total that the reader did not give is the sum of the given grades. It is NaN for a patient who lacks all sites of a part and
-    finding that other patients have: films of the hands alone do not give a total of hands and feet.
+    If the reader gave no total, it is the sum of the given grades. It stays NaN for a patient who lacks all sites of a part and
+    finding that other patients have, because films of the hands alone do not give a total of hands and feet.
     """
     row = train.get_indexer(sites.patient_id)
     grades, totals = np.full((len(train), len(SITES)), np.nan), np.full((len(train), len(TARGETS)), np.nan)

@@ -12,16 +12,16 @@ from ra.config import Named, UserError
 
 @dataclass(frozen=True)
 class JointStack:
-    """A stack of joint and whole-part members: learners, and how their blend is chosen."""
+    """A stack of joint and whole-part members: its learners and the settings of their blend."""
 
     kind: Literal["joints"]
     members: tuple[str, ...]  # runs of stage 2
     site_learners: tuple[Named, ...]  # predict one grade of one site
     total_learners: tuple[Named, ...]  # predict the patient's total, erosion and narrowing
     features: Literal["all", "own", "patient"] = "all"  # columns that a site's learners see: features.FEATURE_SETS
-    inner_folds: int = 5  # patient splits inside the training patients that choose blend and threshold
+    inner_folds: int = 5  # splits of the training patients on which blend weights and threshold are chosen
     rounds: int = 12  # picks of the greedy blend
-    bags: int = 16  # resamples of the patients over which the greedy blend is averaged
+    bags: int = 16  # the greedy blend is averaged over this number of resamples of the patients
     zero_below: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)  # thresholds tried: a grade below becomes 0
     seed: int = 0
 
@@ -42,8 +42,8 @@ class HandTotals:
     kind: Literal["hand_totals"]
     combine: Literal["linear", "all_classes", "single_class", "total_to_class"]  # linear_ensembles.py
     members: tuple[str, ...]  # runs of stage 2
-    bounds_of: str | None = None  # total_to_class: the classifier whose head.params.bounds cut the total
-    # Penalty per patient on the distance of the weights from those of the members' mean. The paper has none: it had 2,700 films.
+    bounds_of: str | None = None  # total_to_class: the classifier whose head.params.bounds divide the total into classes
+    # Penalty per patient on the distance of the weights from equal weights. The paper uses none, because it had 2,700 films.
     alpha: float = 0.1
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ StackConfig = JointStack | HandTotals | JointVisits
 
 
 def saved(folder: Path) -> StackConfig:
-    """The config that a finished run was made with, from its folder; UserError when the run is not finished."""
+    """The config of a finished run, read from its folder; UserError if the run is not finished."""
     manifest.file_hash(folder)
     return config.experiments(KINDS, [folder / "config.yaml"])[0][1]
 

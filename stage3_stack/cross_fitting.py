@@ -21,19 +21,19 @@ SMALLEST_ERROR = 0.15  # added to a patient's error before the patient's weight 
 
 
 def inner_folds(person: np.ndarray, total: np.ndarray, config: JointStack) -> np.ndarray:
-    """(n,) fold of each training patient, persons whole and totals spread evenly; fewer folds when there are fewer persons."""
+    """(n,) inner fold of each training patient: persons stay whole, totals are spread evenly. Few persons give fewer folds."""
     n_folds = min(config.inner_folds, len(set(person)))
     if n_folds < 2:
-        raise UserError("the training patients outside a fold are one person; make fewer folds or add patients")
+        raise UserError("all training patients outside a fold are one person; make fewer folds or add patients")
     names = [f"{i:06d}" for i in range(len(person))]  # folds.make sorts by patient_id: these names keep the order
     people = pd.DataFrame({"patient_id": names, "person_id": person, "total": total})
     return folds.make(people, n_folds, config.seed).fold.to_numpy()
 
 
 def row_weight(target: np.ndarray, pred: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(n, s) weights under which a squared loss moves like the score, sum_i w_i sqrt(mean_j d_ij^2).
+    """(n, s) weights with which a squared loss has the gradient of the score, sum_i w_i r_i with r_i = sqrt(mean_j d_ij^2).
 
-    The score's gradient is w_i d_ij / (s r_i): a patient with small errors counts for more than the patient's weight.
+    The score's gradient is w_i d_ij / (s r_i), so a patient with a small error r_i counts for more than the weight w_i.
     """
     if target.shape[1] == 1:
         return weight[:, None]
@@ -95,14 +95,14 @@ class Layer:
         return {"weights": weights, "zero_below": self.threshold, "inner_loss": inner}
 
     def export(self, folder: Path, prefix: str) -> list[Path]:
-        """Write what the learners fitted, for reading only (learners.Learner.export); single members have no files."""
+        """Write the fitted learners as files for people to read (learners.Learner.export); single members have none."""
         folder.mkdir(parents=True, exist_ok=True)
         named = zip(self.candidates, self.fitted, strict=True)
         return [path for name, learner in named for path in learner.export(folder, f"{prefix}_{name}")]
 
 
 def _single_members(names: list[str]) -> list[Named]:
-    """A candidate of the blend for each member's prediction; [] for a single member, which would repeat the mean."""
+    """A blend candidate for the prediction of each member; [] if there is one member only, because it equals the mean."""
     columns = [name for name in names if name.endswith(learners.PREDICTION_COLUMNS)]
     return [Named("mean", {"only": name}) for name in columns] if len(columns) > 1 else []
 

@@ -1,4 +1,4 @@
-"""Data of an ensemble of both-hands members: their outputs, the targets, the cross-fitted map and its Scores table."""
+"""An ensemble of both-hands members: the members' outputs, the targets, the cross-fitted map and its Scores table."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def hand_totals(data: str, cohort: Cohort) -> np.ndarray:
 
 
 def given_totals(sites: Path) -> pd.Series:
-    """Totals that a sites table gives for whole hands, by patient: of both hands, or of the one that the film shows."""
+    """The totals of whole hands in a sites table, by patient: of both hands, or of the only hand that the film shows."""
     table = tables.SITES.read(sites)
     is_total = (table.site == TOTAL) & (table.finding == TOTAL) & table.part.isin(("LH", "RH", BOTH_HANDS))
     return table[is_total].groupby("patient_id").target.max()  # a patient has a total for only one of the three parts
 
 
 def member_outputs(cohort: Cohort, config: HandTotals) -> np.ndarray:
-    """(n, members, 1) totals or (n, members, 10) class probabilities; UserError for a member that predicts the other."""
+    """(n, members, 1) totals or (n, members, 10) class probabilities; UserError for a member without the kind that is needed."""
     kind = "severity" if config.combine in ("all_classes", "single_class") else "hands"
     for m in cohort.members:
         if getattr(m, kind) is None:
@@ -48,7 +48,7 @@ def class_bounds(data: str, run_name: str) -> np.ndarray:
     saved = yaml.safe_load(path.read_text()) if path.is_file() else {}
     bounds = saved.get("head", {}).get("params", {}).get("bounds")
     if not bounds:
-        raise UserError(f"{path} names no head.params.bounds; name a severity classifier that is trained")
+        raise UserError(f"{path} has no head.params.bounds; name a trained severity classifier")
     return np.array(bounds, dtype=float)
 
 
@@ -61,7 +61,7 @@ def fit(config: HandTotals, x: np.ndarray, total: np.ndarray, bounds: np.ndarray
     """The map fitted on the patients whose outputs x (n, members, k) and total (n,) are known."""
     known = ~np.isnan(total) & ~np.isnan(x).any(axis=(1, 2))
     if not known.any():
-        raise UserError("no training patient outside a fold has hands and scores; make fewer folds")
+        raise UserError("no training patient outside a fold has both a prediction and a total of the hands; make fewer folds")
     return linear_ensembles.MAPS[config.combine](config.alpha, bounds).fit(x[known], total[known])
 
 
@@ -82,7 +82,7 @@ def cross_fit(
 
 
 def scores_table(run: str, cohort: Cohort, split: str, pred: np.ndarray, target: np.ndarray) -> pd.DataFrame:
-    """Scores rows of a split. pred: (n, 1) totals or (n, 10) class probabilities of all patients; target: (n_train,)."""
+    """The Scores rows of a split. pred: (n, 1) totals or (n, 10) class probabilities of all patients; target: (n_train,)."""
     oof, width = split == "oof", pred.shape[1]
     rows = cohort.train if oof else cohort.test
     values = pred[rows]

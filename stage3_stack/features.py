@@ -1,7 +1,7 @@
 """Level-2 features of a site and of a patient's totals, computed from the members' out-of-fold predictions.
 
 One function makes the features for fitting and for predicting. They are computed patient by patient from the members' tables
-alone, without targets and without other patients, so that nothing of a predicted fold can leak. Missing values stay NaN.
+alone, without targets and without other patients, so that no predicted fold can leak into the fit. Missing values stay NaN.
 
 Columns of a site's features:
 
@@ -13,7 +13,7 @@ Columns of a site's features:
     <member>:part, :patient, :hands, :severity   totals and classes of members that see whole films
     template, foot, kind                       share of template boxes, foot or hand, which site it is
 
-Columns of a total's features end in :own where a member's value is of the very total that is predicted.
+Among the features of a total, <member>:own is the member's value for the same total that is predicted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ELOG, GRADE, ANY, _ = range(len(MOMENTS))
 # (limb, joint, finding) -> number; left and right sites are of the same kind
 SITE_KINDS = {k: i for i, k in enumerate(dict.fromkeys((limb(s.part), s.joint, s.finding) for s in SITES))}
 HANDS = np.array([limb(s.part) == "hand" for s in SITES])
-SITE_KIND = "kind"  # the feature column that names the site's kind: a category, not a quantity
+SITE_KIND = "kind"  # the feature column with the site's kind, which is a category and not a quantity
 
 
 def _same(values: list) -> np.ndarray:
@@ -42,7 +42,7 @@ def _same(values: list) -> np.ndarray:
 def _neighbours() -> dict[str, np.ndarray]:
     """Name -> (86, 86) booleans: row j marks the sites whose mean is a feature of site j. No site is its own neighbour.
 
-    A row of joints lies side by side in one part: pip, mcp (with the thumb's ip), wrist, mtp (with the hallux ip).
+    The joints of a "row" lie side by side in one part: pip, mcp (with the thumb's ip), wrist, mtp (with the hallux ip).
     """
     same_part, same_limb = _same([s.part for s in SITES]), _same([limb(s.part) for s in SITES])
     same_finding, same_site = _same([s.finding for s in SITES]), _same([s.site for s in SITES])
@@ -50,7 +50,7 @@ def _neighbours() -> dict[str, np.ndarray]:
     same_joint = same_part & _same([s.joint for s in SITES])
     opposite = np.array([[b.part == other_side(a.part) for b in SITES] for a in SITES])
 
-    order = np.zeros(len(SITES), dtype=int)  # of a site among those of its finding
+    order = np.zeros(len(SITES), dtype=int)  # position of a site among the sites of its finding
     for sites in FINDING_SITES.values():
         order[sites] = np.arange(len(sites))
     consecutive = np.abs(order[:, None] - order[None, :]) == 1
@@ -59,7 +59,7 @@ def _neighbours() -> dict[str, np.ndarray]:
     has_both_findings = joint_other_finding.any(axis=1, keepdims=True)
     masks = {
         "other_side": opposite & same_site,
-        # a joint that is scored for one finding alone takes the other finding's sites of its row
+        # for a joint that is scored for one finding only: the sites of its row with the other finding
         "other_finding": np.where(has_both_findings, joint_other_finding, same_row & ~same_finding),
         "adjacent": same_finding & same_row & consecutive,
         "row": same_finding & same_row,
@@ -86,7 +86,7 @@ def mean_moments(members: list[MemberPredictions]) -> np.ndarray:
 
 
 def _site(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:
-    """The members' predictions of the site itself. Only <member>:elog predicts L(grade); a Ratingen grade is on another scale."""
+    """The members' predictions for the site itself. Only <member>:elog predicts L(grade); a Ratingen grade has another scale."""
     out: dict[str, np.ndarray] = {}
     for m in cohort.members:
         if m.moments is not None:
@@ -105,10 +105,10 @@ def _related_sites(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:  
 
 
 def _both_sides(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:  # noqa: ARG001
-    """The joint on the other side and in the other finding, and all 86 predictions of the patient, the site's own side first.
+    """Predictions for the joint's other side and other finding, and all 86 of the patient, with the site's own side first.
 
-    After Li & Guan, whose second level used both sides and both findings of a patient. Ours: a right joint's `same_` columns hold
-    the right side and a left joint's the left side, so that both sides train one model.
+    After Li & Guan, whose second level used both sides and both findings of a patient. We add that `same_` columns hold the right
+    side for a right joint and the left side for a left joint, so that both sides train one model.
     """
     elog = mean[..., ELOG]
     out = {f"{name}_elog": mean_over(elog, NEIGHBOURS[name]) for name in ("other_side", "other_finding")}
@@ -137,7 +137,7 @@ def _whole_films(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _identity(cohort: Cohort, mean: np.ndarray) -> dict[str, np.ndarray]:
-    """Which site it is, and the share of members whose box was the template's."""
+    """The site's kind and limb, and the share of members whose box came from the template."""
     template = nan_mean(np.stack([m.template for m in cohort.members if m.template is not None], axis=-1), axis=-1)
     foot = [float(limb(s.part) == "foot") for s in SITES]
     kind = [float(SITE_KINDS[limb(s.part), s.joint, s.finding]) for s in SITES]
@@ -169,9 +169,9 @@ def expected_class(member: MemberPredictions) -> np.ndarray:
 def total_features(cohort: Cohort, rows: np.ndarray, grades: np.ndarray, target: str) -> tuple[np.ndarray, list[str]]:
     """(len(rows), F) features of patients' totals, from the stack's site grades (len(rows), 86) and the members' sums.
 
-    `target` is total, erosion or narrowing. A member's sum of that very target is called <member>:own, the others by their name.
-    Where a film is missing, a sum takes the stack's grades, so that all features are on one scale: L(total). Sites that the set
-    does not score count in no sum (their `grades` are 0).
+    `target` is total, erosion or narrowing. A member's sum for this target is named <member>:own, other sums by their finding.
+    Where a film is missing, the stack's grades complete the sum, so that all features are on one scale, L(total). Sites that the
+    set does not score add nothing to a sum (their `grades` are 0).
     """
 
     def named(prefix: str, sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

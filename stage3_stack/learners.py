@@ -1,8 +1,8 @@
 """The learners: fit(x, y, weight, names) on rows of features, predict(x); all in the log scale L(grade) = log2(grade + 1).
 
 A learner fits imputation and scaling itself, on the same rows, so that a fold's learner depends on that fold's training patients
-only. `export` writes what was fitted as JSON, or as LightGBM's own text, for people to read: no code loads these files, since
-stage3_stack.predict fits the stack again.
+only. `export` writes the fitted learner as JSON, or in LightGBM's text format, for people to read. No code loads these files,
+because stage3_stack.predict fits the stack again.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ra.config import Named, UserError
 from stage3_stack.features import SITE_KIND, SITE_KINDS
 from stage3_stack.nan_mean import nan_mean
 
-# How the columns end that hold a member's prediction of the target itself: <member>:elog, E[L(grade)] of a site, and
-# <member>:own, L of the member's value of the total that is predicted (features.py).
+# Endings of the columns that hold a member's prediction of the target (features.py): <member>:elog is E[L(grade)] of a site,
+# <member>:own is L(the member's value of the predicted total).
 PREDICTION_COLUMNS = (":elog", ":own")
-THREADS = 1  # fixed, so that no sum depends on the machine; on tables this small a second thread only waits
+THREADS = 1  # fixed, so that sums do not depend on the machine; on such small tables a second thread saves no time
 
 
 class Learner(Protocol):
-    """x (rows, features) with NaN for what is missing; y, weight (rows,); names: of the features."""
+    """x (rows, features) with NaN for missing values; y, weight (rows,); names: the names of the features."""
 
     def fit(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, names: list[str]) -> Learner: ...
     def predict(self, x: np.ndarray) -> np.ndarray: ...
@@ -33,7 +33,7 @@ class Learner(Protocol):
 
 
 class Imputer:
-    """Replaces NaN by the mean of the site's kind among the training rows, else by that of the column, else by 0."""
+    """Replaces NaN by the column's mean over training rows of the same kind of site, else over all training rows, else by 0."""
 
     def fit(self, x: np.ndarray, names: list[str]) -> Imputer:
         self.kind_column = names.index(SITE_KIND) if SITE_KIND in names else None
@@ -80,7 +80,7 @@ class Linear:
         return (self.impute(x)[:, self.columns] - self.centre) / self.scale @ self.coefficient + self.intercept
 
     def export(self, folder: Path, name: str) -> list[Path]:
-        """Intercept, coefficients and means of the columns, on the features' own scale."""
+        """Write intercept, coefficients and means of the columns, on the features' own scale."""
         path = folder / f"{name}.json"
         slopes = dict(zip(self.names, np.round(self.coefficient / self.scale, 6).tolist(), strict=True))
         intercept = float(self.intercept - (self.coefficient / self.scale) @ self.centre)
@@ -104,7 +104,7 @@ class Ridge(Linear):
 
 
 class NonNegativeLeastSquares(Linear):
-    """Non-negative weights of the members' predictions and a few context means: more damage seen never lowers a grade."""
+    """Non-negative weights of the members' predictions and a few context means: more damage in these never lowers the grade."""
 
     name = "nnls"
 
@@ -137,7 +137,7 @@ class LeastAbsoluteDeviations(Linear):
 
 
 class Mean:
-    """The null learner: the mean of the members' predictions, or `only` one of them; only the imputation is fitted."""
+    """The baseline: the mean of the members' predictions, or the single column `only`; nothing but the imputation is fitted."""
 
     def __init__(self, only: str | None = None):
         self.only = only
@@ -152,7 +152,7 @@ class Mean:
         return nan_mean(x[:, self.columns], axis=1, otherwise=imputed)
 
     def export(self, folder: Path, name: str) -> list[Path]:  # noqa: ARG002
-        """No file: there is no coefficient to show."""
+        """Write no file, since there are no coefficients."""
         return []
 
 
@@ -173,7 +173,7 @@ class LightGBM:
 
         start = self.base.fit(x, y, weight, names).predict(x) if self.base else None
         categories = [names.index(SITE_KIND)] if SITE_KIND in names else []
-        columns = [name.replace(":", "_") for name in names]  # LightGBM's text format refuses a colon
+        columns = [name.replace(":", "_") for name in names]  # LightGBM's text format does not allow colons
         options = {"init_score": start, "feature_name": columns, "categorical_feature": categories}
         data = lightgbm.Dataset(x, y, weight=weight / weight.mean(), **options)
         self.booster = lightgbm.train(self.params, data, self.rounds)
@@ -184,7 +184,7 @@ class LightGBM:
         return out + self.base.predict(x) if self.base else out
 
     def export(self, folder: Path, name: str) -> list[Path]:
-        """The trees in LightGBM's text format."""
+        """Write the trees in LightGBM's text format."""
         path = folder / f"{name}.txt"
         with atomic.replacing(path) as temporary:
             self.booster.save_model(temporary)
@@ -194,7 +194,7 @@ class LightGBM:
 class ExtraTrees:
     """Extremely randomised trees, averaged with the members' mean as Li & Guan averaged theirs with their network.
 
-    `share` is the trees' share of that average; the paper does not give it, 0.5 is our choice.
+    `share` is the trees' share of that average. The paper does not state it; 0.5 is our choice.
     """
 
     def __init__(self, share: float = 0.5, trees: int = 100, seed: int = 0, **params: Any):
@@ -214,7 +214,7 @@ class ExtraTrees:
         return self.share * self.forest.predict(self.impute(x)) + (1 - self.share) * self.mean.predict(x)
 
     def export(self, folder: Path, name: str) -> list[Path]:
-        """The feature importances, largest first; hundreds of trees could not be read."""
+        """Write the feature importances, largest first, because hundreds of trees would be unreadable."""
         path = folder / f"{name}.json"
         ranked = sorted(zip(self.forest.feature_importances_.tolist(), self.names, strict=True), reverse=True)
         importances = [[feature, round(value, 5)] for value, feature in ranked]
@@ -235,7 +235,7 @@ LEARNERS: dict[str, type] = {
 def make(spec: Named) -> Learner:
     """The learner that a config names, unfitted."""
     if spec.name not in LEARNERS:
-        raise UserError(f"learner {spec.name!r} is unknown; one of {', '.join(LEARNERS)}")
+        raise UserError(f"learner {spec.name!r} is unknown; use one of {', '.join(LEARNERS)}")
     try:
         return LEARNERS[spec.name](**spec.params)
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""submissions/ledger.csv: one line per written submission with its scores; the only file of submissions/ in git."""
+"""submissions/ledger.csv has one line per submission, with its scores. No other file of submissions/ is in git."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def path() -> Path:
 
 
 def read() -> list[dict[str, str]]:
-    """All lines, oldest first."""
+    """All lines of the ledger, the oldest first."""
     if not path().is_file():
         return []
     with path().open(newline="") as stream:

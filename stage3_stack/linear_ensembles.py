@@ -1,13 +1,13 @@
-"""Linear maps over the outputs of m members for n patients: fit(x, total), predict(x) (Bo et al. 2024, section 2.5).
+"""Linear maps of the outputs of m members for n patients: fit(x, total), predict(x) (Bo et al. 2024, section 2.5).
 
-x is (n, m, 1) totals or (n, m, 10) class probabilities; for fitting without NaN. `predict` gives (n, 1) totals or (n, 10)
+x is (n, m, 1) totals or (n, m, 10) class probabilities; `fit` takes no NaN. `predict` gives (n, 1) totals or (n, 10)
 probabilities, NaN where an input is NaN. `alpha` penalises the distance from the plain mean of the members, so that a map fitted
 on few patients stays near that mean.
 
     linear          regressors' totals -> total
     all_classes     every class's output of every classifier -> every class
     single_class    the members' outputs for a class -> that class
-    total_to_class  linear, then the class whose bounds hold the total
+    total_to_class  linear, then the class whose bounds contain the total
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SMALLEST_P = 1e-4  # probabilities are raised to this before their logarithm
 
 
 class Map(Protocol):
-    """width: number of outputs, 1 total or the number of classes."""
+    """width: number of outputs, which is 1 for totals and else the number of classes."""
 
     width: int
 
@@ -59,7 +59,7 @@ class Linear:
 
 
 class TotalToClass(Linear):
-    """The linear map's total, cut into classes by the bounds: probability 1 of one class."""
+    """The linear map's total, divided into classes by the bounds: one class has probability 1."""
 
     def __init__(self, alpha: float, bounds: np.ndarray):
         super().__init__(alpha, bounds)
@@ -71,9 +71,10 @@ class TotalToClass(Linear):
 
 
 class Classes:
-    """softmax(W o + b) of the members' log probabilities o, by cross-entropy with a penalty on the distance of W from their mean.
+    """softmax(W o + b) of the members' log probabilities o, fitted by cross-entropy.
 
-    `connected` (classes out, members, classes in) marks the free weights; the others stay 0. The loss is convex.
+    A penalty on the distance of W from equal weights of the members keeps it near their mean. `connected` (classes out, members,
+    classes in) marks the free weights; the others stay 0. The loss is convex.
     """
 
     def __init__(self, alpha: float, bounds: np.ndarray):
@@ -131,13 +132,13 @@ MAPS = {"linear": Linear, "all_classes": Classes, "single_class": SingleClass, "
 
 
 def log_outputs(x: np.ndarray) -> np.ndarray:
-    """Class probabilities (n, m, k) -> outputs of the network before its softmax, up to a constant: logs with mean 0."""
+    """Class probabilities (n, m, k) -> the network's outputs before its softmax, up to a constant: logarithms with mean 0."""
     logs = np.log(np.maximum(x, SMALLEST_P))
     return logs - logs.mean(axis=-1, keepdims=True)
 
 
 def figures(target: np.ndarray, pred: np.ndarray) -> dict[str, float]:
-    """The paper's metrics (section 2.7) of totals (n, 1), or of the likeliest of classes (n, k)."""
+    """The paper's metrics (section 2.7) for totals (n, 1), or for the most probable class, from probabilities (n, k)."""
     if pred.shape[1] == 1:
         return regression_figures(target, pred[:, 0])
     chosen = likeliest(pred)
@@ -154,5 +155,5 @@ def likeliest(p: np.ndarray) -> np.ndarray:
 
 
 def regression_figures(target: np.ndarray, pred: np.ndarray) -> dict[str, float]:
-    """PCC, MAE and RMSE."""
+    """PCC, MAE and RMSE of predicted totals or classes."""
     return {name: getattr(agreement, name)(target, pred) for name in ("pcc", "mae", "rmse")}

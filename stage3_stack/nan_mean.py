@@ -1,4 +1,4 @@
-"""Means of values of which some are missing (NaN)."""
+"""Means of values, some of which are missing (NaN)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def nan_mean(values: np.ndarray, axis: int, otherwise: float | np.ndarray = np.nan) -> np.ndarray:
-    """Mean over an axis of the values that are not NaN; `otherwise` (a number or array of the result's shape) where all are."""
+    """Mean over an axis without NaN values; `otherwise` (a number, or an array of the result's shape) where all are NaN."""
     return ratio(np.nansum(values, axis=axis), np.sum(~np.isnan(values), axis=axis), otherwise)
 
 

@@ -23,7 +23,7 @@ def gold_of(cohort: Cohort) -> pd.DataFrame:
 
 
 def scores(grades: np.ndarray, totals: np.ndarray, gold: pd.DataFrame) -> dict[str, float]:
-    """The nine scores of grades (n, 86) and totals (n, 3) in gold's order of patients; NaN where a learner has no such target."""
+    """The nine scores of grades (n, 86) and totals (n, 3), patients ordered as in gold; NaN for targets without predictions."""
     return challenge_scores.ra2_scores(submission.frame(gold.index, grades, totals), gold)
 
 
@@ -41,9 +41,10 @@ def write(folder: Path, cohort: Cohort, oof: StackPrediction, test: StackPredict
 
 
 def write_scores(folder: Path, split: str, cohort: Cohort, pred: StackPrediction, seed: int) -> Path:
-    """Write the Scores table of one split: 86 sites and three totals per patient; `pred` is the number that is submitted.
+    """Write the Scores table of one split: 86 sites and three totals per patient; the column `pred` holds the submitted number.
 
-    box_source is `none` where no member saw the joint, and `template` where most boxes were the template's.
+    box_source is `none` where no member has a prediction for the joint, and `template` where at least half of the boxes came from
+    the template.
     """
     rows = cohort.train if split == "oof" else cohort.test
     n, width = len(rows), len(SITES) + len(TARGETS)
@@ -67,7 +68,7 @@ def write_scores(folder: Path, split: str, cohort: Cohort, pred: StackPrediction
 
 
 def sources(cohort: Cohort, rows: np.ndarray) -> np.ndarray:
-    """(n, 86) of the joint members: `none` if no member saw the site, `template` if most boxes were the template's, else None."""
+    """(n, 86) origin of the joint members' boxes: `none` if no member has the site, `template` for at least half, else None."""
     joint = [m for m in cohort.members if m.moments is not None]
     unseen = np.all([np.isnan(m.moments[rows, :, 0]) for m in joint], axis=0)
     template = np.mean([np.nan_to_num(m.template[rows]) for m in joint], axis=0) >= 0.5
@@ -75,7 +76,7 @@ def sources(cohort: Cohort, rows: np.ndarray) -> np.ndarray:
 
 
 def write_learners(cohort: Cohort, oof: StackPrediction, test: StackPrediction, path: Path) -> Path:
-    """Write every learner's grades and totals: learner, split, Patient_ID and the challenge's columns."""
+    """Write every learner's grades and totals, with the columns learner, split, Patient_ID and those of the challenge."""
     parts = []
     for split, rows, pred in (("oof", cohort.train, oof), ("test", cohort.test, test)):
         for name, pair in pred.learners.items():
@@ -86,7 +87,7 @@ def write_learners(cohort: Cohort, oof: StackPrediction, test: StackPrediction, 
 
 
 def read_learners(path: Path) -> dict[tuple[str, str], pd.DataFrame]:
-    """(learner, split) -> submission table."""
+    """Read learners.parquet: (learner, split) -> submission table."""
     table = pd.read_parquet(path)
     groups = table.groupby(["learner", "split"], sort=False)
     return {key: rows.drop(columns=["learner", "split"]).set_index(ID) for key, rows in groups}

@@ -2,10 +2,10 @@
 
     python -m stage3_stack.predict --trained SET --data OTHER [--run blend]
 
-Every patient of OTHER gets grades and totals from the predictions of the members of SET's stack, which stage2_score.predict
---trained SET --data OTHER has applied before. Nothing is unpickled: the stack is fitted again on SET's tables with the config of
-the finished run, which gives the same learners. Writes data/work/OTHER/stage3/RUN/{test.parquet, oof.parquet (without rows)} and
-run.json; scores that readers gave to OTHER's patients are not read.
+Every patient of OTHER gets grades and totals. The members of SET's stack must have been applied to OTHER before, with
+stage2_score.predict --trained SET --data OTHER. Nothing is unpickled: the stack is fitted again on SET's tables with the config
+of the finished run, which gives the same learners. Writes data/work/OTHER/stage3/RUN/{test.parquet, oof.parquet (without rows)}
+and run.json. Readers' scores of OTHER's patients are not read.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from stage3_stack.stack import REFIT, Stack
 
 
 def run() -> None:
-    """The verb."""
+    """Apply the stack that the command line names to another set."""
     p = cli.parser(__doc__, "trained", "data", "force")
     p.add_argument("--run", default="blend", metavar="NAME", help="finished run of stage 3 (default %(default)s)")
     args = p.parse_args()
     if args.data == args.trained:
-        raise UserError("--data and --trained are the same set; its test.parquet was written by stage3_stack.train")
+        raise UserError("--data and --trained are the same set, which stage3_stack.train has predicted; give another --data")
     trained = paths.run_dir(args.trained, 3, args.run)
     experiment = config.saved(trained)
     if not isinstance(experiment, JointStack):
@@ -43,7 +43,7 @@ def run() -> None:
 
 
 def applied_run(data: str, member: str, trained: str) -> Path:
-    """The folder of a member's run that was trained on one set and applied to another; UserError when there is none."""
+    """The folder of a member's run that was trained on one set and applied to another; UserError if there is none."""
     folder = paths.run_dir(data, 2, member)
     record = folder / "run.json"
     if not record.is_file() or json.loads(record.read_text()).get("trained") != trained:
@@ -63,7 +63,7 @@ def predict(trained: str, data: str, experiment: JointStack, this: manifest.Run)
     name = this.folder.name
     weights = json.loads((paths.run_dir(trained, 3, name) / "weights.json").read_text())[f"fold_{REFIT}"]
     if json.loads(json.dumps(stack.describe())) != weights:
-        print(f"{name}: refitted on this machine, the stack of {trained} differs in the last digits from its weights.json")
+        print(f"{name}: the stack of {trained}, refitted on this machine, differs from its weights.json in the last digits")
     pred = stack.for_cohort(others).predict(others.test)
     test = outputs.write_scores(this.folder, "test", others, pred, experiment.seed)
     oof = this.folder / "oof.parquet"

@@ -24,7 +24,7 @@ from stage3_stack.nan_mean import ratio
 MOMENTS = ("elog", "grade", "any", "spread")  # E[L(y)], E[y], P(y > 0), SD(y)
 SITE_OF = {(s.part, s.site): j for j, s in enumerate(SITES)}
 FILM_OF = {(part, finding): i for i, (part, finding) in enumerate((p, f) for p in PARTS for f in FINDINGS)}
-N_CLASSES = 10  # of severity (Bo, section 2.2)
+N_CLASSES = 10  # severity classes (Bo et al. 2024, section 2.2)
 
 
 def _ratingen_sites() -> dict[tuple[str, str], list[int]]:
@@ -61,7 +61,7 @@ class MemberPredictions:
 
 
 def load_member(data: str, run: str, patients: pd.Index, n_train: int, stage: int = 2) -> MemberPredictions:
-    """Out-of-fold rows of the training patients (the first n_train), and the mean over fold models of the test rows."""
+    """A run's predictions: out of fold for the training patients (the first n_train), else the mean over the fold models."""
     splits = (("oof", patients[:n_train]), ("test", patients[n_train:]))
     table = pd.concat(_read(paths.scores(data, stage, run, split), wanted) for split, wanted in splits if len(wanted))
     row, n, out = patients.get_indexer(table.patient_id), len(patients), MemberPredictions(run, stage=stage)
@@ -134,7 +134,7 @@ def _severity(table: pd.DataFrame, row: np.ndarray, n: int) -> dict[str, np.ndar
 
 
 def _ratingen(table: pd.DataFrame, row: np.ndarray, n: int) -> dict[str, np.ndarray]:
-    """Copies a joint's grade 0..5 to each of its erosion sites; doubled for a foot, whose sites have two sides (SvdH 0..10)."""
+    """Copies a joint's grade 0..5 to each of its erosion sites; doubled in feet, where SvdH adds two sides of a joint (0..10)."""
     joint = table.site.str.removeprefix(RATINGEN)
     sites = [RATINGEN_SITES[key] for key in zip(table.part, joint, strict=True)]
     factor = np.array([2 if limb(part) == "foot" else 1 for part in table.part])
@@ -148,7 +148,7 @@ def _ratingen(table: pd.DataFrame, row: np.ndarray, n: int) -> dict[str, np.ndar
     return {"ratingen": moments_of(mean[..., 0], mean[..., 1:])}
 
 
-# Kind of row -> function of (its rows of the table, their patients' indices, number of patients) -> fields of MemberPredictions.
+# Kind of row -> function (rows of this kind, index of each row's patient, number of patients) -> fields of MemberPredictions.
 PARSERS = {"sites": _sites, "films": _films, "hands": _hands, "severity": _severity, "ratingen": _ratingen}
 
 
@@ -167,7 +167,7 @@ def _mean(values: np.ndarray, row: np.ndarray, column: np.ndarray, shape: tuple[
 
 
 def moments_of(pred: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """(n, 86, 4) MOMENTS of distributions p (n, 86, 11); without distributions only L(pred) and pred are known."""
+    """(n, 86, 4) MOMENTS of distributions p (n, 86, 11); where p is NaN, only L(pred) and pred are known."""
     grade = np.arange(p.shape[-1])
     known = ~np.isnan(p[..., 0])
     q = np.where(known[..., None], np.nan_to_num(p), np.nan)  # grades above the site's maximum have probability NaN

@@ -1,8 +1,8 @@
 """Ratingen grades and percentages of a run, joint by joint, and their metrics against a reader.
 
-A run's grade is its likeliest one, or the step of its percentage if it gives no probabilities. Its percentage is the median of
-its CDF for the absolute error and the mean for the squared one. The metrics follow Rohrbach et al. 2019, sections 3.3 and 4, and
-the thesis behind it, sections 2.3 and 4.4. Readers' scores of test patients are opened only in evaluation/ratingen.py.
+A run's grade is the most probable one or, without probabilities, the grade of its percentage. The absolute error is that of the
+median of its percentage, the squared error that of the mean. The metrics follow Rohrbach et al. 2019, sections 3.3 and 4, and
+the thesis behind it, sections 2.3 and 4.4. Only evaluation/ratingen.py opens readers' scores of test patients.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ra.tables import PROBABILITIES
 
 KEY = ["patient_id", "part", "joint"]
 CDF = [f"c{k}" for k in range(agreement.N_PERCENT)]
-PREFIXES = (RATINGEN, PERCENT, MEDIAN)  # of the site names in a Scores table: grade, mean and median of the percentage
+PREFIXES = (RATINGEN, PERCENT, MEDIAN)  # site names in a Scores table start so: grade, mean and median of the percentage
 
 Figures = dict[str, Interval | float]
 
@@ -68,7 +68,7 @@ def mean_cdf(folders: list[Path], split: str) -> pd.DataFrame | None:
 
 
 def point(percent: np.ndarray) -> np.ndarray:
-    """(n, 101) CDF of a distribution that is concentrated at the percentage (n,)."""
+    """(n, 101) CDF of a distribution with all its mass at the percentage (n,)."""
     return np.where(np.isnan(percent)[:, None], np.nan, np.arange(agreement.N_PERCENT) >= percent[:, None])
 
 
@@ -78,7 +78,7 @@ def certain(grade: np.ndarray, percent: np.ndarray) -> Prediction:
 
 
 def graded(percent: pd.Series, grade: pd.Series | None = None) -> pd.DataFrame:
-    """Columns percent and grade, indexed as given; the grade follows from the percentage where that is known."""
+    """Columns percent and grade, with the given index; where the percentage is known, the grade follows from it."""
     implied = clinical.percents2grades(percent.to_numpy())
     return pd.DataFrame({"percent": percent, "grade": implied if grade is None else np.where(np.isnan(implied), grade, implied)})
 

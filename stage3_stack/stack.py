@@ -100,7 +100,7 @@ class Stack:
         return out
 
     def for_cohort(self, cohort: Cohort) -> Stack:
-        """This fitted stack with the patients of another cohort, predicted from the same members' tables."""
+        """A copy of this fitted stack that predicts the patients of another cohort, which has the same members."""
         other = copy.copy(self)
         other.cohort = cohort
         other.features, names = site_features(cohort, self.config.features)
@@ -111,7 +111,7 @@ class Stack:
 
     @property
     def layers(self) -> dict[str, Layer]:
-        """All layers by the name that weights.json and the exported files have."""
+        """All layers by their names in weights.json and in the exported files."""
         return {**self.site_layers, **{f"overall_{target}": layer for target, layer in self.total_layers.items()}}
 
     def describe(self) -> dict:

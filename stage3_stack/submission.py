@@ -17,7 +17,7 @@ ENDS = [f"{end}{level}" for level in LEVELS for end in ("low", "high")]  # low80
 
 
 def read_text(path: str | Path) -> pd.DataFrame:
-    """A CSV's cells as text, the header as columns (duplicates kept); UserError when it is not a CSV with a header."""
+    """A CSV's cells as text, the header as columns (duplicates kept); UserError if it is not a CSV with a header."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} does not exist; give the path of a CSV file")
@@ -51,7 +51,7 @@ def frame(patients: pd.Index, grades: np.ndarray, totals: np.ndarray) -> pd.Data
 def columns(table: pd.DataFrame) -> list[str]:
     """Columns of the template for a set that came without one: the challenge's columns that are predicted.
 
-    A set that scores only some sites has no Overall columns, which would mean another total under the same name.
+    A set that scores only some sites gets no Overall columns, because they would hold other totals under the same names.
     """
     predicted = [c for c in COLUMNS_B if c in table and table[c].notna().any()]
     complete = len(predicted) == len(COLUMNS_B) - 1
@@ -77,9 +77,9 @@ def interval_rows(intervals: pd.DataFrame, patients: list[str], columns: list[st
 
 
 def imputed(rows: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
-    """Patient -> state -> columns whose number in the submission is imputed, wholly or (partial totals) in part.
+    """Patient -> state -> columns whose number in the submission is imputed, wholly or, for partial totals, in part.
 
-    rows: of `interval_rows`.
+    rows: the result of `interval_rows`.
     """
     out: dict[str, dict[str, list[str]]] = {}
     for patient, state, column in rows.loc[rows.state != "scored", [ID, "state", "column"]].itertuples(index=False):

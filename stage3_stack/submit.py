@@ -4,15 +4,15 @@
 
 By kind of run:
 
-joints        the template's rows and columns. The template is the one that came with the set (data/work/SET/template.csv), else
-              the challenge's final columns that the set scores and the set's test patients. The Overall columns come from the
-              totals' learners, not from sums of joints. submissions/ledger.csv gets one line.
+joints        the rows and columns of the template that came with the set (data/work/SET/template.csv). Without one: the set's
+              test patients, and the challenge's final columns that the set scores. The Overall columns come from the totals'
+              learners, not from sums of joints. submissions/ledger.csv gets one line.
 hand_totals   Patient_ID and the total of both hands.
 joint_visits  a row per visit: each joint's Ratingen grade and percent, the Rau score with its bounds, DAS28 where measured.
 
-For a set without test rows, hand_totals and joint_visits give the training patients out of fold. A submission has no word for a
-joint that could not be scored: the imputed number is written, and the manifest lists the cell. submissions/NAME.intervals.csv has
-a row per patient and column: state, value (empty where not scored; totals pro-rated), 80 and 95 % interval, number of scored
+For a set without test rows, hand_totals and joint_visits give the training patients out of fold. A submission cannot mark a joint
+that could not be scored: the imputed number is written, and the manifest lists the cell. submissions/NAME.intervals.csv has one
+row per patient and column: state, value (empty where not scored; totals pro-rated), 80 and 95 % interval, number of scored
 sites, bounds.
 """
 
@@ -31,7 +31,7 @@ from stage3_stack.kinds.base import Submission
 
 
 def run() -> None:
-    """The verb."""
+    """Submit the run that the command line names."""
     p = cli.parser(__doc__, "data", "name", "force")
     p.add_argument("--run", default="blend", metavar="NAME", help="finished run of stage 3 (default %(default)s)")
     args = p.parse_args()
@@ -39,7 +39,7 @@ def run() -> None:
 
 
 def submit(data: str, run_name: str, name: str, force: bool = False) -> None:
-    """Skip when the same submission is finished; else write CSV and intervals, then the manifest, then the ledger's line."""
+    """Write CSV and intervals, then the manifest, then the ledger's line; skip all if the same submission is finished."""
     folder, out = paths.run_dir(data, 3, run_name), paths.submission(name)
     experiment = config.saved(folder)
     kind, record = kind_of(experiment), out.with_suffix(".json")
@@ -68,7 +68,7 @@ def submit(data: str, run_name: str, name: str, force: bool = False) -> None:
 
 
 def _write(ready: Submission, out: Path) -> None:
-    """The CSV, checked against its template before it is moved into place."""
+    """Write the CSV; it is checked against its template before it is moved into place."""
     with atomic.replacing(out) as temporary:
         ready.table.to_csv(temporary, index=False)
         faults = [] if ready.template is None else validate.faults(submission.read_text(temporary), ready.template)
@@ -79,7 +79,7 @@ def _write(ready: Submission, out: Path) -> None:
 
 
 def _add_to_ledger(data: str, name: str, metrics: dict[str, float], record_hash: str) -> None:
-    """The submission's line, with out-of-fold scores unless the run was applied to another set."""
+    """Add the submission's line, with out-of-fold scores unless the run was applied to another set."""
     oof = {f"{score}_oof": f"{metrics[score]:.4f}" for score in ("sc1", "sc2", "sc3") if score in metrics}
     ledger.append(date=date.today().isoformat(), run=name, set=data, manifest=record_hash, **oof)
 

@@ -5,8 +5,8 @@
 
 An experiment's `kind` is joints (a stack of members), hand_totals (a linear ensemble of both-hands members) or joint_visits (the
 mean of Ratingen members). Writes data/work/SET/stage3/RUN/{oof,test}.parquet, metrics.json, log.csv, run.json and, by kind,
-weights.json, learners.parquet and fold_k/ (fitted learners, for reading). Fold k is predicted by what was fitted on the other
-folds alone, blend weights and thresholds included; the test patients by what was fitted on all training patients.
+weights.json, learners.parquet and fold_k/ (fitted learners, for people to read). Fold k is predicted from a fit on the other
+folds alone, blend weights and thresholds included; the test patients are predicted from a fit on all training patients.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stage3_stack.kinds import kind_of
 
 
 def run() -> None:
-    """The verb."""
+    """Train the experiments that the command line names."""
     p = cli.parser(__doc__, "data", "profile", "set", "run", "force", "wandb")
     p.add_argument("experiments", nargs="+", metavar="CONFIG", help="experiment files, or folders of them")
     args = p.parse_args()

@@ -23,12 +23,12 @@ MAXIMUM = {c: s.max_grade for c, s in BY_COLUMN.items()} | {OVERALL[f]: v for f,
 
 
 def faults(pred: pd.DataFrame, template: pd.DataFrame) -> list[str]:
-    """Every reason why the challenge would refuse or misread a submission. Both tables are text, from `submission.read_text`."""
+    """All reasons for which the challenge would refuse or misread a submission. Both tables are text (`submission.read_text`)."""
     return [*_header(pred, template), *_rows(pred, template), *_cells(pred, template)]
 
 
 def notes(pred: pd.DataFrame, template: pd.DataFrame) -> list[str]:
-    """Harmless differences from the template."""
+    """Sentences about harmless differences from the template."""
     out = []
     if list(pred.columns) != list(template.columns) and sorted(pred.columns) == sorted(template.columns):
         out.append("the columns are in another order than the template's")
@@ -87,7 +87,7 @@ def _cells(pred: pd.DataFrame, template: pd.DataFrame) -> Iterator[str]:
 
 
 def run() -> None:
-    """The verb."""
+    """Check the submission that the command line names."""
     p = cli.parser(__doc__)
     p.add_argument("pred", metavar="PRED.csv", help="the submission")
     p.add_argument("template", metavar="TEMPLATE.csv", help="the challenge's template: header and ids")

@@ -1,4 +1,4 @@
-"""Kinds of runs of stage 3: a module each, with what the verbs do for it."""
+"""The kinds of stage 3 runs. Each has a module that defines how it is trained, given intervals and submitted."""
 
 from __future__ import annotations
 

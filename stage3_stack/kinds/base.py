@@ -1,4 +1,4 @@
-"""What each verb of stage 3 needs from a kind of run."""
+"""The interface between the commands of stage 3 and a kind of run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True)
 class Trained:
-    """Outcome of a training: its files, the out-of-fold metrics of what is submitted, and those of everything by name."""
+    """Result of a training: its files, and the out-of-fold metrics of the submitted predictions and of every learner."""
 
     files: list[Path]
     metrics: dict[str, float]  # for run.json
@@ -33,12 +33,12 @@ class Submission:
     split: str  # test, or oof (the training patients out of fold) for a set without test rows
     summary: str  # for the terminal
     template: pd.DataFrame | None = None  # the written CSV is checked against it
-    interval_columns: list[str] = field(default_factory=list)  # whose intervals are written beside the CSV
+    interval_columns: list[str] = field(default_factory=list)  # columns whose intervals are written next to the CSV
     ranked: bool = False  # scored by the challenge, and listed in submissions/ledger.csv
 
 
 class Kind(ABC, Generic[Config]):
-    """One kind of run. Its methods do not write run.json, records or submissions: the verbs do, alike for all kinds."""
+    """One kind of run. The commands write run.json, records and submissions, in the same way for all kinds; a kind does not."""
 
     has_intervals = True
 
@@ -56,7 +56,7 @@ class Kind(ABC, Generic[Config]):
 
     @abstractmethod
     def submission_inputs(self, data: str, config: Config) -> list[Path]:
-        """Files, besides the run and its intervals, that the submission is made from; they may be absent."""
+        """Files from which the submission is made, besides the run and its intervals; they may be absent."""
 
     @abstractmethod
     def submission(self, data: str, folder: Path, config: Config) -> Submission:

@@ -46,7 +46,7 @@ class HandTotalsKind(Kind[HandTotals]):
         return Trained(files, metrics, {"ensemble": metrics}, summary)
 
     def predictions(self, data: str, folder: Path, config: HandTotals) -> Predictions:
-        """The total of both hands; its state is `missing` without a film of a hand."""
+        """The total of both hands; its state is `missing` if a hand has no film."""
         _refuse_classes(folder.name, config, "have no intervals")
         cohort = cohorts.load(data, config.members, joints=False)
         total = load_member(data, folder.name, pd.Index(cohort.patients), cohort.n_train, stage=3).hands
@@ -66,7 +66,7 @@ class HandTotalsKind(Kind[HandTotals]):
     def submission(self, data: str, folder: Path, config: HandTotals) -> Submission:  # noqa: ARG002
         """Patient_ID and total of the test patients, or of the training patients out of fold for a set without test rows.
 
-        The cell of a patient without a readable film of a hand is empty.
+        The cell is empty for a patient who has no readable film of a hand.
         """
         _refuse_classes(folder.name, config, "cannot be submitted")
         split = "test" if len(tables.SCORES.read(folder / "test.parquet")) else "oof"
@@ -74,13 +74,11 @@ class HandTotalsKind(Kind[HandTotals]):
         table = scores.sort_values("patient_id").rename(columns={"patient_id": ID, "pred": TOTAL})[[ID, TOTAL]].round(2)
         patients = "test patients" if split == "test" else "training patients, out of fold: the set has no test rows"
         empty = int(table[TOTAL].isna().sum())
-        note = f"; {empty} of them empty, without a film of a hand" if empty else ""
+        note = f"; {empty} of them empty because a hand has no film" if empty else ""
         return Submission(table, split, f"totals of {len(table)} {patients}{note}", interval_columns=[TOTAL])
 
 
 def _refuse_classes(run: str, config: HandTotals, refusal: str) -> None:
     """UserError for an ensemble that predicts classes."""
     if config.combine != "linear":
-        raise UserError(
-            f"{run} is a run of classes (combine: {config.combine}), which {refusal}; name a run of totals with --run"
-        )
+        raise UserError(f"{run} predicts classes (combine: {config.combine}), which {refusal}; name a run of totals with --run")

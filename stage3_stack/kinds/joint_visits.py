@@ -32,7 +32,7 @@ class JointVisitsKind(Kind[JointVisits]):
         return [paths.ratingen(data), *(paths.run_dir(data, 2, member) for member in config.members)]
 
     def train(self, data: str, config: JointVisits, folder: Path) -> Trained:
-        """Write the members' mean as oof.parquet and test.parquet, and their CDFs where a member has them."""
+        """Write the members' mean as oof.parquet and test.parquet, and the mean of their CDFs if a member has one."""
         files = []
         for split in ("oof", "test"):
             path, mean = folder / f"{split}.parquet", _mean(data, config.members, split)
@@ -64,7 +64,7 @@ class JointVisitsKind(Kind[JointVisits]):
 
 
 def _mean(data: str, members: tuple[str, ...], split: str) -> pd.DataFrame:
-    """Scores rows of a split: the Ratingen predictions averaged over fold models and members, a row per joint and quantity."""
+    """The Scores rows of a split: Ratingen predictions, averaged over fold models and members, one row per joint and quantity."""
     rows = pd.concat([tables.SCORES.read(paths.scores(data, 2, member, split)) for member in members])
     rows = rows[rows.site.str.startswith(ratingen.PREFIXES)]
     groups = rows.groupby(["patient_id", "part", "site", "finding"])
@@ -81,10 +81,10 @@ def _metrics(data: str, run: str) -> dict[str, float]:
 
 
 def visit_table(data: str, run: str, split: str, joints: pd.DataFrame) -> pd.DataFrame:
-    """A row per visit of the RATINGEN rows of a split.
+    """One row per visit, from the RATINGEN rows of a split.
 
-    Each joint's grade, and its percent where a member predicts it; the number of joints scored, their Rau score, and its bounds
-    if the other joints were all healthy or all destroyed; DAS28 with its band where it was measured, since no film shows it.
+    It holds each joint's grade, and its percent if a member predicts it; the number of scored joints; their Rau score, and its
+    bounds if all other joints are healthy or all are destroyed; DAS28 and its band where measured (no film shows it).
     """
     index = pd.MultiIndex.from_frame(joints[ratingen.KEY])
     pred = ratingen.predict(data, run, split, index, stage=3)

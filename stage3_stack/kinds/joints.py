@@ -32,10 +32,10 @@ class JointsKind(Kind[JointStack]):
         return [paths.sites(data), paths.folds(data), *(paths.run_dir(data, 2, member) for member in config.members)]
 
     def train(self, data: str, config: JointStack, folder: Path) -> Trained:
-        """Predict fold k by a stack fitted on the other folds, and the test patients by one fitted on all training patients."""
+        """Predict fold k with a stack fitted on the other folds, test patients with one fitted on all training patients."""
         cohort = cohorts.load(data, config.members)
         if not cohort.n_train:
-            raise UserError(f"{data} has no training patients; stage3_stack.predict applies what was trained on another set")
+            raise UserError(f"{data} has no training patients; use stage3_stack.predict to apply a stack of another set")
         stack, oof, test = Stack(cohort, config), StackPrediction.empty(cohort.n_train, config), None
         descriptions, files = {}, []
         for fold in training_log.progress([*sorted(set(cohort.fold.tolist())), REFIT], "stack: folds and refit"):
@@ -59,13 +59,13 @@ class JointsKind(Kind[JointStack]):
         return joint_columns.load(data, folder, config)
 
     def submission_inputs(self, data: str, config: JointStack) -> list[Path]:  # noqa: ARG002
-        """The template."""
+        """The template that came with the set."""
         return [template_path(data)]
 
     def submission(self, data: str, folder: Path, config: JointStack) -> Submission:  # noqa: ARG002
-        """The test patients in the template's rows and columns; a joint without a film has the stack's imputed number.
+        """The test patients in the template's rows and columns; a joint without a film gets the number that the stack imputes.
 
-        The template is the one that came with the set, else the challenge's columns that the set scores.
+        If the set came without a template, the columns are those of the challenge that the set scores.
         """
         table = outputs.read_scores(folder / "test.parquet")
         if table.empty:
@@ -90,7 +90,7 @@ def _template(path: Path, table: pd.DataFrame, folder: Path) -> pd.DataFrame:
     if unscored:
         more = f" and {len(unscored) - 1} more" if len(unscored) > 1 else ""
         raise UserError(
-            f"{path} asks for {unscored[0]}{more}, which no training patient of the set has a score for; "
+            f"{path} asks for {unscored[0]}{more}, for which no training patient of the set has a score; "
             "delete the column, or train on a set that scores it"
         )
     return template

@@ -1,16 +1,16 @@
 """Prediction intervals of grades and totals by split conformal prediction, with persons kept whole.
 
-A residual is divided by its expected size, upward or downward (the spread), which is estimated from difficulty.py; so a mild
-patient gets a short interval. The quantile of these scores over the calibration persons, corrected for their number, gives the
-intervals of a new person their coverage (Papadopoulos et al., ECML 2002; Lei et al., JASA 2018;113:1094). A person has many
-scores (joints, findings, visits), which are not exchangeable. Every person therefore has the same weight, divided among the
-person's scores, and the new person's score is taken to be infinite (hierarchical conformal prediction: Lee, Barber & Willett,
-arXiv:2306.06342; CDF pooling: Dunn, Wasserman & Ramdas, JASA 2023;118:2491).
+A score is a residual divided by the size that is expected in its direction, upward or downward (the spread). The spread is
+estimated from difficulty.py, so a patient with little damage gets a short interval. The quantile of the scores over the
+calibration persons, corrected for their number, gives a new person's intervals their coverage (Papadopoulos et al., ECML 2002;
+Lei et al., JASA 2018;113:1094). A person has many scores (joints, findings, visits), which are not exchangeable. Every person
+therefore has the same weight, divided among the person's scores, and the new person's score is taken to be infinite (hierarchical
+conformal prediction: Lee, Barber & Willett, arXiv:2306.06342; CDF pooling: Dunn, Wasserman & Ramdas, JASA 2023;118:2491).
 
-Coverage holds over persons and over all sites of a stratum together, not for each site or each kind of patient; coverage of these
-is measured (evaluation/coverage.py). Most sites are healthy and predicted to be, and the interval [0, 0] would cover most of all
-sites. Grades therefore have one quantile per class of predicted value, and coverage holds within each class (Mondrian conformal
-prediction: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2005).
+Coverage holds over persons and over all sites of a stratum together, not for each site or each kind of patient, for which it is
+measured (evaluation/coverage.py). Most sites are healthy and predicted as healthy, so that the interval [0, 0] alone would cover
+most sites. Grades therefore have one quantile per class of predicted value, and coverage holds within each class (Mondrian
+conformal prediction: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2005).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ra.tables import LEVELS
 
 INNER_FOLDS = 5  # splits of the persons, so that a score is computed with a spread that was fitted on other persons
 PENALTY = 0.05  # ridge of the log-linear spread, on standardised difficulties
-SMALLEST_SPREAD = 0.02  # on the scale of the residuals; sites without an error so far can still have one
-POOLED_SHARE = 0.5  # share of a side's spread that is estimated from both sides: rare errors to one side do occur
-CLASSES = (0.1, 0.5)  # limits between predicted grades: no damage below the first, damage from the second on, doubtful between
+SMALLEST_SPREAD = 0.02  # on the scale of the residuals; a site without errors in the training patients can still have one
+POOLED_SHARE = 0.5  # share of each direction's spread that comes from errors in both directions, as those in one can be rare
+CLASSES = (0.1, 0.5)  # limits of predicted grades: no damage below the first, damage from the second on, doubtful in between
 
 
 class Scale(NamedTuple):
@@ -38,12 +38,12 @@ class Scale(NamedTuple):
     invert: Callable[[np.ndarray], np.ndarray]
 
 
-LOG_SCALE = Scale(np.log1p, np.expm1)  # of totals, whose errors grow with the total
-LINEAR_SCALE = Scale(np.asarray, np.asarray)  # of grades
+LOG_SCALE = Scale(np.log1p, np.expm1)  # for totals, whose errors grow with the total
+LINEAR_SCALE = Scale(np.asarray, np.asarray)  # for grades
 
 
 def quantile(scores: np.ndarray, person: np.ndarray, level: float) -> float:
-    """Smallest score at or below which at least `level` of the persons' weight lies; infinity when there are too few persons.
+    """Smallest score at or below which at least `level` of the persons' weight lies; infinity if there are too few persons.
 
     scores, person (N,). Each of the n persons and the new person has weight 1 / (n + 1); the new person's score counts as
     infinite. With one score per person the result is the ceil((n + 1) level)-th smallest score.
@@ -60,7 +60,7 @@ class Stratum:
     """m sites or totals of n patients that are calibrated together.
 
     value, target (n, m; NaN where unknown); maximum (m,); difficulty (n, m, c): the columns of difficulty.py. whole: the values
-    are grades, whose intervals are of whole numbers and include the rounded value.
+    are grades, whose intervals begin and end at whole numbers and include the rounded value.
     """
 
     name: str
@@ -82,12 +82,12 @@ class Stratum:
 
     @property
     def value_class(self) -> np.ndarray:
-        """(n, m) number of the class of each value, by which quantiles are kept apart; 0 for totals."""
+        """(n, m) class of each value, 0 to 2; each class has its own quantiles. It is 0 for totals."""
         return np.digitize(self.value, CLASSES if self.whole else ())
 
     @property
     def residual(self) -> np.ndarray:
-        """(n, m) target - value on the residuals' scale; 0 where the rounded value is the target, since every interval has it."""
+        """(n, m) target - value on the residuals' scale; 0 where the target is the rounded value, as every interval has it."""
         out = self.scale.apply(self.target) - self.centre
         return np.where(np.floor(self.value + 0.5) == self.target, 0.0, out) if self.whole else out
 
@@ -101,7 +101,7 @@ class Spread:
     coefficients: dict[str, np.ndarray] = field(default_factory=dict)
 
     def fit(self, difficulty: np.ndarray, residual: np.ndarray) -> Spread:
-        """difficulty (N, c), residual (N,)."""
+        """Fit both directions to residuals (N,) with difficulties (N, c)."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import PoissonRegressor
 
@@ -134,7 +134,7 @@ class Spread:
 
 @dataclass
 class Calibration:
-    """Spread and quantiles (level -> one per class of value) of one stratum; `fit` reads the targets of its `rows` alone."""
+    """Spread and quantiles (level -> one per class of value) of one stratum; `fit` reads only the targets of its `rows`."""
 
     spread: Spread
     quantiles: dict[int, np.ndarray]
@@ -143,7 +143,7 @@ class Calibration:
 
     @classmethod
     def fit(cls, stratum: Stratum, person: np.ndarray, rows: np.ndarray, levels: tuple[int, ...] = LEVELS) -> Calibration | None:
-        """The calibration on the patients `rows`; None when fewer than two persons have a residual."""
+        """The calibration on the patients `rows`; None if fewer than two persons have a residual."""
         residual = stratum.residual[rows]
         known = ~np.isnan(residual)
         residual, difficulty = residual[known], stratum.difficulty[rows][known]
@@ -177,7 +177,7 @@ class Calibration:
         return np.minimum(np.ceil(low - 1e-9), rounded), np.maximum(np.floor(high + 1e-9), rounded)
 
     def describe(self) -> dict:
-        """The calibration's numbers, for intervals.json."""
+        """The numbers of the calibration, for intervals.json."""
         quantiles = {}
         for level, values in self.quantiles.items():
             quantiles[str(level)] = [v if np.isfinite(v) else None for v in values.tolist()]
@@ -196,7 +196,7 @@ def cross_fitted(
 ) -> tuple[np.ndarray, np.ndarray, dict[str, dict]]:
     """low and high (n, m, levels) of every patient, and a description of each calibration.
 
-    fold (n,): intervals of training patients are calibrated on the other folds alone, those of test patients (fold -1) on all
+    fold (n,): intervals of training patients are calibrated on the other folds only, those of test patients (fold -1) on all
     training patients.
     """
     shape = (*stratum.value.shape, len(levels))

@@ -1,7 +1,7 @@
-"""Difficulty estimates: the likely size of the errors, by which conformal intervals get a fitting width.
+"""Difficulty estimates: quantities that predict the size of an error and so the width of a conformal interval.
 
-They are logarithms of the predicted damage, of the members' uncertainty and of their disagreement, computed patient by patient
-without targets and without other patients, in the same order for fitting and predicting.
+They are logarithms of the predicted damage, of the members' uncertainty and of their disagreement. They are computed patient by
+patient, without targets and without other patients, in the same way for fitting and for predicting.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from stage3_stack.features import mean_moments
 from stage3_stack.predictions import MOMENTS, MemberPredictions
 
 GRADE, SPREAD = MOMENTS.index("grade"), MOMENTS.index("spread")
-OFFSET = 0.05  # grades, or log totals; added before a logarithm, since smaller uncertainties make no difference
+OFFSET = 0.05  # in grades or log totals; added before each logarithm, so that smaller uncertainties make no difference
 
 
 def of_sites(grades: np.ndarray, total: np.ndarray, members: list[MemberPredictions]) -> np.ndarray:
-    """(n, 86, 4) for the sites, from the stack's grades (n, 86) and the patient's total (n,)."""
+    """(n, 86, 4) difficulties of the sites, from the stack's grades (n, 86) and the patient's total (n,)."""
     uncertainty = mean_moments(members)[..., SPREAD]
     disagreement = _nan_std(np.stack([m.moments[..., GRADE] for m in members if m.moments is not None]))
     damage = np.broadcast_to(np.log1p(total)[:, None], grades.shape)
@@ -29,7 +29,7 @@ def of_sites(grades: np.ndarray, total: np.ndarray, members: list[MemberPredicti
 def of_total(
     value: np.ndarray, grades: np.ndarray, sites: np.ndarray, finding: str, members: list[MemberPredictions]
 ) -> np.ndarray:
-    """(n, 5) for a finding's total (n,) over some sites (86,); a member's missing grade is replaced by the stack's.
+    """(n, 5) difficulties of a finding's total (n,) over some sites (86,); the stack's grade replaces a member's missing one.
 
     Two columns name the finding, because totals of different findings are calibrated together.
     """
@@ -43,7 +43,7 @@ def of_total(
 
 
 def of_hands(value: np.ndarray, members: list[MemberPredictions]) -> np.ndarray:
-    """(n, 2) for a total of both hands (n,), from the members' totals."""
+    """(n, 2) difficulties of a total of both hands (n,), from the members' totals."""
     disagreement = _nan_std(np.stack([np.log1p(m.hands) for m in members]))
     return np.stack([np.log1p(value), np.log(OFFSET + disagreement)], axis=-1)
 

@@ -22,7 +22,7 @@ PART, FINDING = np.array([s.part for s in SITES]), np.array([s.finding for s in 
 
 @dataclass(frozen=True)
 class Group:
-    """Consecutive patients of the cohort that belong to one split of one prepared set; seen (n, 86): by any joint member."""
+    """Consecutive patients of the cohort, from one split of one prepared set; seen (n, 86): a joint member predicts the site."""
 
     split: str
     data: str
@@ -77,7 +77,7 @@ def _site_columns(cohort: Cohort, grades: np.ndarray, totals: np.ndarray, state:
 
 
 def _total_columns(cohort: Cohort, grades: np.ndarray, totals: np.ndarray, scored: np.ndarray) -> list[Column]:
-    """Totals of every part and of the patient, by finding and of both; those alone of which the set scores a site."""
+    """Totals of every part and of the patient, for each finding and for both, if the set scores at least one of their sites."""
     site_targets, total_targets = _with_test(cohort, cohort.grades), _with_test(cohort, cohort.totals)
     columns = []
     for part in (*PARTS, ALL_PARTS):

@@ -1,6 +1,6 @@
 """A run's table of predictions: for every site and total its state, value, bounds and prediction intervals.
 
-The kind of run provides the columns (joint_columns.py, kinds/hand_totals.py); here they are calibrated and laid out.
+The kind of run provides the columns (joint_columns.py, kinds/hand_totals.py); this module calibrates them and makes the rows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Column:
 
     @property
     def stratum(self) -> str:
-        """Name of the columns that are calibrated together; left and right are not kept apart."""
+        """Name that columns share if they are calibrated together, such as those of the left and the right side."""
         if self.part in (ALL_PARTS, BOTH_HANDS):
             return TOTAL
         return f"{limb(self.part)} {self.finding} {'part' if self.site == TOTAL else 'site'}"
@@ -38,10 +38,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Predictions:
-    """All columns of a run that get an interval, of n patients.
+    """All columns of a run that get an interval, for n patients.
 
-    patient, visit, person and fold are (n,); fold is -1 for test patients. splits: those whose rows are written; of a run that
-    was applied to another set the training patients only serve to calibrate.
+    patient, visit, person and fold are (n,); fold is -1 for test patients. splits: the splits whose rows are written; if the run
+    was applied to another set, its training patients serve for the calibration only.
     """
 
     patient: np.ndarray
@@ -53,7 +53,7 @@ class Predictions:
 
 
 def make(predictions: Predictions) -> tuple[dict[str, pd.DataFrame], dict]:
-    """{split: PREDICTION_INTERVALS rows} and the calibration of each stratum."""
+    """PREDICTION_INTERVALS rows by split, and a description of each stratum's calibration."""
     intervals, calibration = calibrate(predictions)
     rows = pd.concat([_rows(predictions, *pair) for pair in zip(predictions.columns, intervals, strict=True)])
     rows = rows.sort_index(kind="stable")  # all columns of the first patient, then of the second
@@ -77,7 +77,7 @@ def calibrate(predictions: Predictions) -> tuple[list[tuple[np.ndarray, np.ndarr
 def stratum(predictions: Predictions, name: str) -> Stratum:
     """The columns of one stratum together.
 
-    Intervals are computed for the scored share and pro-rated with it; the target is scaled to the share accordingly.
+    Intervals are computed for the scored share and pro-rated together with it; the target is scaled down to the share likewise.
     """
     columns = [column for column in predictions.columns if column.stratum == name]
     share = [np.where(np.isnan(column.pred.ratio), np.nan, column.pred.share) for column in columns]
@@ -92,7 +92,7 @@ def stratum(predictions: Predictions, name: str) -> Stratum:
 
 
 def _rows(predictions: Predictions, column: Column, interval: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:
-    """PREDICTION_INTERVALS rows of one column, a patient each."""
+    """PREDICTION_INTERVALS rows of one column, one per patient."""
     pred, ends = column.pred, {}
     for name, values in zip(("low", "high"), interval, strict=True):
         ends |= {f"{name}{level}": values[:, i] for i, level in enumerate(tables.LEVELS)}

@@ -1,7 +1,7 @@
-"""Totals of the sites that could be scored: pro-rated, with bounds, and missing where more than half of the sites are.
+"""Pro-rated totals from the sites that could be scored, with bounds; a total is missing if more than half of its sites are.
 
-A site that cannot be scored has a state, never the value 0. With T the total of the stack, S the sums of its grades (imputed ones
-included) and M the sums of the maxima, over all sites of a total and over those that were scored:
+A site that cannot be scored has a state, never the value 0. Let T be the stack's total, S a sum of its grades (imputed ones
+included) and M a sum of maximum grades. Both sums are taken over all sites of a total (S_all, M_all) and over the scored sites:
 
     scored share = T S_scored / S_all            the part of the total that was seen; T M_scored / M_all where S_all is 0
     lowest       = scored share                  if every site that was not scored were 0
@@ -9,7 +9,7 @@ included) and M the sums of the maxima, over all sites of a total and over those
     value        = scored share M_all / M_scored
 
 A part's total is the patient's total divided in proportion to the sums of grades, so that the parts' scored shares add up to the
-patient's. A total of which more than half of the sites, by number, were not scored has no value, as is usual in trials.
+patient's. As is usual in trials, a total has no value if more than half of its sites, by number, were not scored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ProratedTotal:
     """A total, or a single site as a total of one site, of n patients; arrays are (n,).
 
     submitted: T, or the part's portion of it; share: the scored share; ratio: value / share; n_scored of n_sites sites were
-    scored; maximum: of the total; state: a word of tables.STATES.
+    scored; maximum: the largest possible total; state: one of tables.STATES.
     """
 
     submitted: np.ndarray
@@ -77,7 +77,7 @@ def prorate(
 
 
 def single(state: np.ndarray, grade: np.ndarray, maximum: float) -> ProratedTotal:
-    """One number (n,) as a total of one site: its value where the state (n,) is `scored`, else NaN with bounds 0 and maximum."""
+    """One grade (n,) as a total of one site: its value where the state (n,) is `scored`, else NaN with bounds 0 and maximum."""
     scored = state == "scored"
     value = np.where(scored, grade, np.nan)
     return ProratedTotal(

@@ -16,10 +16,10 @@ from ra.anatomy import PARTS, SITES
 def states(data: str, patients: pd.Index, members: tuple[str, ...], seen: np.ndarray) -> np.ndarray:
     """(n, 86) states. seen (n, 86): whether any joint member has a prediction for the site.
 
-    A site that a member has seen is `scored`, even if a table doubts the film; the reason is looked up for the others only.
+    A site with a prediction is `scored`, even if a table lists a fault of the film; a reason is looked up for the others only.
     """
     films = tables.FILMS.read(paths.films(data)) if paths.films(data).is_file() else None
-    if films is None:  # without a table of films it is not known which are missing
+    if films is None:  # without a table of films we cannot know which films are missing
         return np.where(seen, "scored", "unread").astype(object)
     reason = np.full(seen.shape, "unread", dtype=object)
     reason[~_in_parts(films[["patient_id", "part"]], patients)] = "no_film"
@@ -67,7 +67,7 @@ def _off_film(data: str, films: pd.DataFrame, patients: pd.Index, members: tuple
 
 
 def _box_tables(data: str, members: tuple[str, ...]) -> list[Path]:
-    """Tables of boxes from which the members' pictures were cut: the inputs of the picture runs that are the members' inputs."""
+    """Tables of the boxes from which the members' pictures were cut. They are the inputs of the members' picture runs."""
     boxes: dict[Path, None] = {}  # keeps the order and drops repetitions
     for member in members:
         for pictures in _inputs(paths.run_dir(data, 2, member)):

@@ -90,7 +90,7 @@ def test_a_submission_has_the_columns_that_are_scored(world, capsys, tmp_path, m
     assert list(scores) == ["sc2", "sc2_hand", "sc3", "sc3_hand"] and all(0 < v < 2 for v in scores.values())
     template = world["gold"].reset_index().assign(**dict.fromkeys(world["gold"], ""))
     template[["Patient_ID", "RF_mtp_J__2", "LH_pip_E__2"]].to_csv(paths.work("s") / "template.csv", index=False)
-    with pytest.raises(UserError, match="asks for RF_mtp_J__2, which no training patient"):
+    with pytest.raises(UserError, match="asks for RF_mtp_J__2, for which no training patient"):
         submit.submit("s", "blend", "s")
 
 

@@ -240,5 +240,5 @@ def test_from_the_tree_to_a_submission_of_hands(tree, tmp_path, monkeypatch):
     assert results.loc["blend", ["sc2_oof", "sc3_oof", "sc2_test", "sc3_test"]].notna().all()
     template = pd.read_csv(paths.work("s") / "template.csv").assign(LF_mtp_E__1=np.nan)
     template.to_csv(paths.work("s") / "template.csv", index=False)
-    with pytest.raises(UserError, match="LF_mtp_E__1, which no training patient"):
+    with pytest.raises(UserError, match="LF_mtp_E__1, for which no training patient"):
         step("stage3_stack.submit", *run)

@@ -76,11 +76,11 @@ def test_user_errors():
     regressors = HandTotals("hand_totals", "single_class", ("total0",))
     with pytest.raises(UserError, match="predicts no severity classes"):
         ensemble.member_outputs(cohorts.load("world", regressors.members, joints=False), regressors)
-    with pytest.raises(UserError, match=r"names no head\.params\.bounds"):
+    with pytest.raises(UserError, match=r"has no head\.params\.bounds"):
         ensemble.class_bounds("world", "m0")
     with pytest.raises(UserError, match="bounds_of names a classifier"):
         HandTotals("hand_totals", "linear", ("total0",), bounds_of="class0")
-    with pytest.raises(UserError, match=r"cut is a run of classes .* have no intervals"):
+    with pytest.raises(UserError, match=r"cut predicts classes .* have no intervals"):
         intervals.make("world", "cut")
     with pytest.raises(UserError, match="only runs of kind joints can be applied"):
         call(predict, "--trained", "world", "--data", "other", "--run", "all")
