@@ -1,7 +1,7 @@
 """Agreement of raters on one split: every number of the page's agreement section, by name.
 
-A statistic's `of` is a pair, "A against B", or "all three". B is the reference (of sensitivity, of balanced accuracy), and a
-difference is A - B. Intervals are over persons, except the ICC of totals, which has its classical interval (pingouin).
+A statistic's `of` is a pair, "A against B", or "all three". B is the reference, for example of sensitivity, and a difference is
+A - B. Intervals are computed from resampled persons; only the ICC of totals has its classical interval (pingouin).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SECTION = section_ids.AGREEMENT
 FORMS = {"icc_2_1": "ICC(A,1)", "icc_2_k": "ICC(A,k)"}  # Shrout & Fleiss's names -> those of ra.agreement
 BALANCED = {"balanced": 0, "balanced_within_one": 1}  # name -> largest difference that counts as right
 LIMITS = {"bias": 1, "lower": 1, "upper": 1, "slope": 3, "distance": 1}  # name -> decimals
-# measures in which the model with the readers is compared with the readers among themselves -> (decimals, scope)
+# measure -> (decimals, scope); for these the model's agreement with the readers is compared with that between the readers
 GAPS = {"icc": (3, "total"), "kappa": (2, site_groups.EVERYTHING), "exact": (2, site_groups.EVERYTHING), "distance": (1, "total")}
 COLLECTED = "all three"
 GAP = "model with readers less readers with each other"
@@ -73,7 +73,7 @@ def _grades(
         if scope in site_groups.LIMB_FINDINGS:
             n_grades = max(s.max_grade for s, used in zip(SITES, sites, strict=True) if used) + 1
             cells = np.ndenumerate(counts.sum(axis=0)[:n_grades, :n_grades])
-            # confusion_<grade by the second>_<grade by the first>: how many sites
+            # confusion_<second rater's grade>_<first rater's grade> is a number of sites
             out += [
                 Statistic(SECTION, f"confusion_{row}_{column}", value=float(n_cell), **common | {"digits": 0})
                 for (row, column), n_cell in cells
@@ -127,7 +127,7 @@ def _icc_of_grades(rows: Raters, split: str, names: list[str], raters: str, draw
 
 
 def _gaps(rows: Raters, split: str, draws: bootstrap.Resamples) -> list[Statistic]:
-    """The model's mean agreement with two readers minus the readers' agreement with each other, on what all three scored."""
+    """The model's mean agreement with two readers minus that between the readers, where all three scored the site or total."""
     trio = (MODEL, READER1, READER2)
     if not set(trio) <= set(rows.names):
         return []

@@ -1,6 +1,7 @@
-"""The rules behind what to look at first. A new rule is one entry of RULES; tests hold that a broken model breaks its rules.
+"""The rules that decide what a report asks its reader to look at first. A new rule is one more entry of RULES.
 
-An excess above 0 breaks a rule, above 1 gravely: each is divided by the step between the two.
+The function of a rule returns an excess: a rule is broken above 0, and gravely broken above 1. Each function therefore divides by
+the step from mild to grave. "Surely" means that the whole 95 % interval meets the condition.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from evaluation.section_ids import AGREEMENT, CHANGE, FILMS, INTERVALS, LEADERBO
 from evaluation.site_groups import GROUPS
 from evaluation.statistic import NAN, Statistic
 
-MIN_N = 20  # patients or pairs; with fewer, rules about their totals are not decided
-MODELS = "model-against-reader-1"  # the pair as it stands in an id
+MIN_N = 20  # with fewer patients or pairs, rules about totals are not decided
+MODELS = "model-against-reader-1"  # the pair of model and reader 1, as an id contains it
 READERS = pair_name(READER1, READER2)
 SMALL_BIAS = 2.0  # points of a total; a smaller bias raises no alarm
 
 
 def _of_readers(statistic: Statistic, by_id: StatisticsById) -> Statistic | None:
-    """The same measure between the two readers, if it is known."""
+    """The same measure between the two readers; None if it is not known."""
     return by_id.get(replace(statistic, of=READERS).id)
 
 
@@ -33,7 +34,7 @@ def _from_zero(statistic: Statistic) -> float:
 
 
 def _below_mean(statistic: Statistic, _: StatisticsById) -> float:
-    """A score at least 1 % above the column mean's; grave if it is a quarter higher."""
+    """A score more than 1 % above that of the column mean; grave if it is a quarter above it."""
     return (-statistic.value - 1) / 25
 
 
@@ -47,12 +48,12 @@ def _chance(statistic: Statistic, _: StatisticsById) -> float:
 
 
 def _flat(statistic: Statistic, _: StatisticsById) -> float:
-    """A standard deviation that is surely less than half of the reader's."""
+    """A ratio of the model's standard deviation to the reader's that is surely below one half."""
     return NAN if statistic.n < MIN_N else (0.5 - np.fmax(statistic.value, statistic.high)) / 0.08
 
 
 def _biased(statistic: Statistic, by_id: StatisticsById) -> float:
-    """A bias whose interval excludes 0 and that exceeds the readers' bias; grave from 10 points more."""
+    """A bias whose interval excludes 0 and that exceeds the bias between the readers; grave if it does so by 10 points."""
     readers = _of_readers(statistic, by_id)
     limit = 0.0 if readers is None or np.isnan(readers.low) else max(abs(readers.low), abs(readers.high))
     return min(_from_zero(statistic), abs(statistic.value) - max(limit, SMALL_BIAS)) / 10
@@ -71,18 +72,18 @@ def _few(statistic: Statistic, _: StatisticsById) -> float:
 
 
 def _below_readers(statistic: Statistic, by_id: StatisticsById) -> float:
-    """An agreement at least 0.15 below that of the readers, with intervals apart; for groups of sites, not for samples."""
+    """An agreement at least 0.15 below that of the readers, if the intervals do not overlap; only for the groups of sites."""
     readers = _of_readers(statistic, by_id) if statistic.scope in GROUPS else None
     return NAN if readers is None else min(readers.low - statistic.high, readers.value - statistic.value - 0.15) / 0.3
 
 
 def _uncovered(statistic: Statistic, _: StatisticsById) -> float:
-    """95 % intervals that hold less than 90 %, and surely less than 95 %."""
+    """95 % intervals that contain less than 90 % of the scores, and surely less than 95 %."""
     return NAN if statistic.n < MIN_N else min(0.90 - statistic.value, 0.95 - statistic.high) / 0.1
 
 
 def _unscored(statistic: Statistic, _: StatisticsById) -> float:
-    """Less than 90 % of n were scored."""
+    """A number of scored sites below 90 % of n."""
     return (0.9 - statistic.value / statistic.n) / 0.2
 
 
@@ -131,15 +132,15 @@ RULES: tuple[Rule, ...] = (
         f"{AGREEMENT}/bias/*/{MODELS}/*",
         _biased,
         "The model's {scope} is biased by more than the readers are relative to each other.",
-        "Look at the error by site: is one joint type biased, or all? Another reader or X-ray machine shifts totals.",
+        "Look at the errors by site: is one joint type biased, or are all? Another reader or X-ray machine shifts totals.",
         "No bias beyond that between the readers",
     ),
     Rule(
         "slope",
         f"{AGREEMENT}/slope/*/{MODELS}/*",
         _sloped,
-        "The error of the model's {scope} changes with its size: severe patients are scored with another bias than mild ones.",
-        "There are few severe patients to learn from, or the model stays near the mean; use severe totals with their intervals.",
+        "The error of the model's {scope} depends on its size: severe patients are scored with another bias than mild ones.",
+        "There are few severe patients to learn from, or the model stays near the mean; use intervals with high totals.",
         "No steep slope of the error over the score",
     ),
     Rule(

@@ -1,4 +1,4 @@
-"""What to look at first: rules over all statistics of a report, and for each broken rule the statistic that breaks it most."""
+"""Alarms: rules that the statistics of a report should meet, and for each broken rule the statistic that breaks it most."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Alarm:
-    """A broken rule: the statistic that breaks it most, with its excess; `raised` is how many statistics break it."""
+    """A broken rule with the statistic that breaks it most and its excess; `raised` is the number of statistics that break it."""
 
     rule: Rule
     figure: Statistic
@@ -44,7 +44,7 @@ class Alarm:
 
     @property
     def gravity(self) -> str:
-        """mild or grave."""
+        """The word mild or grave."""
         return "grave" if self.excess > 1 else "mild"
 
     @property
@@ -61,7 +61,7 @@ class Alarm:
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of a rule. raised: how many statistics break it, of the n that it could decide (NaN if n is 0)."""
+    """The outcome of a rule. raised: how many of the n statistics for which it could be decided break it (NaN if n is 0)."""
 
     rule: Rule
     raised: Statistic
@@ -69,13 +69,13 @@ class Check:
 
 
 def check(statistics: list[Statistic], rules: tuple[Rule, ...]) -> list[Check]:
-    """Apply every rule to the statistics that it is about; outcomes in the rules' order."""
+    """Apply every rule to the statistics with which it deals; the outcomes are in the order of the rules."""
     by_id = {statistic.id: statistic for statistic in statistics}
     return [_check(rule, by_id) for rule in rules]
 
 
 def gravest_first(checks: list[Check]) -> list[Alarm]:
-    """The alarms of the broken rules."""
+    """The alarms of the broken rules, sorted by excess."""
     return sorted((outcome.alarm for outcome in checks if outcome.alarm), key=lambda alarm: -alarm.excess)
 
 

@@ -6,8 +6,8 @@ There are three paired bootstraps of a difference, for three forms of a measure:
     paired_difference (here)              any function of the drawn rows, such as balanced accuracy
     ra.challenge_scores.paired_bootstrap  the challenge's scores over patients, as evaluation.score and the terminal give them
 
-They draw with other random numbers and so differ in the last digits of an interval, never in the difference itself
-(tests/evaluation/test_bootstrap.py).
+They draw different random numbers. Their intervals therefore differ in the last digits, but the difference itself is always the
+same (tests/evaluation/test_bootstrap.py).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ra.agreement import Interval, Z
 from ra.challenge_scores import SEED
 
 TIMES = 1000
-MIN_PERSONS = 5  # fewer persons give no interval
-DEFINED = 0.9  # share of the resamples in which a measure must be defined to be given an interval
+MIN_PERSONS = 5  # with fewer persons there is no interval
+DEFINED = 0.9  # a measure gets an interval if it is defined in at least this share of the resamples
 UNDEFINED = Interval(*[float("nan")] * 3)
 
 
@@ -30,7 +30,7 @@ UNDEFINED = Interval(*[float("nan")] * 3)
 class Resamples:
     """weight (1 + times, n): how often each of n rows counts. Row 0 is the data themselves, every other row one resample.
 
-    A measure that is computed from `resamples.sums(values)` has its value as first element and its bootstrap distribution behind.
+    A measure that is computed from `resamples.sums(values)` has its value first, followed by its bootstrap distribution.
     """
 
     weight: np.ndarray
@@ -46,7 +46,7 @@ class Resamples:
         return Resamples(self.weight[:, rows], self.n_persons)
 
     def estimate(self, samples: np.ndarray) -> tuple[float, float, float]:
-        """(value, low, high) of (1 + times,) samples: the 2.5 and 97.5 percentiles; NaN without an interval."""
+        """(value, low, high) of (1 + times,) samples; low and high are the 2.5 and 97.5 percentiles, NaN without an interval."""
         drawn = samples[1:][~np.isnan(samples[1:])]
         if np.isnan(samples[0]) or self.n_persons < MIN_PERSONS or len(drawn) < max(1, DEFINED * (len(samples) - 1)):
             return float(samples[0]), float("nan"), float("nan")
@@ -87,7 +87,7 @@ def paired_difference(
 
 
 def verdict(low: float, high: float, *, higher_is_better: bool = False) -> str:
-    """better, worse or no significant difference: whether the 95 % interval of a difference lies on one side of 0."""
+    """`better` or `worse` if the 95 % interval of a difference lies on one side of 0, else `no significant difference`."""
     if low > 0:
         return "better" if higher_is_better else "worse"
     if high < 0:
@@ -108,11 +108,11 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 
 def wilson(hit: np.ndarray, person: np.ndarray) -> Interval:
-    """Share of hits (n,) with Wilson's interval for the effective sample size: the rows of one person are not independent.
+    """Share of hits (n,) with Wilson's interval for the effective sample size, as the rows of one person are not independent.
 
-    The effective size is p (1 - p) / v, v the variance of the share over whole persons (Korn & Graubard, Survey Methodology
-    1998;24:193; with Wilson's interval Dean & Pagano, J Surv Stat Methodol 2015;3:484). If all rows are hits, or all misses, it
-    is the number of persons.
+    The effective size is p (1 - p) / v, where v is the variance of the share over whole persons (Korn & Graubard, Survey
+    Methodology 1998;24:193; with Wilson's interval: Dean & Pagano, J Surv Stat Methodol 2015;3:484). If all rows are hits, or if
+    none is, the effective size is the number of persons.
     """
     if not len(hit):
         return UNDEFINED

@@ -1,4 +1,4 @@
-"""Calibration of the joint members' probabilities: whether damage, and every grade, occurs as often as predicted."""
+"""Calibration of the joint members' probabilities: whether damage, and each grade, occurs as often as predicted."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from evaluation.statistic import Statistic
 from ra.anatomy import SITES
 
 SECTION = section_ids.ERRORS
-BINS = 10  # of the predicted probability, a tenth each
+BINS = 10  # number of bins of the predicted probability, each a tenth wide
 OF = f"{MODEL}'s probabilities against {READER1}"
 HIGHEST = np.array([site.max_grade for site in SITES])
 
 
 def measure(raters: Raters, split: str) -> dict[tuple[str, str], Statistic]:
-    """Statistics by (name, scope), scopes being hand erosion ... and `scope, grade k`, `scope, bin k`; {} without probabilities.
+    """Statistics by (name, scope), where a scope is `hand erosion`, `hand erosion, grade k`, `hand erosion, bin k` and so on.
 
     expected, observed: shares of sites with damage (any grade above 0), or with the grade; excess: expected - observed; ece:
-    expected calibration error of the probability of damage, the mean over BINS of |expected - observed|. The ece has no interval:
-    its bias would make an interval misleading.
+    expected calibration error of the probability of damage, the mean over BINS of |expected - observed|. The ece has no interval,
+    because its bias would make an interval misleading. The result is {} without probabilities.
     """
     rows = raters.in_split(split)
     if rows.probabilities is None:

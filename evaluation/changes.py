@@ -3,8 +3,8 @@
     python -m evaluation.changes --data SET [--run RUN]
 
 Reads the run's prediction intervals (stage3_stack.intervals) and writes data/work/SET/stage3/RUN/changes.csv: a row per pair of
-visits and site or total. The verdict, of the total alone, is progressed, not progressed or cannot tell, by the 95 % interval and
-the readers' smallest detectable change.
+visits and site or total. Only the total has a verdict (progressed, not progressed or cannot tell), which depends on the 95 %
+interval and on the readers' smallest detectable change.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def run() -> None:
     study = Study(visit_pairs.successive(raters.load(args.data, args.run)))
     if not study.has_change:
         raise UserError(
-            f"{args.data} has no person with two visits that reader 1 and the model scored; people.csv says whose visits they are"
+            f"{args.data} has no person with two visits that reader 1 and the model scored; check the persons in people.csv"
         )
     path = paths.run_dir(args.data, 3, args.run) / "changes.csv"
     atomic.write_table(path, table(study))

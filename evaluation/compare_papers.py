@@ -2,9 +2,10 @@
 
     python -m evaluation.compare_papers --data SET [--config configs/papers/comparison.yaml] [--root RAW]
 
-Systems that score joints have SC1-SC3, the others the metrics of their own papers, out of fold and on test. RAW is the set's raw
-folder: gold/ holds the test patients' scores, train/ and gold/ the second reader and the truth, if there are any. A system of the
-config that is not trained has a row of dashes. Prints the tables, and writes stage3/systems.csv, a line per number.
+Systems that score joints are measured by SC1-SC3, others by the metrics of their own papers, out of fold and on test. RAW is the
+set's raw folder: gold/ holds the test patients' scores, train/ and gold/ hold those of a second reader and the truth, if there
+are any. A system of the config that is not trained has a row of dashes. Prints the tables, and writes stage3/systems.csv with a
+line per number.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def run() -> None:
     wanted = config.load(PaperComparison, args.config, args.sets)
     root = args.root or paths.raw(args.data)
     if args.root and not root.is_dir():
-        raise UserError(f"--root {root} is no folder; give the raw folder that the set was prepared from")
+        raise UserError(f"--root {root} is not a folder; give the raw folder from which the set was prepared")
     from evaluation.papers import table
 
     systems = table.gather(args.data, wanted, root)

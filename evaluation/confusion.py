@@ -1,8 +1,8 @@
 """Confusion tables of two raters' grades, and the measures computed from them.
 
 A table is (..., K, K) counts: a row per grade of the second rater, the reference; a column per grade of the first. Every measure
-takes tables of any leading shape, so that a thousand resamples are one call; a measure that is not defined is NaN. That is why
-kappa and balanced accuracy have a form of their own here: ra.agreement has them for two columns of grades, with the papers'
+takes tables of any leading shape, so that a thousand resamples are one call; a measure that is not defined is NaN. Kappa and
+balanced accuracy are therefore implemented here too: ra.agreement computes them from two columns of grades, with the papers'
 intervals, and gives the same values (tests/evaluation/test_confusion.py).
 """
 
@@ -51,21 +51,22 @@ def within_one(table: np.ndarray) -> np.ndarray:
 
 
 def sensitivity(table: np.ndarray) -> np.ndarray:
-    """Share of the sites damaged by the reference (above 0) that the first rater calls damaged too."""
+    """Among the sites that the reference grades above 0, the share that the first rater grades above 0 too."""
     return ratio(table[..., 1:, 1:].sum((-2, -1)), table[..., 1:, :].sum((-2, -1)))
 
 
 def specificity(table: np.ndarray) -> np.ndarray:
-    """Share of the sites healthy by the reference (0) that the first rater calls healthy too."""
+    """Among the sites that the reference grades 0, the share that the first rater grades 0 too."""
     return ratio(table[..., 0, 0], table[..., 0, :].sum(-1))
 
 
 def balanced(tables: np.ndarray, within: int = 0) -> Interval:
-    """Balanced accuracy of (persons, K, K) tables with a Wald interval: the mean of the recalls r_k of the reference's grades
-    that occur; a grade that differs by at most `within` is right.
+    """Balanced accuracy of (persons, K, K) tables with a Wald interval: the mean of the recalls r_k over the grades k that the
+    reference gave; a grade is right if it differs by at most `within`.
 
-    The persons are the units: with a_pk hits among n_pk sites the variance is P / (P - 1) sum_p u_p^2, where u_p is the mean over
-    k of (a_pk - r_k n_pk) / n_k. For persons with one site each it is that of ra.agreement.balanced_accuracy times P / (P - 1).
+    The P persons are the units: if person p has a_pk hits among the n_pk sites of grade k, the variance is
+    P / (P - 1) sum_p u_p^2, where u_p is the mean over k of (a_pk - r_k n_pk) / n_k. If each person has one site, it is the
+    variance of ra.agreement.balanced_accuracy times P / (P - 1).
     """
     hit, n = (tables * near(within)).sum(-1), tables.sum(-1)
     occurs = n.sum(0) > 0

@@ -1,6 +1,6 @@
 """Coverage of the prediction intervals: how often they contain reader 1's score, for which patients, and how wide they are.
 
-The errors of one person are not independent: the interval of a share is bootstrap.wilson's.
+The errors of one person are not independent, so that the interval of a share comes from bootstrap.wilson.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from stage3_stack.predictions import SITE_OF
 from stage3_stack.uncertainty import conformal, prediction_table
 
 SECTION = section_ids.INTERVALS
-GRADED = ("sites that reader 1 graded 0", "sites that he graded above 0")  # by the outcome: coverage is not guaranteed
-BANDS = (0, 1, 4, 8, 21, 56, 149)  # totals at which a band of severity begins: RA2-DREAM's bands of weight
+GRADED = ("sites that reader 1 graded 0", "sites that reader 1 graded above 0")  # coverage is not guaranteed by outcome
+BANDS = (0, 1, 4, 8, 21, 56, 149)  # lowest totals of the bands of severity; RA2-DREAM weights patients by these bands
 WHOLE = "total"
 NOMINAL = (50, 60, 70, 80, 90, 95)  # levels in percent
 SITES_SCOPE = "all sites"
@@ -32,7 +32,7 @@ SEEN = ("sites where the model sees nothing", "sites where it doubts", "sites wh
 
 
 def band_name(index: int) -> str:
-    """0, 1 to 3, ..., from 149."""
+    """The name of a band: 0, 1 to 3, ..., from 149."""
     low = BANDS[index]
     if index == len(BANDS) - 1:
         return f"from {low}"
@@ -63,14 +63,14 @@ def judged(raters: Raters, split: str) -> pd.DataFrame:
 
 
 def scope(part: str, site: str, finding: str) -> str:
-    """total, erosion total; one hand, erosion; hand erosion sites."""
+    """The name of a row's group, such as: total, erosion total; one hand, erosion; hand erosion sites."""
     if part in (ALL_PARTS, BOTH_HANDS):
         return WHOLE if finding == TOTAL else f"{finding} total"
     return f"one {limb(part)}, {finding}" if site == TOTAL else f"{limb(part)} {finding} sites"
 
 
 def _reader(rows: Raters, table: pd.DataFrame) -> np.ndarray:
-    """(N,) reader 1's score of each PREDICTION_INTERVALS row; a part's is the sum of its grades, NaN if one is missing."""
+    """(N,) reader 1's score of each PREDICTION_INTERVALS row; for a part, the sum of its grades, NaN if one is missing."""
     first, is_scored = rows.by[READER1], ~np.isnan(rows.by[READER1].grades).all(axis=0)
     row, out = pd.Index(rows.patients).get_indexer(table.patient_id), np.full(len(table), np.nan)
     for (part, site, finding), of_key in table.reset_index(drop=True).groupby(["part", "site", "finding"]).groups.items():
@@ -86,7 +86,7 @@ def _reader(rows: Raters, table: pd.DataFrame) -> np.ndarray:
 
 
 def site_groups(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Sites among the rows of `judged`: all, by the model's prediction, and by reader 1's score; {} for a set of totals."""
+    """Groups of the sites in the rows of `judged`: all, by the prediction, by reader 1's score; {} if there are only totals."""
     sites = rows[rows.site != TOTAL]
     if sites.empty:
         return {}
@@ -112,7 +112,7 @@ def figures(rows: pd.DataFrame, split: str, name: str) -> dict[str, Statistic]:
 def constant(oof: pd.DataFrame, rows: pd.DataFrame, level: int) -> np.ndarray:
     """(N,) half the width of an interval of the total with one width for all patients.
 
-    It is the quantile of the absolute out-of-fold errors; for a training patient of those in the other folds.
+    It is the quantile of the absolute out-of-fold errors; for a training patient, only of the errors in the other folds.
     """
     error, person, half = (oof.truth - oof.value).abs().to_numpy(), oof.person_id.to_numpy(), {}
     for fold in rows.fold.unique():
@@ -122,7 +122,7 @@ def constant(oof: pd.DataFrame, rows: pd.DataFrame, level: int) -> np.ndarray:
 
 
 def against_constant(oof: pd.DataFrame, rows: pd.DataFrame, chosen: np.ndarray, split: str, name: str) -> dict[str, Statistic]:
-    """Width (within the scale) and coverage that a 95 % interval with one width for all would have on the `chosen` rows.
+    """Width (within the scale) and coverage, on the `chosen` rows, of a 95 % interval with one width for all patients.
 
     NaN for an applied run, whose calibration patients are in another set.
     """
@@ -140,7 +140,7 @@ def against_constant(oof: pd.DataFrame, rows: pd.DataFrame, chosen: np.ndarray, 
 
 
 def states(raters: Raters, split: str) -> dict[str, dict[str, Statistic]]:
-    """state -> how many sites, and how many totals, are in it, and of how many patients."""
+    """state -> the numbers of sites and of totals with this state, and the numbers of patients who have any."""
     table = raters.intervals[raters.intervals.split == split] if len(raters.intervals) else raters.intervals
     out: dict[str, dict[str, Statistic]] = {}
     if table.empty:
@@ -156,7 +156,7 @@ def states(raters: Raters, split: str) -> dict[str, dict[str, Statistic]]:
 
 
 def reliability(raters: Raters) -> list[Statistic]:
-    """Measured coverage of the patient's totals at several nominal levels, cross-fitted like the run's intervals; [] for a run
+    """Measured coverage of the patients' totals at several nominal levels, cross-fitted like the run's intervals; [] for a run
     that is not on disk."""
     folder = paths.run_dir(raters.data, 3, raters.run)
     if not (folder / "config.yaml").is_file():

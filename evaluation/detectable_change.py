@@ -1,6 +1,6 @@
-"""Whether a change is more than measurement error: smallest detectable change, ICC of status and of change, who progressed.
+"""Whether a change exceeds the measurement error: smallest detectable change, ICC of status and of change, progression.
 
-All intervals are over persons: the rows of one person are drawn together.
+All intervals are computed from resampled persons: the rows of one person are drawn together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from evaluation.raters import MODEL, READER1, READER2, Raters
 from evaluation.visit_pairs import Bounds, Pairs, calibration_pairs, nested_bounds, verdicts
 from ra.agreement import Interval, Z
 
-Z80 = 1.281552  # of a two-sided 80 % interval
+Z80 = 1.281552  # normal quantile of a two-sided 80 % interval
 MIN_ROWS = 3
 
 
@@ -24,7 +24,8 @@ def sdc(a: np.ndarray, b: np.ndarray, person: np.ndarray, k: int = 2, *, z: floa
     """Smallest detectable change of the mean of k readers: z SD(d) / (sqrt 2 sqrt k), in units of the score.
 
     d = a - b is the difference of two readers' change scores (n,). z = 1.96 gives the 95 % version, Z80 the 80 % one
-    (Navarro-Compan et al., Ann Rheum Dis 2014;73:1067). For paired films (Bruynesteyn et al., Ann Rheum Dis 2005;64:179).
+    (Navarro-Compan et al., Ann Rheum Dis 2014;73:1067). It is for films read in pairs (Bruynesteyn et al., Ann Rheum Dis
+    2005;64:179).
     """
     both = ~(np.isnan(a) | np.isnan(b))
     if both.sum() < MIN_ROWS:
@@ -50,7 +51,7 @@ def _sd(sums: np.ndarray) -> np.ndarray:
 
 
 def icc(ratings: np.ndarray, person: np.ndarray, *, mean: bool = False) -> Interval:
-    """ICC(2,1), with `mean` ICC(2,k), of ratings (n, k) with a bootstrap interval over persons; rows with a NaN dropped."""
+    """ICC(2,1), or ICC(2,k) if `mean`, of ratings (n, k), with a bootstrap interval over persons; rows with NaN are dropped."""
     complete = ~np.isnan(ratings).any(axis=1)
     if complete.sum() < MIN_ROWS:
         return UNDEFINED
@@ -71,13 +72,13 @@ def above(change: np.ndarray, person: np.ndarray, threshold: float) -> Interval:
 
 @dataclass(frozen=True)
 class Study:
-    """Successive visits, with the error that a change is compared with."""
+    """Successive visits, and the measurement error with which a change is compared."""
 
     pairs: Pairs
 
     @property
     def raters(self) -> Raters:
-        """Whose scores they are."""
+        """The raters of these visits."""
         return self.pairs.raters
 
     @cached_property
@@ -87,7 +88,7 @@ class Study:
 
     @property
     def has_change(self) -> bool:
-        """Whether both the model and reader 1 have a change."""
+        """Whether both the model and reader 1 scored both visits of a pair."""
         return {MODEL, READER1} <= set(self.names)
 
     @cached_property
@@ -106,5 +107,5 @@ class Study:
         return sdc(a, b, self.pairs.person, 1, z={95: Z, 80: Z80}[level])
 
     def verdicts(self, level: int) -> np.ndarray:
-        """(n,) of change.VERDICTS."""
+        """(n,) verdicts on the total (visit_pairs.VERDICTS)."""
         return verdicts(self.bounds[level], self.sdc(level).value)

@@ -1,6 +1,6 @@
 """Disease activity and joint damage: the distribution of the DAS28, and its correlation with the damage.
 
-Activity is measured by a doctor (tables.ACTIVITY), never predicted from a film. Intervals are over persons.
+A doctor measures the activity (tables.ACTIVITY); it is never predicted from a film. Intervals come from resampled persons.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SMOOTH = 2 / 3  # share of the visits used for a point of the LOESS line, Clevel
 
 
 def load(raters: Raters) -> pd.DataFrame | None:
-    """The ACTIVITY columns INDICES in the order of the patients; None if the set has no value."""
+    """The columns INDICES of ACTIVITY in the order of the patients; None if the set has no value."""
     if not paths.activity(raters.data).is_file():
         return None
     table = tables.ACTIVITY.read(paths.activity(raters.data)).set_index("patient_id")
@@ -81,7 +81,7 @@ def _ranks(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def trend(damage: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(m, 2) the LOESS line of values over damage (Cleveland 1979, statsmodels) at m distinct damages.
+    """(m, 2) points of the LOESS line of values against damage (Cleveland 1979, statsmodels), at the m distinct values of damage.
 
     Empty for fewer than 10 visits, or if the damage does not vary.
     """

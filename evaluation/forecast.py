@@ -1,11 +1,11 @@
-"""Forecast each person's next total from earlier visits, and compare with naive forecasts.
+"""Forecast each person's next total from earlier visits, and compare the forecast with naive ones.
 
     python -m evaluation.forecast --scores TRAINING.csv --people people.csv [--out DIR]
     python -m evaluation.forecast --data SET [--run RUN] [--out DIR]
 
 TRAINING.csv is a table in the RA2-DREAM columns; people.csv has Patient_ID, person_id, visit and, if known, days since the
-person's first visit. For a run the forecasts are made twice, from reader 1's scores and from the model's predictions; what is
-forecast is reader 1's next total. --out writes forecasts_<source>.csv and numbers.csv.
+person's first visit. For a run there are two forecasts of reader 1's next total: one from reader 1's earlier scores and one from
+the model's predictions. --out writes forecasts_<source>.csv and numbers.csv.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def of_tables(scores: Path, people: Path) -> tuple[pd.Index, Visits]:
     """Patient_IDs and their visits; UserError for faulty tables. Patients that only one table lists are dropped with a note."""
     numbers = submission.read_numbers(scores)
     if numbers.isna().all(axis=None):
-        raise UserError(f"{scores} holds no score; its columns are named as in the challenge, such as Overall_Tol")
+        raise UserError(f"{scores} holds no score; name its columns as in the challenge, such as Overall_Tol")
     try:
         tables.challenge(list(numbers.columns)).check(numbers.reset_index())
     except ContractError as error:
@@ -55,7 +55,7 @@ def _people(path: Path) -> pd.DataFrame:
     text = submission.read_text(path)
     for column in (ID, "person_id", "visit"):
         if (text.columns == column).sum() != 1:
-            raise UserError(f"{path} has the column {column} {(text.columns == column).sum()} times; it needs it once")
+            raise UserError(f"{path} has the column {column} {(text.columns == column).sum()} times; it must have it once")
     twice = text[ID][text[ID].duplicated()]
     if len(twice):
         raise UserError(f"{path} has {ID} {twice.iloc[0]} twice; keep one")
@@ -92,17 +92,17 @@ def text(prognosis: Prognosis) -> str:
         if name != RIDGE:
             differences = [prognosis.difference(name, measure).text for measure in ("rmse", "mae")]
         rows.append([name, str(error.n), error.text, prognosis.error(name, "mae").text, *differences])
-    head = ["forecast", "visits", "RMSE", "MAE", "RMSE difference, ridge - it", "MAE difference, ridge - it"]
+    head = ["forecast", "visits", "RMSE", "MAE", "RMSE, ridge - this", "MAE, ridge - this"]
     n, persons = len(prognosis.cases.row), prognosis.cases.persons
     title = f"The next total from {prognosis.source}: {n} visits of {persons} persons; intervals over persons"
     return "\n".join([title, "", grid(head, rows), "", f"The ridge regression {prognosis.verdicts}."])
 
 
 def too_few_text(learnable: Statistic) -> str:
-    """The sentence shown instead of a table if there are too few persons."""
+    """The sentence that replaces a table if there are too few persons."""
     return (
-        f"{learnable.of.capitalize()} nothing can be said of a forecast: {learnable.text} persons to learn from have a scored "
-        f"visit with an earlier one, and {MIN_PERSONS} are needed."
+        f"{learnable.of.capitalize()} there is no forecast: {learnable.text} training persons have a scored visit with an "
+        f"earlier one, and {MIN_PERSONS} are needed."
     )
 
 
@@ -123,10 +123,10 @@ def _write(folder: Path, made: list[tuple[pd.Index, Prognosis]]) -> None:
 def run() -> None:
     p = cli.parser(__doc__)
     p.add_argument("--scores", type=Path, metavar="CSV", help="scores in the RA2-DREAM columns, a row per set of films")
-    p.add_argument("--people", type=Path, metavar="CSV", help="whose sets of films they are, and which visit")
+    p.add_argument("--people", type=Path, metavar="CSV", help="the person and the visit of each set of films")
     p.add_argument("--data", metavar="SET", help="instead of --scores and --people: a prepared set, data/work/SET")
     p.add_argument("--run", default="blend", metavar="RUN", help="with --data: run of stage 3 (default %(default)s)")
-    p.add_argument("--out", type=Path, metavar="DIR", help="also write the forecasts and the numbers here")
+    p.add_argument("--out", type=Path, metavar="DIR", help="folder into which forecasts and numbers are written too")
     args = p.parse_args()
     is_train: np.ndarray | None = None
     if args.data:

@@ -1,7 +1,7 @@
-"""Scores that only the evaluation opens: the test patients' gold scores, a second reader's, the truth behind a synthetic reader.
+"""Scores that only the evaluation opens: gold scores of the test patients, a second reader's scores, the truth behind a reader.
 
-The Ratingen grades of test patients (ratingen_gold.parquet) are read by the Ratingen evaluation in the same way: None, or an
-empty result, for a set that has no such table.
+The truth exists for synthetic readers only. The Ratingen evaluation reads the Ratingen grades of test patients
+(ratingen_gold.parquet) in the same way. Without such a table, the result is None or empty.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The halo effect: raters score a healthy joint worse in a patient whose other joints are damaged.
 
-A site is healthy by the truth behind a synthetic reader, else by reader 2. Measured is the mean grade that every other rater gave
-to such sites, by how damaged the patient's other sites are. Reader 2 errs too: some of these sites are damaged, and then part of
-the rise is reader 2's error.
+A site is healthy if the truth behind a synthetic reader is 0 or, without that, if reader 2 graded it 0. For every other rater, we
+measure the mean grade of such sites in bands of the patient's damage. Reader 2 makes errors too: some of these sites are damaged,
+and then part of the rise is reader 2's error.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from ra.table_validation import ContractError
 from stage3_stack.predictions import MOMENTS, load_member
 
 SECTION = section_ids.ERRORS
-BANDS = (0, 10, 40, 100, np.inf)  # points of the patient; a healthy site adds none
+BANDS = (0, 10, 40, 100, np.inf)  # limits of the sum of a patient's grades, to which a healthy site adds nothing
 RISE = "third band less first"  # the last band has too few patients in a mild set
-OWN_SITE_RUN = "own_site_only"  # of configs/papers/stack/ablations.yaml: its learners see the site's own features only
+OWN_SITE_RUN = "own_site_only"  # in configs/papers/stack/ablations.yaml; its learners use only the features of the site itself
 OWN_SITE_NAME = "model, each joint alone"
 
 
 def with_own_site_run(raters: Raters) -> Raters:
-    """The raters with OWN_SITE_RUN of the same set as a further one, if that run is finished."""
+    """The raters and, if it is finished, the run OWN_SITE_RUN of the same set as one more rater."""
     run = OWN_SITE_RUN
     if raters.run == run or not all(paths.scores(raters.data, 3, run, split).is_file() for split in SPLITS):
         return raters
@@ -37,7 +37,7 @@ def with_own_site_run(raters: Raters) -> Raters:
     order = np.argsort(~is_train, kind="stable")
     try:
         moments = load_member(raters.data, run, pd.Index(raters.patients[order]), int(is_train.sum()), stage=3).moments
-    except ContractError:  # the run is of an earlier preparation of the set, with other patients
+    except ContractError:  # the run belongs to an earlier preparation of the set, with other patients
         return raters
     rater = Rater.blank(len(order))
     rater.grades[order] = moments[..., MOMENTS.index("grade")]
@@ -45,7 +45,7 @@ def with_own_site_run(raters: Raters) -> Raters:
 
 
 def reference(rows: Raters) -> str | None:
-    """The rater by whom a site is healthy; None if the set has neither."""
+    """The rater who decides which sites are healthy: the truth, else reader 2; None if the set has neither."""
     return next((name for name in (TRUTH, READER2) if name in rows.names), None)
 
 
@@ -55,7 +55,7 @@ def called(rater: str) -> str:
 
 
 def band_names() -> list[str]:
-    """0 to 10, ..., above 100."""
+    """The names of BANDS: 0 to 10, ..., above 100."""
     return [f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}" for low, high in pairwise(BANDS)]
 
 
@@ -78,7 +78,7 @@ def measure(raters: Raters, split: str) -> dict[tuple[str, str, str], Statistic]
 def _of_rater(
     rows: Raters, split: str, healthy_by: str, name: str, bands: list[np.ndarray], draws: bootstrap.Resamples
 ) -> list[Statistic]:
-    """The mean grade of one rater at healthy sites, per band of patients, and its rise."""
+    """The mean grade of one rater at healthy sites, per band of patients, and its rise over the bands."""
     grades = rows.by[name].grades
     is_healthy, means, out = (rows.by[healthy_by].grades == 0) & ~np.isnan(grades), [], []
     for band, scope in zip(bands, band_names(), strict=True):

@@ -16,13 +16,13 @@ from stage3_stack.linear_ensembles import regression_figures
 from stage3_stack.predictions import load_member
 
 FLOOR = "column mean"
-METRICS = {"rmse": 2, "mae": 2, "pcc": 3}  # and their digits
+METRICS = {"rmse": 2, "mae": 2, "pcc": 3}  # metric -> digits
 
 Totals = dict[str, np.ndarray]  # split -> (n,) totals of its patients
 
 
 def text(data: str, run: str) -> str:
-    """The table out of fold, and on test where the set's gold.parquet has the totals."""
+    """The table as text, out of fold and, if the set's gold.parquet has the totals, on test."""
     truth, rows = load(data, run)
     lines = []
     for name, pred in rows.items():
@@ -34,9 +34,9 @@ def text(data: str, run: str) -> str:
 
 
 def load(data: str, run: str) -> tuple[Totals, dict[str, Totals]]:
-    """The truth, and by name of the table's row its predictions; without test where the totals of test are not known.
+    """The true totals by split, and the predictions by row of the table and split; without test if its totals are not known.
 
-    The column mean is that of the training patients, for a fold that of the other folds.
+    The column mean is the mean over the training patients; for a fold, over the other folds.
     """
     experiment = config.saved(paths.run_dir(data, 3, run))
     if getattr(experiment, "combine", None) != "linear":

@@ -22,12 +22,12 @@ METRICS = {
     "percent_rmse": 1,
     "rau_pcc": 3,
     "rau_mae": 1,
-}  # and their digits
+}  # metric -> digits
 HEAD = ["accuracy", "balanced", "+-1 balanced", "quadratic kappa", "percent RMSE", "Rau PCC", "Rau MAE"]
 
 
 def text(data: str, run: str) -> str:
-    """A table per split."""
+    """One table per split, as text."""
     parts = []
     for split, rows in measure(data, run).items():
         cells = []
@@ -59,7 +59,7 @@ def measure(data: str, run: str) -> dict[str, dict[str, Figures]]:
 
 
 def commonest(data: str, split: str, target: pd.DataFrame) -> Prediction:
-    """The null model: the training joints' commonest grade and mean percent; for a fold those of the other folds."""
+    """The null model: the most common grade and the mean percent of the training joints; for a fold, of the other folds."""
     train, fold = readings(data, None)["oof"].reader1, folds.load(data)
     train_fold = train.index.get_level_values("patient_id").map(fold)
     target_fold = target.index.get_level_values("patient_id").map(fold) if split == "oof" else np.full(len(target), -1)

@@ -32,7 +32,7 @@ TITLE = "The challenge's scores, lower is better; in brackets percent below the 
 
 
 def percent_below(score: np.ndarray, floor: np.ndarray) -> np.ndarray:
-    """How far a score is below the column mean's, in percent of the latter."""
+    """How far a score is below that of the column mean, in percent of the latter."""
     return 100 * (1 - ratio(score, floor))
 
 
@@ -48,11 +48,11 @@ def score_cell(score: float | None, percent: float) -> str:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Submissions and the gold scores that they are measured against.
+    """Submissions and the gold scores with which they are compared.
 
-    rows: (kind, name) -> split -> submission; gold: split -> reader 1's scores, test only if they are known; minutes: how long a
-    run's training took; person: patient -> person, for intervals over persons; missing: how many films and joints were missing;
-    note: why members and learners are not among the rows, if so.
+    rows: (kind, name) -> split -> submission; gold: split -> reader 1's scores, with test only if they are known; minutes: how
+    long a run's training took; person: patient -> person, for intervals over persons; missing: how many films and joints were
+    missing; note: the reason if members and learners are not among the rows.
     """
 
     rows: Rows
@@ -68,7 +68,7 @@ class Leaderboard:
                 lacking = scores.index.difference(submissions.get(split, scores).index)
                 if len(lacking):
                     raise UserError(
-                        f"{kind} {name} has no {split} row for patient {lacking[0]}; is this the set's own gold table?"
+                        f"{kind} {name} has no {split} row for patient {lacking[0]}; check that the gold table is that of the set"
                     )
 
     @property
@@ -182,13 +182,13 @@ def of_run(data: str, run: str, config: JointStack) -> Leaderboard:
 
 
 def of_raters(raters: Raters) -> Leaderboard:
-    """The leaderboard of a run's page; of the model, the readers and the floor alone where the run is not a stack on disk."""
+    """The leaderboard on a run's page; unless the run is a stack on disk, with the model, the readers and the floor only."""
     rows, gold_of = leaderboard_rows.of_raters(raters)
     person, note, of_disk = pd.Series(raters.person, index=raters.patients), "", None
     try:
         of_disk = _on_disk(raters)
         if of_disk is None:
-            note = "Members and learners are shown for a stack of joint members on disk only."
+            note = "Members and learners are shown only for a stack of joint members that is on disk."
     except UserError as error:
         note = f"Members and learners are not shown: {error}."
     if of_disk is not None:
@@ -206,14 +206,14 @@ def _on_disk(raters: Raters) -> Leaderboard | None:
 
 
 def gold_tables(data: str, cohort: Cohort) -> Tables:
-    """Reader 1's scores per split: the training targets, and gold.csv of the test patients where the set has it."""
+    """Reader 1's scores per split: the training targets and, if the set has it, gold.csv of the test patients."""
     test = gold.reader_scores(data, "gold")
     return {"oof": outputs.gold_of(cohort)} | ({} if test is None else {"test": test})
 
 
 def missing_text(data: str, cohort: Cohort, members: tuple[str, ...]) -> str:
-    """How many films were missing, and how many joints were filled or placed by the template."""
-    said = []
+    """How many films were missing, how many sites were filled (imputed), and how many have a box from the template."""
+    texts = []
     films = tables.FILMS.read(paths.films(data)) if paths.films(data).is_file() else None
     stacked = Cohort(**(vars(cohort) | {"members": [m for m in cohort.members if m.name in members]}))
     scored = cohort.scored
@@ -226,5 +226,5 @@ def missing_text(data: str, cohort: Cohort, members: tuple[str, ...]) -> str:
             present = films[films.patient_id.isin(cohort.patients[rows]) & films.part.isin(parts_scored)]
             n_wanted, n_present = len(parts_scored) * len(rows), present.groupby(["patient_id", "part"]).ngroups
             counts.insert(0, f"{n_wanted - n_present} of {n_wanted} films missing")
-        said.append(f"{split}: {', '.join(counts)}")
-    return "; ".join(said)
+        texts.append(f"{split}: {', '.join(counts)}")
+    return "; ".join(texts)

@@ -21,18 +21,18 @@ Tables = dict[str, pd.DataFrame]  # split -> submission
 Rows = dict[Key, Tables]
 
 KINDS = ("floor", "member", "learner", "stack", "blend", "noise floor")  # the order of the rows
-NULL_MEMBER = "sitemean"  # a member without films, shown among the floors
-FLOOR = ("floor", "column mean")  # the row that all others are compared with
-NOISE = (("noise floor", TRUTH), ("noise floor", READER2))  # the first that a set has is the best score to be expected
+NULL_MEMBER = "sitemean"  # a member that uses no films, shown among the floors
+FLOOR = ("floor", "column mean")  # the row with which all others are compared
+NOISE = (("noise floor", TRUTH), ("noise floor", READER2))  # the first of these in a set is the best score one can expect
 
 
 def in_order(rows: Rows) -> Rows:
-    """Rows sorted by kind."""
+    """The rows sorted by kind, in the order of KINDS."""
     return dict(sorted(rows.items(), key=lambda row: KINDS.index(row[0][0])))
 
 
 def column_means(train: pd.DataFrame, fold: np.ndarray, test: pd.Index) -> Tables:
-    """The training patients' mean of each column as a submission: of the other folds for a training patient; 0 without scores.
+    """The mean of each column as a submission, for a training patient without the patient's fold; 0 for a column without scores.
 
     train holds the targets, fold (n_train,) their folds, test the ids of the test patients.
     """
@@ -55,8 +55,8 @@ def of_cohort(cohort: Cohort) -> Rows:
 
 
 def member_tables(cohort: Cohort, member: MemberPredictions, floor: Tables) -> Tables:
-    """A member as a submission: 2^E[L(y)] - 1 for a site, the sum of expected grades for a total; the column mean for the joints
-    of a missing film."""
+    """A member as a submission: 2^E[log2(y + 1)] - 1 for a site of grade y, the sum of expected grades for a total; the joints of
+    a missing film get the column mean."""
     out = {}
     for split, rows in (("oof", cohort.train), ("test", cohort.test)):
         mean, _ = submission.split(floor[split])
@@ -87,7 +87,7 @@ def stack_tables(folder: Path) -> Tables:
 
 
 def truth(data: str, cohort: Cohort) -> Rows:
-    """The noise floor of a synthetic set: the truth behind its reader; {} of a set without one."""
+    """The noise floor of a synthetic set, which is the truth behind its reader; {} for a set without it."""
     table = gold.reader_scores(data, "truth")
     if table is None:
         return {}

@@ -23,8 +23,8 @@ SECTION = section_ids.LEADERBOARD
 class Line:
     """A row's statistics on one split, per score.
 
-    score: its value. below: percent below the column mean, without an interval, which would repeat the score's. way: percent of
-    the way from the column mean to the noise floor.
+    score: its value. below: percent below the column mean; it has no interval, which would only repeat that of the score. way:
+    percent of the way from the column mean to the noise floor.
     """
 
     kind: str
@@ -35,7 +35,7 @@ class Line:
 
 
 def lines(board: Leaderboard, split: str) -> list[Line]:
-    """Every row of the split with 95 % intervals: bootstrap over persons, the same resamples for all rows."""
+    """Every row of the split with 95 % intervals, from a bootstrap over persons with the same resamples for all rows."""
     gold, draws = board.gold[split], _draws(board, split)
     submissions = {row: tables[split] for row, tables in board.rows.items() if split in tables}
     samples = {row: {s: _sampled(table, gold, s, draws) for s in RANKED} for row, table in submissions.items()}
@@ -61,7 +61,7 @@ def _draws(board: Leaderboard, split: str) -> Resamples:
 
 
 def _sampled(table: pd.DataFrame, gold: pd.DataFrame, score: str, draws: Resamples) -> tuple[np.ndarray, int]:
-    """(1 + times,) a score and its value in each resample, and the number of patients that it is computed from."""
+    """(1 + times,) a score and its value in each resample, and the number of patients from whom it is computed."""
     error, weight = challenge_scores.patient_error(table, gold, score), challenge_scores.gold_weight(gold)
     counts = ~np.isnan(error) & (weight > 0)
     sums = draws.sums(np.stack([np.where(counts, weight * error, 0.0), np.where(counts, weight, 0.0)], axis=1))
@@ -73,7 +73,7 @@ def _ends(draws: Resamples, samples: np.ndarray) -> dict[str, float]:
 
 
 def differences(board: Leaderboard, split: str) -> list[tuple[Statistic, str]]:
-    """Per score the run's score minus the best single member's, with its interval, and the verdict."""
+    """For each score: the run's score minus that of the best single member, with its interval, and the verdict."""
     gold, draws, out = board.gold[split], _draws(board, split), []
     for score, best in board.comparisons(split):
         (blend, n), (other, _) = (_sampled(board.rows[row][split], gold, score, draws) for row in (board.blend, best))
@@ -84,7 +84,7 @@ def differences(board: Leaderboard, split: str) -> list[tuple[Statistic, str]]:
 
 
 def totals(raters: Raters, split: str) -> dict[str, dict[str, Statistic]]:
-    """Per rater the mean and the standard deviation of the totals; for the model also the ratio of the latter to reader 1's."""
+    """Mean and standard deviation (SD) of each rater's totals; for the model also the ratio of its SD to that of reader 1."""
     rows = raters.in_split(split)
     draws, out = bootstrap.resample(rows.person), {}
     sd_of_reader = _moments(draws, rows.by[READER1].totals[:, 0])[1]

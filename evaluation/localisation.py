@@ -1,4 +1,4 @@
-"""Localisation error of joint boxes, in a set that came with true boxes."""
+"""How well joint boxes are localised: boxes close to the true box, if the set came with true boxes, and template boxes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ra.anatomy import LIMBS, limb
 from ra.boxes import error_frac
 
 SECTION = section_ids.FILMS
-NEAR = 0.02  # of the film's long side
+NEAR = 0.02  # share of the film's long side
 
 
 def statistics(data: str, run: str) -> list[Statistic]:
@@ -33,7 +33,7 @@ def statistics(data: str, run: str) -> list[Statistic]:
 
 
 def _errors(data: str, boxes: pd.DataFrame, films: pd.DataFrame) -> pd.Series | None:
-    """(boxes,) distance from the true box in shares of the film's long side; NaN without a true box, None without true boxes."""
+    """(boxes,) distance from the true box as a share of the film's long side, NaN if a box has none; None if the set has none."""
     if not paths.truth_boxes(data).is_file():
         return None
     key = ["film_id", "joint"]

@@ -1,7 +1,7 @@
-"""From a person's earlier visits to the next total: a ridge regression against naive forecasts.
+"""Forecasts of a person's next total from earlier visits: a ridge regression compared with naive forecasts.
 
-A case is a visit with at least one earlier visit. A case's features use nothing of that visit, and a training person's forecasts
-come from a regression that was not fitted on that person.
+A case is a visit with at least one earlier visit. The features of a case use no scores of that visit, and a training person's
+forecasts come from a regression that was not fitted on that person.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ra.anatomy import MAX_TOTAL
 from ra.challenge_scores import SEED
 
 SECTION = section_ids.PROGNOSIS
-# no change: the last total. same slope: the last rise per year goes on. average change: the last total and the mean rise of the
-# other persons, which uses nothing else of the person's history.
+# "no change" forecasts the last total. "same slope" continues the last rise per year. "average change" adds the mean rise of the
+# other persons to the last total, and uses no other part of the person's history.
 RIDGE, SAME, SLOPE, AVERAGE = "ridge", "no change", "same slope", "average change"
 FORECASTS = (RIDGE, SAME, SLOPE, AVERAGE)
 FEATURES = (
@@ -28,7 +28,7 @@ FEATURES = (
     *("slope so far", "slope known", "visits so far", "time to the next"),
 )
 FOLDS = 5
-MIN_PERSONS = 10  # persons with a case; with fewer nothing is fitted
+MIN_PERSONS = 10  # with fewer training persons who have a case, nothing is fitted
 ALPHAS = np.logspace(-1, 4, 16)  # penalties tried, on scaled features
 YEAR_DAYS = 365.25
 VERDICTS = {"better": "beats", "worse": "does worse than", "no significant difference": "does not differ significantly from"}
@@ -111,7 +111,7 @@ def _time(visits: Visits, rows: np.ndarray) -> np.ndarray:
 def _history(totals: np.ndarray, damaged: float, time: np.ndarray) -> tuple[list[float], list[float]]:
     """Features and naive forecasts of the visit at time[-1] from totals (t, 3) at time[:-1].
 
-    With a single earlier visit the slope is not known; it is 0 then, and the feature `slope known` is 0.
+    With a single earlier visit the slope is not known: the features for the slope and for `slope known` are then 0.
     """
     last, step, is_known = totals[-1], time[-1] - time[-2], len(totals) > 1
     slope = (last[0] - totals[0, 0]) / (time[-2] - time[0]) if is_known else 0.0
@@ -124,9 +124,9 @@ def _on_scale(total: np.ndarray) -> np.ndarray:
 
 
 def forecast(all_cases: Cases) -> np.ndarray:
-    """(c, 4) in the order of FORECASTS.
+    """(c, 4) forecasts in the order of FORECASTS.
 
-    The ridge predicts the change to the next visit; its penalty is chosen by leave-one-out among the cases that it is fitted on.
+    The ridge predicts the change to the next visit; its penalty is chosen by leave-one-out among the cases on which it is fitted.
     Training persons are forecast by cross-fitting, the others by one fit on all training persons.
     """
     names = np.unique(all_cases.person[all_cases.is_train].astype(str))
@@ -138,8 +138,8 @@ def forecast(all_cases: Cases) -> np.ndarray:
         train, held_out = all_cases.take(all_cases.is_train & (fold != k)), fold == k
         average = np.full(held_out.sum(), _rise(train).mean())
         change[held_out] = np.column_stack([_ridge(train, all_cases.features[held_out]), average])
-    ahead = _on_scale(all_cases.features[:, :1] + change)
-    return np.column_stack([ahead[:, 0], all_cases.naive, ahead[:, 1]])
+    total = _on_scale(all_cases.features[:, :1] + change)
+    return np.column_stack([total[:, 0], all_cases.naive, total[:, 1]])
 
 
 def _rise(train: Cases) -> np.ndarray:
@@ -159,7 +159,7 @@ def _root_mean(n: np.ndarray, sums: np.ndarray) -> np.ndarray:
     return np.sqrt(sums / n)
 
 
-# measure -> (size of one error, mean of summed sizes)
+# measure -> (function of an error that gives its size, function of the count and the summed sizes that gives the average)
 MEASURES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray, np.ndarray], np.ndarray]]] = {
     "rmse": (np.square, _root_mean),
     "mae": (np.abs, lambda n, sums: sums / n),
@@ -167,19 +167,19 @@ MEASURES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarr
 
 
 def error(all_cases: Cases, forecasts: np.ndarray, name: str, measure: str) -> Interval:
-    """rmse or mae of one forecast, in units of the total, over the cases that have it; bootstrap interval over persons."""
+    """The rmse or mae of one forecast, in points of the total, over the cases that have it; bootstrap interval over persons."""
     errors = [forecasts[:, FORECASTS.index(name)] - all_cases.outcome]
     return _estimate(all_cases, errors, measure, lambda first: first)
 
 
 def difference(all_cases: Cases, forecasts: np.ndarray, other: str, measure: str) -> Interval:
-    """The ridge's error minus another forecast's, on the same cases and resamples; below 0 the ridge is better."""
+    """The ridge's error minus that of another forecast, on the same cases and resamples; below 0 the ridge is better."""
     errors = [forecasts[:, FORECASTS.index(name)] - all_cases.outcome for name in (RIDGE, other)]
     return _estimate(all_cases, errors, measure, lambda ridge, theirs: ridge - theirs)
 
 
 def _estimate(all_cases: Cases, errors: list[np.ndarray], measure: str, combine: Callable[..., np.ndarray]) -> Interval:
-    """combine(mean error of each forecast), with its interval, on the cases that all of them forecast."""
+    """combine(mean error of each forecast), with its interval, on the cases for which all forecasts are known."""
     size, mean = MEASURES[measure]
     sizes = np.stack([np.ones(len(all_cases.row)), *(size(e) for e in errors)], axis=1)
     complete = ~np.isnan(sizes).any(axis=1)
@@ -234,6 +234,6 @@ def learnable(source: str, visits: Visits, is_train: np.ndarray | None = None) -
 
 
 def verdict(difference_of_errors: Statistic) -> str:
-    """beats, does worse than, or does not differ significantly from: by the interval of the difference."""
+    """The verb of VERDICTS that follows from the interval of the difference, or `cannot be compared with`."""
     low, high = difference_of_errors.low, difference_of_errors.high
     return "cannot be compared with" if np.isnan(low) else VERDICTS[bootstrap.verdict(low, high)]

@@ -46,7 +46,7 @@ class Rater:
 
     @classmethod
     def blank(cls, n: int) -> Rater:
-        """A rater who scored none of n patients."""
+        """A rater who scored none of the n patients."""
         return cls(np.full((n, len(SITES)), np.nan), np.full((n, len(TARGETS)), np.nan))
 
 
@@ -156,9 +156,9 @@ def _model(intervals: pd.DataFrame, patients: pd.Index) -> Rater:
 
 
 def _readers(data: str, patients: pd.Index, is_train: np.ndarray, intervals: pd.DataFrame) -> dict[str, Rater]:
-    """Reader 1, reader 2 and the truth; of hands alone for a run that scores hands alone."""
+    """Reader 1, reader 2 and the truth; for a run that scores only hands, with totals of the hands only."""
     targets_of_train = Rater(*targets(tables.SITES.read(paths.sites(data)), patients))
-    # A run that was applied to another set has no targets: the sites that it predicts are the ones that are scored.
+    # A run that was applied to another set has no targets there: the sites that it predicts count as scored.
     predicted = set(zip(intervals.part, intervals.site, strict=True))
     is_scored = ~np.isnan(targets_of_train.grades).all(axis=0) | np.array([(s.part, s.site) in predicted for s in SITES])
     files = {READER1: "gold", READER2: "reader2", TRUTH: "truth"}

@@ -1,4 +1,4 @@
-"""Ratingen members against reader 1, null models, and three readers among each other.
+"""Ratingen members compared with reader 1 and with null models, and the agreement of three raters.
 
 Grades and percentages are compared as in Rohrbach et al. 2019, sections 3.3 and 4, and in the thesis behind it, sections 2.3 and
 4.4; the metrics are those of stage3_stack/ratingen.py.
@@ -21,9 +21,9 @@ from stage3_stack.ratingen import CDF, KEY, Figures, Prediction, certain, figure
 __all__ = ["CDF", "KEY", "Figures", "Prediction", "Readings", "Study", "figures", "point", "predict", "rau_scores", "readings"]
 
 FOLDERS = {"oof": "train", "test": "gold"}  # where the raw folder keeps the readers of a split
-# where a prepared set keeps its reader: the split's name in the table, and the table
+# split -> (the split's name in a prepared set's table of readers' scores, function that gives the path of this table)
 PREPARED = {"oof": ("train", paths.ratingen), "test": ("test", paths.ratingen_gold)}
-PER_GRADE = 51  # joints of each grade in the re-scoring set: the paper's 308 joints of 6 grades
+PER_GRADE = 51  # joints of each grade in the re-scoring set; the paper's set had 308 joints of 6 grades
 
 
 def read_csv(path: Path) -> pd.DataFrame | None:
@@ -55,7 +55,7 @@ class Readings:
 
 
 def readings(data: str, root: Path | None) -> dict[str, Readings]:
-    """Readers' scores per split; {} for a set without any. Reader 1 is the set's own table where there is one.
+    """Readers' scores per split; {} for a set without any. If the set has a table of scores, it gives those of reader 1.
 
     root: the raw folder, which may hold a second reader and the simulated truth.
     """
@@ -96,7 +96,7 @@ class Study:
 
     @cache  # noqa: B019
     def floors(self, split: str) -> dict[str, Figures]:
-        """Metrics of a null model (all joints healthy), and of the truth behind the reader where it is known: the noise floor."""
+        """Metrics of a null model (all joints healthy) and, as the noise floor, of the truth behind the reader if it is known."""
         if split not in self.readings:
             return {}
         readers = self.readings[split]

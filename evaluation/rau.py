@@ -77,7 +77,7 @@ def _mean(values: np.ndarray, draws: Resamples) -> np.ndarray:
 
 
 def joints_scored(scores: RatingenScores) -> list[Statistic]:
-    """How many of the 34 joints the Rau scores are made of: the median and the fewest over the sets of films."""
+    """The number of joints, of 34, from which a Rau score is computed: the median and the smallest over the sets of films."""
     count = (~np.isnan(scores.model)).sum(axis=1)
     n = len(count)
     return [
@@ -87,8 +87,8 @@ def joints_scored(scores: RatingenScores) -> list[Statistic]:
 
 
 def table(raters: Raters, scores: RatingenScores) -> pd.DataFrame:
-    """A row per set of films: each joint's grade, the number of joints scored, the Rau score of these, its bounds if all other
-    joints were healthy or all were destroyed, and its interval."""
+    """A row per set of films: each joint's grade, the number of scored joints, their Rau score, the bounds that it would have if
+    all other joints were healthy or all were destroyed, and its interval."""
     raus = [clinical.rau(dict(zip(RAU_SITES, row, strict=True))) for row in scores.model]
     who = {ID: raters.patients, "person_id": raters.person, "visit": raters.visit, "split": raters.split}
     grades = {f"{part}_{joint}_grade": scores.whole[:, j] for j, (part, joint) in enumerate(RAU_SITES)}

@@ -12,7 +12,7 @@ from ra.anatomy import ID, MAX_TOTAL, OVERALL, SITES
 from ra.config import UserError
 from stage3_stack import submission
 
-EMPTY = ("", "na", "nan", "n/a")  # not scored
+EMPTY = ("", "na", "nan", "n/a")  # cells that mean "not scored"
 HIGHEST = {site.column: site.max_grade for site in SITES}
 HIGHEST |= {OVERALL[what]: highest for what, highest in MAX_TOTAL.items()}
 SITE_COLUMNS = [site.column for site in SITES]
@@ -21,10 +21,10 @@ SITE_COLUMNS = [site.column for site in SITES]
 def read(path: Path) -> pd.DataFrame:
     """(n, 89) scores by Patient_ID, NaN where not scored or where the file has no such column.
 
-    UserError for a file that is no CSV, has no ids, an id twice, no score column, or a cell outside its scale. Messages name rows
-    by their number, not by the patient.
+    UserError if the file is no CSV, has no ids, an id twice, no score column, or a cell outside its scale. Messages give a row's
+    number, not the patient.
     """
-    submission.read_numbers(path)  # raises for no file, no CSV, no ids, a column twice
+    submission.read_numbers(path)  # raises if the file is missing or no CSV, has no ids or has a column twice
     text = submission.read_text(path)
     rows = text.index + 2
     empty, twice = text[ID] == "", text[ID].duplicated()
@@ -66,7 +66,7 @@ def load(tables: dict[str, pd.DataFrame], people: pd.DataFrame | None = None) ->
     scored = np.all([table[SITE_COLUMNS].notna().any().to_numpy() for table in shared], axis=0)
     given = [column for column in OVERALL.values() if all(table[column].notna().any() for table in shared)]
     if not scored.any() and not given:
-        raise UserError(f"{', '.join(tables)} score no site and no total in common; there is nothing to compare")
+        raise UserError(f"{', '.join(tables)} have scores of no common site or total; give tables with common columns")
     not_shared = [column for column in OVERALL.values() if column not in given]
     blank = dict.fromkeys(not_shared, np.nan)
     by = {name: of_table(table.assign(**blank), scored) for name, table in zip(tables, shared, strict=True)}

@@ -2,7 +2,7 @@
 
     python -m evaluation.results --data SET [--run RUN] [--name NAME]
 
-The run's kind decides what is shown, out of fold and on test where the set has gold scores:
+The table depends on the run's kind. It shows results out of fold and, where the set has gold scores, on test:
 
     joints        the leaderboard: floors, members, learners, the blend and the readers' noise floor; also written as results.csv
                   into the run's folder. Below it the blend against the best member (paired bootstrap over patients), the distance
@@ -30,7 +30,7 @@ def run() -> None:
     folder = paths.run_dir(args.data, 3, args.run)
     saved = config.saved(folder)
     if trained := runs.record(folder).get("trained"):
-        raise UserError(f"{folder} is the run of {trained} applied to {args.data}; python -m report shows what is known of it")
+        raise UserError(f"{folder} is the run of {trained} applied to {args.data}; use python -m report for its results")
     if isinstance(saved, JointStack):
         joints(args.data, args.run, saved, args.name or args.data)
         return

@@ -1,4 +1,4 @@
-"""What a run's folder records: its metrics and its minutes. The config that it was made with is stage3_stack.config.saved."""
+"""Records in a run's folder: its metrics and the minutes that it took. For its config, see stage3_stack.config.saved."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ NAN = float("nan")
 
 
 def finished(data: str, stage: int) -> list[str]:
-    """Names of the stage's finished runs that left predictions, sorted."""
-    found = paths.run_dir(data, stage, "").glob("*/oof.parquet")
-    return sorted(path.parent.name for path in found if (path.parent / "run.json").is_file())
+    """Names of the stage's finished runs that have predictions, sorted."""
+    predictions = paths.run_dir(data, stage, "").glob("*/oof.parquet")
+    return sorted(path.parent.name for path in predictions if (path.parent / "run.json").is_file())
 
 
 def record(folder: Path) -> dict:
@@ -30,5 +30,5 @@ def metrics(folder: Path) -> dict:
 
 def minutes(folder: Path) -> float:
     """How long a run took; NaN if it is not finished. Members that train side by side record their own training time."""
-    made = record(folder)
-    return made.get("metrics", {}).get("train_seconds", made.get("seconds", NAN)) / 60
+    saved = record(folder)
+    return saved.get("metrics", {}).get("train_seconds", saved.get("seconds", NAN)) / 60

@@ -1,4 +1,4 @@
-"""How long a run took, step by step: read from the run.json files of everything that it was made from."""
+"""How long each step of a run took, read from the run.json files of the run and of all runs among its inputs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def steps(raters: Raters) -> list[Statistic]:
 
 
 def _inputs_first(folder: Path, visited: set[Path]) -> Iterator[Path]:
-    """The folders of all runs that went into a run, each after its inputs, the run itself last."""
+    """The folders of a run and of all runs on which it depends, each after its inputs, so that the run itself is last."""
     record = runs.record(folder)
     if folder in visited or not record:
         return

@@ -1,4 +1,4 @@
-"""The first part of every statistic's id in numbers.csv and numbers.json; the report has a section of each id."""
+"""The first part of every statistic's id in numbers.csv and numbers.json; the report has a section for each."""
 
 LEADERBOARD = "standing"
 AGREEMENT = "agreement"

@@ -15,12 +15,12 @@ Sites = dict[tuple[str, str, str], dict[str, Statistic]]  # (limb, joint, findin
 
 
 def site_name(key: tuple[str, str, str]) -> str:
-    """hand mcp 2 erosion."""
+    """The name of a site without its side, such as: hand mcp 2 erosion."""
     return " ".join(key).replace("_", " ")
 
 
 def by_site(raters: Raters, split: str, pair: tuple[str, str]) -> Sites:
-    """Mean and mean absolute difference of the first rater's grade minus the second's, left and right sites together."""
+    """Mean and mean absolute value of the first rater's grade minus the second's, for left and right sites together."""
     rows = raters.in_split(split)
     draws = bootstrap.resample(rows.person)
     out = {}

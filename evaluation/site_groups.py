@@ -8,7 +8,7 @@ import numpy as np
 
 from ra.anatomy import FINDINGS, LIMBS, SITES, Site, limb
 
-# a joint's type by the first word of its name; the thumb's IP is counted with the PIPs
+# first word of a joint's name -> type of joint; the thumb's IP is counted with the PIPs
 TYPES = {"thumb": "PIP", "pip": "PIP", "mcp": "MCP", "wrist": "wrist", "hallux": "hallux IP", "mtp": "MTP"}
 EVERYTHING = "all sites"
 
@@ -20,12 +20,12 @@ def _masks(name_of: Callable[[Site], str], names: list[str]) -> dict[str, np.nda
 
 
 def joint_type(site: Site) -> str:
-    """MCP narrowing, hallux IP erosion ..."""
+    """The name of a site's joint type and finding, such as MCP narrowing or hallux IP erosion."""
     return f"{TYPES[site.joint.split('_')[0]]} {site.finding}"
 
 
 def limb_finding(site: Site) -> str:
-    """hand erosion, hand narrowing, foot erosion, foot narrowing."""
+    """The name of a site's limb and finding: hand erosion, hand narrowing, foot erosion or foot narrowing."""
     return f"{limb(site.part)} {site.finding}"
 
 
@@ -36,7 +36,7 @@ GROUPS = ALL | LIMB_FINDINGS | JOINT_TYPES
 
 
 def without_side(site: Site) -> tuple[str, str, str]:
-    """(limb, joint, finding) that a left and a right site share: 43 of them."""
+    """(limb, joint, finding), of which there are 43, each shared by a left and a right site."""
     return limb(site.part), site.joint, site.finding
 
 

@@ -1,4 +1,4 @@
-"""One measured number with its interval and its id: what the page shows and what numbers.csv and numbers.json hold."""
+"""A measured number with its interval and its id, as the page shows it and numbers.csv and numbers.json list it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Statistic:
 
     section   part of the evaluation, one of evaluation.section_ids
     name      what is measured: icc_2_1, coverage_95, sc1
-    split     patients it is computed from: oof (out of fold), test, or all
-    of        whose number it is: a pair of raters, a system, a run
-    scope     what it is measured on: total, hand erosion, all sites
+    split     the patients: oof (out of fold), test, or all
+    of        the pair of raters, the system or the run to which the number belongs
+    scope     the part of the scores that is measured: total, hand erosion, all sites
     value     not rounded; NaN where it is not defined
     low, high its 95 % interval; NaN without an interval
     n         size of the sample
@@ -44,7 +44,7 @@ class Statistic:
 
     @property
     def id(self) -> str:
-        """Unique within a report; the same in every report."""
+        """The id; it is unique within a report, and the same statistic has the same id in every report."""
         words = (self.section, self.name, self.split, self.of, self.scope)
         return "/".join(re.sub(r"[^a-z0-9_.+-]+", "-", word.lower()).strip("-") for word in words)
 

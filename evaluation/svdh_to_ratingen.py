@@ -1,11 +1,11 @@
 """The predictions on Ratingen's scale: a grade 0..5 for each of 34 joints, and the Rau score of all joints with its interval.
 
 Ratingen grades a joint by the share of its surface that is eroded: 0 none, 1 up to 20 %, 2 up to 40 % and so on. If members of
-stage 2 were trained on such grades, their predictions are used. Otherwise the SvdH erosion grades are converted: a joint's share
-is 20 % per grade of a hand's site and 10 % per grade of a foot's site, for the wrist the mean of its six sites; an isotonic
-regression for each kind of joint (finger, wrist, toe) maps the share to reader 1's mean Ratingen grade. It is cross-fitted: for a
-training patient it is fitted on the other folds. If the set has no Ratingen grades, reader 1's SvdH grades are converted by the
-same shares.
+stage 2 were trained on such grades, their predictions are used. Otherwise the SvdH erosion grades are converted. A joint's share
+is 20 % per grade of a hand's site and 10 % per grade of a foot's site; the share of the wrist is the mean over its six sites. An
+isotonic regression for each kind of joint (finger, wrist, toe) maps the share to reader 1's mean Ratingen grade; for a training
+patient it is fitted on the other folds. If the set has no Ratingen grades, reader 1's SvdH grades are converted with the same
+shares.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class RatingenScores:
     """Ratingen grades of n sets of films.
 
     model, reader (n, 34): the model's expected and reader 1's whole grades in RAU_SITES order; NaN where not scored. runs: the
-    members that predicted them, () if converted from SvdH grades. readers: GIVEN or CONVERTED, where reader 1's grades come from.
+    members that predicted `model`; () if it was converted from SvdH grades. readers: GIVEN or CONVERTED, the origin of `reader`.
     low, high (n, levels): the interval of the model's Rau score at tables.LEVELS.
     """
 
@@ -54,7 +54,7 @@ class RatingenScores:
 
 
 def scores(raters: Raters) -> RatingenScores | None:
-    """The Ratingen grades of every patient; None without SvdH erosion grades and Ratingen members."""
+    """The Ratingen grades of every patient; None if the run has neither SvdH erosion grades nor Ratingen members."""
     reader, readers = _reader(raters)
     runs = members(raters)
     model = _predictions(raters, runs) if runs else translate(converted(raters.by[MODEL].grades), reader, raters.fold)
@@ -70,7 +70,7 @@ def rau(grades: np.ndarray) -> np.ndarray:
 
 
 def converted(grades: np.ndarray) -> np.ndarray:
-    """(n, 34) percent of surface of SvdH grades (n, 86); NaN where more than half of a joint's sites have no grade."""
+    """(n, 34) eroded percent of the surface for SvdH grades (n, 86); NaN if more than half of a joint's sites lack a grade."""
     percent, n_scored = np.zeros((2, len(grades), len(RAU_SITES)))
     n_sites = np.zeros(len(RAU_SITES))
     for grade, site in zip(grades.T, SITES, strict=True):
@@ -83,7 +83,7 @@ def converted(grades: np.ndarray) -> np.ndarray:
 
 
 def translate(percent: np.ndarray, reader: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """(n, 34) expected grades of percentages (n, 34), fitted to reader 1's grades (n, 34) of the other folds.
+    """(n, 34) expected grades for percentages (n, 34), from a fit to reader 1's grades (n, 34) of the other folds.
 
     fold (n,) is -1 for test patients, whose fit uses all training patients. NaN for a kind of joint without training grades.
     """
@@ -107,7 +107,7 @@ def translate(percent: np.ndarray, reader: np.ndarray, fold: np.ndarray) -> np.n
 
 
 def intervals(model: np.ndarray, reader: np.ndarray, person: np.ndarray, fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """low, high (n, levels) of Rau scores (n,): conformal, from the other folds' residuals, whose spread grows with the score."""
+    """Conformal low, high (n, levels) of Rau scores (n,), from the other folds' residuals; their spread depends on the score."""
     if np.isnan(model).all() or np.isnan(reader).all():
         return tuple(np.full((2, len(model), len(LEVELS)), np.nan))
     column = model[:, None]
@@ -117,7 +117,7 @@ def intervals(model: np.ndarray, reader: np.ndarray, person: np.ndarray, fold: n
 
 
 def members(raters: Raters) -> tuple[str, ...]:
-    """The run's Ratingen members if it has any, else the set's finished member that is best out of fold, else ()."""
+    """The run's Ratingen members if it has any, else the set's best finished member out of fold, else ()."""
     if raters.ratingen:
         return raters.ratingen
     records = paths.run_dir(raters.data, 2, "*").parent.glob("*/run.json")
@@ -135,7 +135,7 @@ def _is_ratingen(record: Path) -> bool:
 
 
 def _predictions(raters: Raters, runs: tuple[str, ...]) -> np.ndarray:
-    """(n, 34) the likeliest grades of the members' mean distribution."""
+    """(n, 34) the most probable grades of the members' mean distribution."""
     out = np.full((len(raters.patients), len(RAU_SITES)), np.nan)
     for split in np.unique(raters.split):
         rows = np.flatnonzero(raters.split == split)

@@ -22,7 +22,7 @@ SCOPES = (site_groups.EVERYTHING, RESCORED)
 def chosen(rows: Raters, names: list[str]) -> dict[str, np.ndarray]:
     """{scope: (n, 86) mask}: the sites that all three scored, and among them PER_GRADE sites of each grade of the middle rater.
 
-    The middle rater of (model, reader 1, reader 2) is the reader of the targets, by whose grades the paper drew its set too.
+    The middle one of (model, reader 1, reader 2) is the reader who gave the targets; the paper also drew its set by these grades.
     """
     grades = np.stack([rows.by[name].whole for name in names])
     complete = ~np.isnan(grades).any(axis=0)
@@ -33,13 +33,13 @@ def chosen(rows: Raters, names: list[str]) -> dict[str, np.ndarray]:
 
 
 def regions(first: np.ndarray, second: np.ndarray, third: np.ndarray) -> np.ndarray:
-    """(..., 8) masks: all equal; only 1 and 2; only 1 and 3; only 2 and 3; all different; 1 unlike the others; 2; 3."""
+    """(..., 8) masks: all equal; only 1 = 2; only 1 = 3; only 2 = 3; all different; 1 unlike both others; 2 unlike; 3 unlike."""
     ab, ac, bc = first == second, first == third, second == third
     return np.stack([ab & bc, ab & ~bc, ac & ~bc, bc & ~ab, ~(ab | ac | bc), ~(ab | ac), ~(ab | bc), ~(ac | bc)], axis=-1)
 
 
 def labels(names: list[str]) -> list[str]:
-    """Names of the regions, the `of` of same_grade."""
+    """Names of the regions, which are the field `of` of the statistics same_grade."""
     a, b, c = names
     return [COLLECTED, *(f"only {x} and {y}" for x, y in ((a, b), (a, c), (b, c))), "none", *(f"{x} like neither" for x in names)]
 

@@ -1,7 +1,7 @@
 """Agreement on totals: intraclass correlation, Bland and Altman's limits with the slope of the difference, mean distance.
 
 Every measure is computed from weighted sums over the rows (bootstrap.Resamples), so that the value and a thousand resamples come
-from one formula. The ICC has therefore a form of its own: ra.agreement.icc (pingouin) gives the same value with the classical
+from one formula. The ICC is therefore implemented here too: ra.agreement.icc (pingouin) gives the same value with the classical
 interval (tests/evaluation/test_total_agreement.py).
 """
 
@@ -14,7 +14,7 @@ from ra.agreement import Z
 
 
 def icc(ratings: np.ndarray, draws: Resamples) -> dict[str, np.ndarray]:
-    """{ICC(1,1), ICC(A,1), ICC(A,k)}, (1 + times,) each, of ratings (n, k), or (n, sites, k) whose sites are the targets.
+    """{ICC(1,1), ICC(A,1), ICC(A,k)}, (1 + times,) each, of ratings (n, k), or of (n, sites, k), where each site is a target.
 
     McGraw & Wong 1996: one-way random; two-way random with absolute agreement, of one rater and of the mean of k raters. Shrout &
     Fleiss call them ICC(1,1), ICC(2,1) and ICC(2,k). A target that a rater did not score is dropped. Only the ratio of variances
@@ -44,8 +44,8 @@ def icc(ratings: np.ndarray, draws: Resamples) -> dict[str, np.ndarray]:
 def bland_altman(first: np.ndarray, second: np.ndarray, draws: Resamples) -> dict[str, np.ndarray]:
     """{bias, lower, upper, slope, sd, distance}: (1 + times,) each, of paired totals (n,) without NaN.
 
-    The difference is first - second: bias is its mean, the limits are bias -+ 1.96 standard deviations (Bland & Altman 1986),
-    slope is that of its least-squares line over the mean of both (1999), distance the mean absolute difference.
+    The difference is first - second. bias is its mean, the limits are bias -+ 1.96 standard deviations (Bland & Altman 1986).
+    slope belongs to its least-squares line over the mean of both totals (1999). distance is the mean absolute difference.
     """
     difference, mean = first - second, (first + second) / 2
     centred = mean - (mean.mean() if len(mean) else 0.0)

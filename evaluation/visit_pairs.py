@@ -1,4 +1,4 @@
-"""Pairs of visits of a person: the change per site and per total, its interval, and the verdict on progression.
+"""Pairs of visits of one person: the change per site and per total, its interval, and the verdict on progression.
 
 The columns of an (n, 89) array are the three totals (total, erosion, narrowing), then the 86 sites.
 """
@@ -22,7 +22,7 @@ from stage3_stack.uncertainty import conformal
 MEASURES = {**{name: slice(j, j + 1) for j, name in enumerate(TARGETS)}, "joint sites": slice(len(TARGETS), None)}
 N_COLUMNS = len(TARGETS) + len(SITE_OF)
 VERDICTS = ("progressed", "cannot tell", "not progressed")
-MIN_ARM = 0.5  # a reader writes whole grades: no interval of a visit is narrower, and no error is divided by 0
+MIN_ARM = 0.5  # points; readers give whole grades, so no arm of an interval is shorter, and no error is divided by 0
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Pairs:
 
     @property
     def person(self) -> np.ndarray:
-        """(n,) whose visits they are."""
+        """(n,) the person of each pair."""
         return self.raters.person[self.before]
 
     @property
     def split(self) -> np.ndarray:
-        """(n,) oof or test."""
+        """(n,) the split of each pair, oof or test."""
         return self.raters.split[self.before]
 
     @property
@@ -69,7 +69,7 @@ def successive(raters: Raters) -> Pairs:
 
 
 def first_to_last(raters: Raters) -> Pairs:
-    """Each person's first visit with the last."""
+    """Each person's first visit with the same person's last visit."""
     rows = _in_order(raters)
     people = pd.DataFrame({"who": raters.person[rows].astype(str), "split": raters.split[rows], "row": rows})
     ends = people.groupby(["who", "split"], sort=False).row.agg(["first", "last"]).to_numpy()
@@ -88,7 +88,7 @@ def _paired(raters: Raters, before: np.ndarray, after: np.ndarray) -> tuple[np.n
 
 
 def arms(raters: Raters, level: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two (n, 89): distance from each prediction to its interval's lower and upper end, at least MIN_ARM; NaN without one."""
+    """Two (n, 89): distances from each prediction to the lower and the upper end of its interval, at least MIN_ARM; else NaN."""
     down, up = np.full((2, len(raters.patients), N_COLUMNS), np.nan)
     rows = raters.intervals
     if rows.empty:
@@ -106,8 +106,8 @@ def arms(raters: Raters, level: int) -> tuple[np.ndarray, np.ndarray]:
 class Bounds:
     """Intervals of the model's change, low and high (n, 89), at a level in percent.
 
-    factor: per measure the factor by which the width was multiplied for test pairs (it is cross-fitted for training pairs); 1 if
-    there were too few persons to estimate it. persons: how many it was estimated from.
+    factor: for each measure, the factor by which the width was multiplied for test pairs (for training pairs it is cross-fitted);
+    1 if there were too few persons to estimate it. persons: the number of persons from whom it was estimated.
     """
 
     level: int
@@ -118,10 +118,10 @@ class Bounds:
 
 
 def calibration_pairs(raters: Raters) -> Pairs:
-    """The training pairs that intervals of change are calibrated on.
+    """The training pairs on which intervals of change are calibrated.
 
-    They are the set's own; for a run that was applied to another set, those of the set it was trained on, if its intervals are on
-    disk.
+    They belong to the set itself. For a run that was applied to another set, they belong to the set on which it was trained, if
+    its intervals are on disk.
     """
     trained = cohorts.trained_on(paths.run_dir(raters.data, 3, raters.run))
     if trained is None or not paths.prediction_intervals(trained, raters.run, "oof").is_file():
@@ -132,10 +132,10 @@ def calibration_pairs(raters: Raters) -> Pairs:
 def bounds(pairs: Pairs, level: int, calibration: Pairs | None = None) -> Bounds:
     """Split conformal intervals of the change, cross-fitted by the folds of persons; NaN where either visit has no interval.
 
-    Predictions v1 with interval (l1, u1) and v2 with (l2, u2), whose errors are independent, differ by v2 - v1 within
-    - sqrt((v2 - l2)^2 + (u1 - v1)^2) and + sqrt((u2 - v2)^2 + (v1 - l1)^2) (Zou & Donner, Stat Med 2008;27:1693). Both arms are
-    multiplied by q, the conformal quantile of |reader 1's change - model's change| in units of the arm, over the calibration
-    pairs of the other folds. Calibration pairs are by default the training pairs among `pairs`.
+    If predictions v1 with interval (l1, u1) and v2 with (l2, u2) have independent errors, the interval of v2 - v1 extends
+    sqrt((v2 - l2)^2 + (u1 - v1)^2) below and sqrt((u2 - v2)^2 + (v1 - l1)^2) above it (Zou & Donner, Stat Med 2008;27:1693). Both
+    arms are multiplied by q, the conformal quantile of |reader 1's change - model's change| in units of the arm, over the
+    calibration pairs of the other folds. By default, the calibration pairs are the training pairs among `pairs`.
     """
     calibration = successive(pairs.raters.in_split("oof")) if calibration is None else calibration
     below, above = _change_arms(pairs, level)
@@ -153,15 +153,15 @@ def bounds(pairs: Pairs, level: int, calibration: Pairs | None = None) -> Bounds
 
 
 def _change_arms(pairs: Pairs, level: int) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 89) twice: the lower and upper arm of the change between visits whose errors are independent."""
+    """Two (n, 89): the lower and the upper arm of the change between visits whose errors are independent."""
     down, up = arms(pairs.raters, level)
     return np.hypot(down[pairs.after], up[pairs.before]), np.hypot(up[pairs.after], down[pairs.before])
 
 
 def nested_bounds(pairs: Pairs, calibration: Pairs | None = None) -> dict[int, Bounds]:
-    """The intervals of all LEVELS, each containing the narrower level's.
+    """The intervals of all LEVELS; each contains the interval of the level below.
 
-    A level whose factor could not be estimated could otherwise have the shorter interval.
+    Otherwise a level whose factor could not be estimated could have a shorter interval than the level below.
     """
     out: dict[int, Bounds] = {}
     narrower: Bounds | None = None
@@ -174,22 +174,22 @@ def nested_bounds(pairs: Pairs, calibration: Pairs | None = None) -> dict[int, B
 
 
 def enough(persons: int, level: int) -> bool:
-    """Whether a quantile of that level can be estimated from so many persons: n >= 1 / alpha - 1."""
+    """Whether n persons are enough to estimate a quantile at this level: n >= 1 / alpha - 1 with alpha = 1 - level / 100."""
     return (persons + 1) * (100 - level) >= 100
 
 
 def _quantile(score: np.ndarray, person: np.ndarray, level: int) -> float:
-    """The conformal quantile of scores (n, m) over persons; 1, which takes the visits' errors as independent, for too few."""
+    """The conformal quantile of scores (n, m) over persons; with too few, 1, which takes the visits' errors as independent."""
     is_known = ~np.isnan(score)
     quantile = conformal.quantile(score[is_known], person[np.nonzero(is_known)[0]].astype(str), level / 100)
     return quantile if np.isfinite(quantile) else 1.0
 
 
 def verdicts(limits: Bounds, sdc: float) -> np.ndarray:
-    """(n,) of VERDICTS for the total.
+    """(n,) verdicts on the total, from VERDICTS.
 
-    progressed: the interval lies above 0. not progressed: it ends below the smallest detectable change. Else, or without an
-    interval, cannot tell.
+    progressed: the interval lies above 0. not progressed: it ends below the smallest detectable change. cannot tell: all others,
+    and pairs without an interval.
     """
     low, high = limits.low[:, 0], limits.high[:, 0]
     return np.select([low > 0, high < sdc], [VERDICTS[0], VERDICTS[2]], VERDICTS[1])

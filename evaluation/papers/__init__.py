@@ -1,1 +1,1 @@
-"""The systems of the papers: their published figures beside those of our runs."""
+"""The systems of the papers: their published figures next to the figures of our runs."""

@@ -1,4 +1,4 @@
-"""Bo's Tables 1 and 2 in their own rows: the paper's figures, and ours out of fold and on test."""
+"""Tables 1 and 2 of Bo et al. 2024, row by row: the paper's figures, and ours out of fold and on test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CAPTION = (
     "{what}\n"
     "Their data: 3,818 films of both hands, 358 in test; between their two radiologists PCC {PCC}, MAE {MAE}, RMSE {RMSE}.\n"
     "Ours: a small cohort, {train} patients out of fold and {test} in test, another range of damage, smaller pictures and\n"
-    "networks. Compare rows within a column, not their columns with ours. Our ensembles are solved, without batches."
+    "networks. Compare rows within a column, not their columns with ours. Our ensembles are solved at once, without batches."
 )
 HEADS = {"total": ("PCC", "MAE", "RMSE"), "severity": ("acc.", "BA", "PCC", "MAE", "RMSE")}
 DIGITS = {"total": (3, 2, 2), "severity": (3, 3, 3, 2, 2)}
@@ -28,7 +28,7 @@ DIGITS = {"total": (3, 2, 2), "severity": (3, 3, 3, 2, 2)}
 
 @dataclass
 class BothHands:
-    """Systems that read both hands at once: members by name, of stage 2 and stage 3, and their targets.
+    """Systems that read both hands at once: members of stages 2 and 3 by name, and their targets.
 
     targets: split -> kind (total, severity) -> (n,) the reader's totals or classes of the split's patients.
     """
@@ -39,7 +39,7 @@ class BothHands:
 
     @classmethod
     def make(cls, data: str, cohort: Cohort, members: list[MemberPredictions], gold: pd.DataFrame | None) -> BothHands:
-        """Targets from the sites' grades; classes by the bounds of the first classifier among the members."""
+        """Targets are sums of the sites' grades; classes have the bounds of the first classifier among the members."""
         systems = {m.name: m for m in members if m.hands is not None or m.severity is not None}
         totals = {"oof": cohort.grades[:, HANDS].sum(axis=1)}
         if gold is not None:
@@ -51,11 +51,11 @@ class BothHands:
     @staticmethod
     def _bounds(data: str, members: dict[str, MemberPredictions]) -> np.ndarray | None:
         classifiers = [m.name for m in members.values() if m.severity is not None and m.stage == 2]
-        found = {name: ensemble.class_bounds(data, name) for name in classifiers}
-        for name, bounds in found.items():
-            if not np.array_equal(bounds, found[classifiers[0]]):
-                raise UserError(f"{name} cuts the total at other bounds than {classifiers[0]}; train them alike")
-        return found[classifiers[0]] if found else None
+        bounds_by_name = {name: ensemble.class_bounds(data, name) for name in classifiers}
+        for name, bounds in bounds_by_name.items():
+            if not np.array_equal(bounds, bounds_by_name[classifiers[0]]):
+                raise UserError(f"{name} and {classifiers[0]} have different class bounds; train them with the same bounds")
+        return bounds_by_name[classifiers[0]] if bounds_by_name else None
 
     def figures(self, name: str, split: str) -> dict[str, float]:
         """The paper's metrics of a system; {} if it is not trained or the split has no targets."""
@@ -68,12 +68,12 @@ class BothHands:
         return linear_ensembles.figures(self.targets[split]["severity"], member.severity[rows])
 
     def text(self) -> str:
-        """Both tables, and how their data differ from ours; empty if no such system is trained."""
+        """Both tables, and how the paper's data differ from ours; empty if no such system is trained."""
         if not self.members:
             return ""
         n = {"train": self.cohort.n_train, "test": len(self.cohort.test)}
         table_1 = CAPTION.format(what="Bo et al. 2024, Table 1: total of both hands (0-280).", **published.BO_READERS, **n)
-        table_2 = "Bo et al. 2024, Table 2: ten ordered classes of that total, the bounds are ours; other data, as above."
+        table_2 = "Bo et al. 2024, Table 2: ten ordered classes of that total, with our bounds; other data, as above."
         return "\n\n".join(
             [
                 f"{table_1}\n\n{self._grid(published.BO_TABLE_1, 'total')}",

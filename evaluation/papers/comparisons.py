@@ -16,7 +16,7 @@ from ra import agreement
 from stage3_stack import linear_ensembles
 from stage3_stack.outputs import RANKED
 
-Measure = Callable[[np.ndarray, np.ndarray], float]  # (target, pred) of some rows
+Measure = Callable[[np.ndarray, np.ndarray], float]  # function of the targets and predictions of some rows
 
 
 def _accuracy(target: np.ndarray, pred: np.ndarray) -> float:
@@ -41,7 +41,7 @@ def text(comparisons: tuple[Comparison, ...], board: Leaderboard, study: Study, 
     for comparison in comparisons:
         lines = [*_joint_lines(comparison, board), *_other_lines(comparison, study, both)]
         names = f"{comparison.pred} - {comparison.other}"
-        missing = f"{comparison.pred} or {comparison.other} is not trained, or they are not measured alike"
+        missing = f"{comparison.pred} or {comparison.other} is not trained, or they predict different things"
         out += [f"{comparison.effect}: {names if lines else missing}", *lines]
     return "\n".join(out)
 
@@ -59,7 +59,7 @@ def _joint_lines(comparison: Comparison, board: Leaderboard) -> list[str]:
 
 
 def _other_lines(comparison: Comparison, study: Study, both: BothHands) -> list[str]:
-    """Differences of their papers' measures between two systems that predict the same thing, but not joints; [] otherwise."""
+    """Differences between two systems that predict the same thing, but not joints, in their papers' measures; [] for others."""
     out = []
     for split in ("oof", "test"):
         pred, other = (_predictions(run, split, study, both) for run in (comparison.pred, comparison.other))
@@ -74,7 +74,7 @@ def _other_lines(comparison: Comparison, study: Study, both: BothHands) -> list[
 
 
 def _predictions(run: str, split: str, study: Study, both: BothHands) -> tuple[str, np.ndarray, np.ndarray, np.ndarray] | None:
-    """(kind, target, prediction, patient) of a run that does not score joints; None for any other, or without a target."""
+    """(kind, target, prediction, patient) of a run that does not score joints; None for other runs and without targets."""
     if run in study.runs and split in study.readings:
         first = study.readings[split].reader1
         grade = study.predictions[run, split].grade

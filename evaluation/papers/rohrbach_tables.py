@@ -1,4 +1,4 @@
-"""Ratingen systems by the measures of the paper and the thesis: all systems, the best one's confusion matrix, three raters."""
+"""Ratingen systems in the measures of the paper and the thesis: all systems, the best one's confusion matrix, three raters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ra import agreement
 from ra.text_table import grid, number
 
 GRADES = ("accuracy", "balanced_accuracy", "within_one_balanced_accuracy", "quadratic_kappa")
-REST = {"crps": 4, "mse": 1, "mae": 2, "rau_pcc": 3, "rau_mae": 1}  # digits
+REST = {"crps": 4, "mse": 1, "mae": 2, "rau_pcc": 3, "rau_mae": 1}  # metric -> digits
 HEAD = ["system", "accuracy", "balanced", "+-1 balanced", "quadratic kappa", "CRPS", "MSE", "MAE", "Rau PCC", "Rau MAE"]
 SPLIT_NAMES = {"oof": "out of fold", "test": "test"}
 
@@ -43,7 +43,7 @@ def _published() -> str:
     rows = [[run, where, *map(number, figures), *["-"] * 3] for run, where, figures in published.ROHRBACH_CLASSES]
     for run, where, (crps, mse, mae) in published.ROHRBACH_PERCENT:
         rows.append([run, where, *["-"] * 3, number(crps, 4), number(mse, 1), number(mae, 2)])
-    title = "The paper's and the thesis's own: 102,265 joints of left hands, other data than ours"
+    title = "Published in the paper and the thesis: 102,265 joints of left hands, other data than ours"
     return f"{title}\n\n{grid(head, rows, left=2)}"
 
 

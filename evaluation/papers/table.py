@@ -30,7 +30,7 @@ METRICS = {
     "total": ("pcc", "mae", "rmse"),
     "severity": ("accuracy", "balanced_accuracy", "mae"),
 }
-SHORT = {"within_one_balanced_accuracy": "+-1 balanced", "balanced_accuracy": "balanced"}  # in the heads of columns
+SHORT = {"within_one_balanced_accuracy": "+-1 balanced", "balanced_accuracy": "balanced"}  # names in the heads of columns
 TITLES = {
     "joints": "Systems that score joints, or totals: the challenge's scores, lower is better (% below the column mean)",
     "ratingen": "Ratingen erosion per joint, grades 0-5: accuracy, balanced accuracy, +-1 balanced accuracy, higher is better",
@@ -61,7 +61,7 @@ class SystemRow:
 
 
 def gather(data: str, wanted: PaperComparison, root: Path) -> SystemsTable:
-    """Read every finished run of a set from disk; `root`, the raw folder, may lack readers, or be missing."""
+    """Read every finished run of a set from disk; the raw folder `root` may be missing or lack readers."""
     cohort = cohorts.load(data, tuple(runs.finished(data, 2)), joints=False)
     rows, ensembles = leaderboard_rows.of_cohort(cohort), []
     minutes = {m.name: runs.minutes(paths.run_dir(data, 2, m.name)) for m in cohort.members}
@@ -70,7 +70,7 @@ def gather(data: str, wanted: PaperComparison, root: Path) -> SystemsTable:
         minutes[name] = runs.minutes(folder)
         if (folder / "learners.parquet").is_file():
             rows["stack", name] = leaderboard_rows.stack_tables(folder)
-            rows |= leaderboard_rows.learners(folder, prefix=f"{name}/")  # for comparisons alone
+            rows |= leaderboard_rows.learners(folder, prefix=f"{name}/")  # only for the comparisons
         else:
             ensembles.append(load_member(data, name, pd.Index(cohort.patients), cohort.n_train, stage=3))
     rows |= leaderboard_rows.truth(data, cohort)
@@ -171,7 +171,7 @@ class SystemsTable:
         return f"{title}\n\n{grid(['detector', 'within 2 %', 'median %'], lines)}"
 
     def table(self) -> pd.DataFrame:
-        """Tidy: a line per system, split and metric; a line without a value for a system that is not trained."""
+        """The tidy table: a line per system, split and metric; for a system that is not trained, one line without a value."""
         lines = []
         for row in self.rows:
             common = {"system": row.system, "paper": row.paper, "kind": row.kind}

@@ -150,6 +150,6 @@ def test_a_set_with_one_reader_says_what_is_lacking(raters, monkeypatch):
     alone = reading_of(alone, "truth", np.full((30, 86), np.nan))
     made = section.make(alone)
     assert "reader2.csv" in made.lead and "–" not in made.lead and made.blocks
-    assert "needs a second reader" in " ".join(b.text for b in errors_section.make(alone).blocks if hasattr(b, "text"))
+    assert "A second reader" in " ".join(b.text for b in errors_section.make(alone).blocks if hasattr(b, "text"))
     none = reading_of(alone, READER1, np.full((30, 86), np.nan))
     assert section.make(none).blocks == [] == errors_section.make(none).blocks

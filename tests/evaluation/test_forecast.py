@@ -26,7 +26,7 @@ def test_the_verbs_end_to_end(tmp_path, capsys, monkeypatch):
     assert np.sqrt(np.mean(np.square(written.ridge - written.outcome))) == pytest.approx(numbers.loc["rmse", "value"].iloc[0])
     pd.read_csv(scores).head(6).to_csv(tmp_path / "few.csv", index=False)
     call(verb, "--scores", tmp_path / "few.csv", "--people", people)
-    assert "2 persons" in capsys.readouterr().out
+    assert "2 training persons" in capsys.readouterr().out
     pd.read_csv(people).drop(columns="visit").to_csv(tmp_path / "nobody.csv", index=False)
     pd.read_csv(scores).assign(**{ID: "X"}).iloc[:1].to_csv(tmp_path / "others.csv", index=False)
     for bad, who, why in (

@@ -61,7 +61,7 @@ def test_a_run_that_is_not_on_disk_stands_among_its_readers(tmp_path, monkeypatc
     monkeypatch.setenv("RA_DATA", str(tmp_path))
     rows = evaluation_world.make(n_train=30, n_test=15)
     board = leaderboard.of_raters(rows)
-    assert "on disk only" in board.note and next(iter(board.rows)) == leaderboard_rows.FLOOR
+    assert "that is on disk" in board.note and next(iter(board.rows)) == leaderboard_rows.FLOOR
     assert board.noise_row("oof") == ("noise floor", TRUTH) and board.best_member("sc1") is None
     blank = rows.by[READER1].take(np.arange(45))
     blank.grades[:], blank.totals[:] = np.nan, np.nan
@@ -73,7 +73,7 @@ def test_a_gold_table_of_other_patients_is_refused(world, monkeypatch):
     config = stack_config.saved(world["run"])
     strangers = world["gold"].rename(index=lambda name: f"X{name}")
     monkeypatch.setattr(leaderboard.gold, "reader_scores", lambda _, name: strangers if name == "gold" else None)
-    with pytest.raises(UserError, match="is this the set's own gold table"):
+    with pytest.raises(UserError, match="check that the gold table is that of the set"):
         leaderboard.of_run("world", "blend", config)
 
 

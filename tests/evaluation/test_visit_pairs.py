@@ -129,7 +129,7 @@ def test_a_broken_model_is_seen_in_its_change(world, name):
 def test_sections_of_a_set_that_lacks_visits_or_readers(world):
     single = world.take(world.visit == 1)
     assert "two visits" in change_section.make(single).lead and not change_section.make(single).blocks
-    assert "nothing can be said" in prognosis_section.make(single).lead
+    assert "there is no forecast" in prognosis_section.make(single).lead
     lone = {name: rater for name, rater in world.by.items() if name in (MODEL, READER1)}
     blank = replace(world.by[READER1], grades=world.by[READER1].grades * np.nan, totals=world.by[READER1].totals * np.nan)
     alone = replace(world, by=lone | dict.fromkeys((READER2, TRUTH), blank), intervals=pd.DataFrame())
