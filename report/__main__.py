@@ -2,9 +2,9 @@
 
     python -m report --data SET --run NAME [--if-changed]
 
-Reads the run of stage 3 with its prediction intervals, its members, and the pictures that stages 1 and 2 left; writes
+Reads the run of stage 3 with its prediction intervals, its members, and the pictures of stages 1 and 2. Writes
 data/work/SET/stage3/NAME/report/{report.html, numbers.csv, numbers.json}, ratingen.csv with the Ratingen grades and Rau score
-of each set of films, and run.json, last. With --if-changed a report that is made of the same inputs is left as it is.
+of each set of films and, last, run.json. With --if-changed, a report whose inputs have not changed is left as it is.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def input_hashes(data: str, run_name: str) -> dict[str, str]:
 
 
 def write(data: str, run_name: str) -> list[Path]:
-    """Write the report of a finished run; returns its files, the page first. UserError when the run is not finished."""
+    """Write the report of a finished run; return its files, the page first. UserError if the run is not finished."""
     raters = load(data, run_name)
     from evaluation import rau
     from report import page, run_facts, sections
@@ -69,7 +69,7 @@ def write(data: str, run_name: str) -> list[Path]:
 
 
 def load(data: str, run_name: str) -> Raters:
-    """The predictions of a finished run beside the readers' scores, by the run's kind. UserError when it is not finished."""
+    """The predictions of a finished run and the readers' scores, loaded by the run's kind. UserError if it is not finished."""
     stack = saved_config(data, run_name)
     if not isinstance(stack, JointVisits):
         _require_intervals(data, run_name)
@@ -81,9 +81,9 @@ def load(data: str, run_name: str) -> Raters:
 
 
 def saved_config(data: str, run_name: str) -> StackConfig:
-    """The saved config of a finished run of stage 3; its class is the run's kind. UserError when the run is not finished."""
+    """The saved config of a finished run of stage 3; its class is the run's kind. UserError if the run is not finished."""
     folder = paths.run_dir(data, 3, run_name)
-    manifest.file_hash(folder)  # a UserError when the run is not finished
+    manifest.file_hash(folder)  # raises a UserError if the run is not finished
     [(_, stack)] = config.experiments(KINDS, [folder / "config.yaml"])
     return stack
 

@@ -72,8 +72,8 @@ Block = Text | Table | Picture | Gallery | Alarms
 class Section:
     """A section of the page. id: its anchor; lead: its result in one or two sentences.
 
-    A section whose inputs the set does not have consists of its lead alone, which names what is missing. extra: statistics that
-    belong to the section and are written to the CSV and JSON, but are in none of its tables.
+    If the set lacks the inputs of a section, the section consists only of its lead, which names what is missing. extra: more
+    statistics of the section, which are written to the CSV and JSON, but are in none of its tables.
     """
 
     id: str

@@ -19,7 +19,7 @@ from ra.config import UserError
 from ra.text_table import grid
 from report.blocks import Cell, Table
 
-MAX_LISTED = 8  # row numbers of the sets of films that are left out
+MAX_LISTED = 8  # of the sets of films that are left out, at most this many row numbers are printed
 
 
 def run() -> None:
@@ -31,7 +31,7 @@ def run() -> None:
     args = p.parse_args()
     names = args.names or [path.stem for path in args.tables]
     if len(args.tables) not in {2, 3}:
-        raise UserError(f"{len(args.tables)} tables are given; agreement is between two or three")
+        raise UserError(f"{len(args.tables)} tables are given; give two or three")
     if len(names) != len(args.tables) or len(set(names)) < len(names):
         raise UserError(f"{len(args.tables)} tables need as many different names, not {', '.join(names)}; give them with --names")
     from evaluation import reader_tables
@@ -51,7 +51,7 @@ def left_out(tables: dict[str, pd.DataFrame], raters: Raters) -> list[str]:
         if rows:
             more = f" and {len(rows) - MAX_LISTED} more" if len(rows) > MAX_LISTED else ""
             listed = f"{', '.join(rows[:MAX_LISTED])}{more}"
-            sentences.append(f"{name}: {len(rows)} of {len(table)} left out, not in every table (rows {listed})")
+            sentences.append(f"{name}: {len(rows)} of {len(table)} left out because another table lacks them (rows {listed})")
     return sentences
 
 

@@ -1,4 +1,4 @@
-"""Figures of errors: by site on a drawn hand and foot, of the predicted probabilities, and at healthy joints."""
+"""Figures of errors: by site on a drawn hand and foot, calibration of the probabilities, and grades at healthy joints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PANELS = [(limb, finding) for limb in LIMBS for finding in FINDINGS]
 
 
 def by_site(pairs: dict[str, Sites], name: str, title: str, caption: str) -> Picture:
-    """Hands and feet, a row per pair of raters, coloured by one statistic.
+    """Drawn hands and feet, coloured by one statistic, with a row per pair of raters.
 
     pairs: pair of raters -> site_errors.by_site; name: mae or bias.
     """
@@ -42,7 +42,8 @@ def by_site(pairs: dict[str, Sites], name: str, title: str, caption: str) -> Pic
 
 
 def _values_by_joint(sites: Sites, limb: str, finding: str, name: str) -> dict[str, float]:
-    return {joint: statistics[name].value for (on, joint, of), statistics in sites.items() if (on, of) == (limb, finding)}
+    scored = {joint: statistics for (site_limb, joint, kind), statistics in sites.items() if (site_limb, kind) == (limb, finding)}
+    return {joint: statistics[name].value for joint, statistics in scored.items()}
 
 
 def calibration(statistics: dict[tuple[str, str], Statistic], patients: str) -> Picture:
@@ -88,7 +89,7 @@ def _frequencies(ax: Axes, grades: dict[int, dict[str, Statistic]]) -> None:
 
 
 def _by_number(statistics: dict[tuple[str, str], Statistic], start: str) -> dict[int, dict[str, Statistic]]:
-    """Number that follows `start` in a scope -> name -> statistic."""
+    """Statistics whose scope is `start` and a number, by this number and by name."""
     out: dict[int, dict[str, Statistic]] = {}
     for (name, scope), statistic in statistics.items():
         if scope.startswith(start):
@@ -97,7 +98,7 @@ def _by_number(statistics: dict[tuple[str, str], Statistic], start: str) -> dict
 
 
 def healthy(statistics: dict[tuple[str, str, str], Statistic], reference: str, patients: str) -> Picture:
-    """Mean grade at sites that are healthy by the reference, by the damage of the patient's other sites, a line per rater."""
+    """Mean grade at healthy sites (according to the reference) against the patient's other damage, with a line per rater."""
     raters = list(dict.fromkeys(rater for name, rater, _ in statistics if name == "mean_at_healthy"))
     bands = halo_effect.band_names()
     called = halo_effect.called(reference)
@@ -107,13 +108,14 @@ def healthy(statistics: dict[tuple[str, str, str], Statistic], reference: str, p
             x = np.arange(len(bands)) + 0.07 * (k - (len(raters) - 1) / 2)
             ax.vlines(x, [mean.low for mean in means], [mean.high for mean in means], color=colour, lw=1.2)
             ax.plot(x, [mean.value for mean in means], "o-", color=colour, ms=4, lw=1.2, label=rater)
-        ax.set(xticks=range(len(bands)), xticklabels=bands, xlabel=f"points at the patient's other sites, by {called}")
+        ax.set(xticks=range(len(bands)), xticklabels=bands, xlabel=f"points at the patient's other sites, graded by {called}")
         ax.set_ylabel("mean grade at healthy sites")
         ax.legend(loc="upper left")
         return plotting.picture(
             fig,
             "Healthy joints of damaged patients",
-            f"{sentence(patients)}: mean grade that each rater gave to sites that are healthy by {called}, by the damage "
-            "of the rest of the patient (bars: 95 % confidence intervals). Without the halo effect the lines would be level.",
+            f"{sentence(patients)}: mean grade that each rater gave to sites that are healthy according to {called}, for "
+            "patients with little to much damage at other sites (bars: 95 % confidence intervals). Without the halo effect the "
+            "lines would be level.",
             "Lines of the mean grade at healthy sites over bands of the patient's other damage, one per rater",
         )

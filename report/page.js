@@ -1,4 +1,4 @@
-// The page is complete without this script, which marks the current section in the list of sections.
+// This script marks the current section in the list of sections. The page can be read without it.
 const links = new Map([...document.querySelectorAll("nav a")].map((a) => [a.hash.slice(1), a]));
 const visible = new Set();
 const watcher = new IntersectionObserver(

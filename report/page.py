@@ -30,10 +30,10 @@ def write(
     command: str = "",
     stem: str = "report",
 ) -> Path:
-    """Write the three files, the page last; returns the page's path.
+    """Write the three files, the page last; return the page's path.
 
-    facts: name -> value, listed under the title; notice: a warning above them; command: what makes the page again; stem: the
-    page's file name without .html.
+    facts: name -> value, listed under the title; notice: a warning above them; command: the command that writes the page again;
+    stem: the page's file name without .html.
     """
     numbers = statistic.table([number for section in sections for number in section.statistics()])
     text = html(title, sections, facts, notice=notice, command=command)
@@ -71,16 +71,16 @@ def html(title: str, sections: list[Section], facts: dict[str, str], *, notice: 
 
 
 def data_url(data: bytes) -> str:
-    """A URL that holds the image itself; of one of the types of IMAGE_STARTS."""
+    """A URL that contains the image itself, which must be of a type in IMAGE_STARTS."""
     kind = next(name for start, name in IMAGE_STARTS.items() if data.startswith(start))
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 @cache
 def size_px(data: bytes) -> tuple[int, int] | None:
-    """Width and height of an image on the screen, in CSS pixels; None for bytes that are no readable image.
+    """Width and height of an image on the screen, in CSS pixels; None if the bytes are not a readable image.
 
-    A PNG that gives its resolution, as figures do, is shown at its size in inches; any other image by its pixels.
+    A PNG with a stored resolution, such as a figure, is shown at its size in inches; any other image has one CSS pixel per pixel.
     """
     from PIL import Image, UnidentifiedImageError
 

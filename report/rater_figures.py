@@ -1,4 +1,4 @@
-"""Figures that compare raters: their totals, their grades, and which of three gave the same grade."""
+"""Figures that compare raters: their totals, their grades, and which of three raters gave the same grade."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from report.blocks import Picture
 from report.plotting import sentence
 
 Pairs = list[tuple[str, str]]
-TICKS = (0, 5, 20, 50, 100, 200, 400)  # of totals, on a square-root axis, which spreads the patients with little damage
-CENTRES = ((-0.42, 0.24), (0.42, 0.24), (0.0, -0.5))  # of the circles of the Venn diagram
+TICKS = (0, 5, 20, 50, 100, 200, 400)  # for totals; the axis is a square root, which spreads the patients with little damage
+CENTRES = ((-0.42, 0.24), (0.42, 0.24), (0.0, -0.5))  # centres of the circles of the Venn diagram
 RADIUS = 0.8
 
 
@@ -92,9 +92,9 @@ def confusion(rows: Raters, pairs: Pairs, patients: str) -> Picture:
         return plotting.picture(
             fig,
             "Confusion matrices of the grades",
-            f"{sentence(patients)}: of the sites to which the rater at the left gave a grade, the percentage to which "
-            "the rater below gave each grade. A row adds up to 100; an empty row is a grade that was never given. On the "
-            "diagonal both raters agree.",
+            f"{sentence(patients)}. A row contains the sites to which the rater on the left gave that grade; the numbers are "
+            "the percentages of them to which the rater below gave each grade. A row adds up to 100; an empty row is a grade "
+            "that was never given. On the diagonal both raters agree.",
             "Confusion matrices of grades, a row of panels per pair of raters, a column per finding of hand or foot",
             wide=True,
         )
@@ -120,7 +120,7 @@ def _matrix(ax: Axes, counts: np.ndarray) -> None:
 
 
 def venn(names: list[str], statistics: Statistics, patients: str) -> Picture:
-    """Agreement diagram of three raters: a circle each, and in each region the share of sites."""
+    """Agreement diagram of three raters, with a circle for each and the share of sites in each region."""
     with plotting.figure(1, 2, width=7.6, height=4.0) as (fig, axes):
         for ax, scope in zip(axes, (three_raters.RESCORED, site_groups.EVERYTHING), strict=True):
             ax.set(xlim=(-1.5, 1.5), ylim=(-1.55, 1.35), aspect="equal")
@@ -149,7 +149,7 @@ def venn(names: list[str], statistics: Statistics, patients: str) -> Picture:
 
 
 def _label_positions() -> list[tuple[float, float]]:
-    """Where the text of each region goes, in the order of three_raters.labels."""
+    """The position of the text of each region, in the order of three_raters.labels."""
     a, b, c = (np.array(centre) for centre in CENTRES)
     middle = (a + b + c) / 3
     shared = []

@@ -29,7 +29,7 @@ def webp(pixels: np.ndarray, width_px: int | None = None) -> bytes:
 
 
 def webp_of_file(path: Path) -> bytes:
-    """An image file converted to WebP, in its own size."""
+    """An image file converted to WebP, with its size unchanged."""
     from PIL import Image
 
     with Image.open(path) as image:

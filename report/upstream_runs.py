@@ -1,4 +1,4 @@
-"""The runs of stages 1 and 2 on which a run of stage 3 is based, from its saved configs."""
+"""The runs of stages 1 and 2 on which a run of stage 3 is based, found by the saved configs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ra import config, paths
 
 
 def members(raters: Raters) -> dict[str, dict]:
-    """Run of stage 2 -> its saved config, of the members that are on disk, in the stack's order."""
+    """Run of stage 2 -> its saved config, for the members that are on disk, in the stack's order."""
     names = map(str, _saved_config(paths.run_dir(raters.data, 3, raters.run)).get("members", ()))
     folders = {name: folder(raters, name) for name in names}
     return {name: _saved_config(path) for name, path in folders.items() if (path / "run.json").is_file()}
@@ -28,7 +28,7 @@ def crops(raters: Raters) -> Path | None:
 
 
 def detector(raters: Raters) -> Path | None:
-    """The folder of the run of stage 1 whose boxes were cropped; None if the set's own boxes were."""
+    """The folder of the run of stage 1 whose boxes were cropped; None if the set's own boxes were used."""
     cropped = crops(raters)
     name = record(cropped).get("boxes") if cropped else None
     path = paths.run_dir(raters.data, 1, name) if name else None

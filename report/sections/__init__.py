@@ -1,6 +1,7 @@
-"""The report's sections in their order, a module each with ID, TITLE and `make(raters) -> Section`.
+"""The report's sections in their order. Each has a module with ID, TITLE and `make(raters) -> Section`.
 
-A section draws and words what evaluation computed. If the set lacks its inputs, the section is one sentence that names them.
+A section shows results of `evaluation` as figures, tables and sentences. If the set lacks a section's inputs, the section is one
+sentence that names them.
 """
 
 from __future__ import annotations
@@ -31,6 +32,6 @@ def module(name: str) -> ModuleType:
 
 
 def make(raters: Raters, order: tuple[str, ...] = ORDER) -> list[Section]:
-    """The sections named, after the section of alarms, which are rules over the statistics of all the others."""
+    """The named sections, preceded by the section of alarms, which checks the statistics of all other sections."""
     sections = [module(name).make(raters) for name in order]
     return [module("alarms").make(sections), *sections]

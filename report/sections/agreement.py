@@ -53,7 +53,7 @@ NOTE = (
 
 
 def make(raters: Raters) -> Section:
-    """Agreement in each split; figures show the split with most patients."""
+    """Agreement in each split; the figures show the split with the most patients."""
     return section(raters, raters.splits)
 
 
@@ -78,7 +78,7 @@ def section(raters: Raters, splits: list[str]) -> Section:
 
 
 def main_split(raters: Raters, splits: list[str]) -> str:
-    """The split whose figures are shown: the one with most patients."""
+    """The split that figures show, which is the one with the most patients."""
     return max(splits, key=lambda split: len(raters.in_split(split).patients))
 
 
@@ -98,7 +98,7 @@ def _lead(by_split: dict[str, Statistics], pairs: list[tuple[str, str]], names: 
 
 
 def _verdict(statistics: Statistics, pair: tuple[str, str]) -> str:
-    """Comparison by the ICC of the total, or, without totals, by the kappa of all sites."""
+    """The comparison in words, by the ICC of the total or, without totals, by the kappa of all sites."""
     for short, name, label, scope in (
         ("icc", "icc_2_1", "ICC", "total"),
         ("kappa", "kappa", "kappa", site_groups.EVERYTHING),
@@ -126,7 +126,7 @@ def _cells(statistics: Statistics, name: str, columns: list[str], scope: str) ->
 
 def _main_table(by_split: dict[str, Statistics], pairs: list[tuple[str, str]]) -> Table:
     columns = [pair_name(*pair) for pair in pairs]
-    with_gap = any((f"{short}_gap", GAP, scope) in found for found in by_split.values() for _, scope, short in MAIN)
+    with_gap = any((f"{short}_gap", GAP, scope) in known for known in by_split.values() for _, scope, short in MAIN)
     rows = []
     for name, scope, short in MAIN:
         for split, statistics in by_split.items():
@@ -180,13 +180,13 @@ def _details(statistics: Statistics, pairs: list[tuple[str, str]], patients: str
 
 
 def _table(statistics: Statistics, caption: str, columns: list[str], keys: list[tuple[str, str]]) -> Table:
-    """A row per (name, scope) of which at least one number is known."""
-    caption_names_it = len({name for name, _ in keys}) == 1
+    """A row per (name, scope) for which at least one number is known."""
+    has_one_name = len({name for name, _ in keys}) == 1  # the caption then names it
     rows = []
     for name, scope in keys:
         cells = _cells(statistics, name, columns, scope)
         if any(cell is not None and not np.isnan(cell.value) for cell in cells):
-            rows.append([scope if caption_names_it else f"{scope}: {LABELS[name]}", *cells])
+            rows.append([scope if has_one_name else f"{scope}: {LABELS[name]}", *cells])
     return Table(caption, ["", *columns], rows)
 
 

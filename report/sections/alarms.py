@@ -1,4 +1,4 @@
-"""What to look at first: the rules that a statistic of another section breaks, and those that none breaks."""
+"""What to look at first: rules that statistics of the other sections break, and a table of all rules."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _lead(raised: list[Alarm], checks: list[Check]) -> str:
 
 
 def _table(checks: list[Check]) -> Table:
-    """Every rule: what should hold, and how many of the statistics checked break it; rules that hold first."""
+    """A row per rule: what should hold, and how many of the checked statistics break it; rules that hold come first."""
     rows = [[check.rule.fine, _verdict(check), check.raised, f"of {check.raised.n}"] for check in sorted(checks, key=_sort_key)]
     return Table("What was checked, and how many statistics break the rule", ["rule", "result", "broken by", "statistics"], rows)
 

@@ -23,19 +23,19 @@ ALL_THREE = (MODEL, READER1, READER2)
 LIMB_FINDINGS = {f"{part} {finding}": np.array([limb(s.part) == part and s.finding == finding for s in SITES])
          for part in ("hand", "foot") for finding in ("erosion", "narrowing")}  # fmt: skip
 SHOWN = 20  # pairs in the table of the page
-FEW_PERSONS = 30  # below this the lead warns
+FEW_PERSONS = 30  # with fewer persons the lead contains a warning
 
 
 def statistic(
     name: str, rater: str, scope: str, value: Interval | float, n: int, *, split: str = "all", **more: object
 ) -> Statistic:
-    """A number of this section; n counts pairs of visits unless `unit` says otherwise."""
+    """A number of this section; n counts pairs of visits unless `unit` gives another name."""
     ends = (value.value, value.low, value.high) if isinstance(value, Interval) else (float(value), NAN, NAN)
     return Statistic(ID, name, split, rater, scope, *ends, n=int(n), **({"unit": "pairs"} | more))
 
 
 def make(raters: Raters) -> Section:
-    """The section; without second visits its lead alone."""
+    """The section; only its lead if no person has two scored visits."""
     study, first_to_last = Study(visit_pairs.successive(raters)), visit_pairs.first_to_last(raters)
     if not study.has_change:
         return Section(ID, TITLE, words.MISSING)
@@ -128,14 +128,14 @@ def _icc_table(study: Study) -> Table:
             totals = np.column_stack([study.raters.by[name].totals[:, j] for name in names])
             changes = np.column_stack([study.pairs.change(name)[:, j] for name in names])
             status = _icc_cells("status", totals, study.raters.person, raters, measure, "sets of films")
-            moved = _icc_cells("progression", changes, study.pairs.person, raters, measure, "pairs")
-            rows.append([f"{raters}: {measure}", *status, *moved])
+            progression = _icc_cells("progression", changes, study.pairs.person, raters, measure, "pairs")
+            rows.append([f"{raters}: {measure}", *status, *progression])
     head = ["", "status, one", "status, mean of all", "progression, one", "progression, mean of all"]
     return Table(words.ICC, head, rows)
 
 
 def _icc_cells(kind: str, scores: np.ndarray, person: np.ndarray, raters: str, measure: str, unit: str) -> list[Statistic]:
-    """ICC of a single rater and of the mean of all, of scores (n, raters)."""
+    """ICC of a single rater, and of the mean of all raters, for scores (n, raters)."""
     n = (~np.isnan(scores).any(axis=1)).sum()
     return [
         statistic(f"{kind}_{form}", raters, measure, detectable_change.icc(scores, person, mean=mean), n, digits=2, unit=unit)
@@ -174,7 +174,7 @@ def _coverage_cells(study: Study, measure: str, level: int, limits: Bounds, spli
 
 
 def _calibration_note(study: Study) -> tuple[Text, Statistic]:
-    """How the intervals were calibrated, and the number of persons that calibrated them."""
+    """A note on how the intervals were calibrated, and the number of persons on whom they were calibrated."""
     n = study.bounds[LEVELS[0]].persons
     persons = statistic("persons_calibrating", MODEL, "change intervals", n, n, digits=0, unit="persons")
     uncalibrated = [f"{level} %" for level in LEVELS if not visit_pairs.enough(n, level)]
@@ -235,7 +235,7 @@ def _pairs_table(study: Study) -> Table:
 
 
 def _joints_table(study: Study) -> list[Block]:
-    """Single joint sites with progression by the model, the most certain first; no table without such a site."""
+    """A table of single joint sites with progression according to the model, the most certain first; [] without such sites."""
     pairs, limits, columns = study.pairs, study.bounds[95], MEASURES["joint sites"]
     low, high = limits.low[:, columns], limits.high[:, columns]
     by_model, by_reader = (pairs.change(rater)[:, columns] for rater in (MODEL, READER1))
@@ -252,6 +252,6 @@ def _joints_table(study: Study) -> list[Block]:
 
 
 def _visits_of_pair(study: Study, i: int) -> str:
-    """The sets of films of a pair of visits: P001 to P002."""
+    """The sets of films of a pair of visits, such as: P001 to P002."""
     before, after = (study.raters.patients[rows[i]] for rows in (study.pairs.before, study.pairs.after))
     return f"{before} to {after}"

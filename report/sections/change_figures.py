@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 COLOUR_OF = dict(zip(VERDICTS, (plotting.WARN, "#8a93a3", plotting.GOOD), strict=True))
 MARKERS = "osv^"
-MANY_PERSONS = 80  # from here on the curves have no marks
+MANY_PERSONS = 80  # with this number of persons or more, curves have no marks
 
 
 def curves(study: Study, first_to_last: Pairs) -> Picture:
-    """Cumulative probability plots: by rater at the left, by reader 1's total at the first visit at the right."""
+    """Cumulative probability plots: by rater on the left, by reader 1's total at the first visit on the right."""
     sdc = study.sdc(95).value
     baseline = study.raters.by[READER1].totals[first_to_last.before, 0]
     median = np.nanmedian(baseline)
@@ -55,7 +55,7 @@ def _curve(axes: Axes, change: np.ndarray, name: str, colour: str, marker: str, 
 
 
 def scatter(study: Study) -> Picture:
-    """The model's change, with its 80 % interval, over reader 1's."""
+    """The model's change, with its 80 % interval, against reader 1's change."""
     by_reader, by_model = (study.pairs.change(name)[:, 0] for name in (READER1, MODEL))
     limits, verdicts = study.bounds[80], study.verdicts(80)
     jittered = by_reader + np.random.default_rng(0).uniform(-0.25, 0.25, len(by_reader))  # separates equal whole numbers

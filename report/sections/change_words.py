@@ -2,15 +2,15 @@
 
 VERDICT = (
     "The model's result for each pair's total: progressed, if the interval of the change lies above 0; not progressed, if it "
-    "ends below the smallest detectable change of one reader at the same level; otherwise undecided (cannot tell). Columns: "
-    "share of these pairs whose change by the reader is above 0, or above the smallest detectable change (SDC), with 95 % "
-    "intervals."
+    "ends below the smallest detectable change of one reader at the same level; otherwise undecided (cannot tell). Other "
+    "columns: the share of these pairs whose change by the named rater is above 0, or above the smallest detectable change "
+    "(SDC), with 95 % intervals."
 )
 ERROR = (
     "Measurement error of a change, in points. SDC, the smallest detectable change, is 1.96 SD(d) / (√2 √k), where d is the "
     "difference of two raters' change scores and k the number of raters averaged; its 80 % version has 1.28 in place of 1.96. "
     "SDD, the smallest detectable difference, is √2 SDC. Bruynesteyn et al. 2005 recommend the SDC for films read in pairs; "
-    "here each visit was read alone. In brackets 95 % bootstrap intervals over persons."
+    "here each visit was read alone. Brackets: 95 % bootstrap intervals over persons."
 )
 ICC = (
     "Agreement on status (the total at a visit) and on progression (its change between visits): intraclass correlation, two-way "
@@ -23,10 +23,10 @@ COVERAGE = (
     "median width of the interval, in points or grades; and the calibration factor that widened or narrowed it."
 )
 INTERVAL = (
-    "The interval of a change combines those of the two visits as if their errors were independent (Zou & Donner 2008), times a "
-    "factor chosen so that it covers the changes of other training persons (split conformal prediction, all visits of a person "
-    "kept together). The table shows the factor of test pairs, from {persons} training persons with two visits; the factor of a "
-    "training pair comes from the other folds. An interval is never shorter than the one of the lower level."
+    "The interval of a change combines those of the two visits as if their errors were independent (Zou & Donner 2008). It is "
+    "multiplied by a factor that is chosen so that it covers the changes of other training persons (split conformal prediction, "
+    "all visits of a person kept together). The table shows the factor of test pairs, from {persons} training persons with two "
+    "visits; the factor of a training pair comes from the other folds. An interval is never shorter than that of a lower level."
 )
 TOO_FEW = (
     " These persons are too few to calibrate the {levels} interval, whose factor is therefore 1: it assumes that the errors of "
@@ -39,12 +39,12 @@ SHARE = (
 )
 SITES = (
     "Share of joint sites whose whole grade rose or fell from one visit to the next. Damage rarely heals, so most falls are "
-    "measurement error, and a similar number of the rises is too. Last column: sites whose change by the model has a 95 % "
-    "interval above 0."
+    "measurement errors, and about as many of the rises must be errors too. Last column: sites whose change by the model has a "
+    "95 % interval above 0."
 )
 SINGLE = (
-    "Single pairs of visits, at most {shown}, in the order of the change by reader 1, largest first: change of the total, the "
-    "model's with its 95 % interval."
+    "Change of the total in single pairs of visits, at most {shown}, those with the largest change by reader 1 first. The "
+    "model's change has its 95 % interval."
 )
 JOINTS = (
     "Single joint sites whose change has a 95 % interval above 0, at most {shown}, those with the highest lower limit first. "

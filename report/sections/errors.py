@@ -17,19 +17,22 @@ ID, TITLE = site_errors.SECTION, "Errors by joint"
 N_LARGEST = 12  # sites in the table
 MISSING = "Errors by site need grades of the same sites by two raters, which this set does not have."
 NO_PROBABILITIES = "No member of this run predicts probabilities of grades, so calibration cannot be computed."
-NO_REFERENCE = "Whether healthy joints of damaged patients are scored higher needs a second reader or the simulated true grades."
+NO_REFERENCE = (
+    "A second reader or the simulated true grades are needed to find out whether healthy joints of damaged patients are scored "
+    "higher; this set has neither."
+)
 HALO = (
     "Halo effect: readers score a healthy joint higher when the patient's other joints are damaged. A stack that uses a "
     "patient's other joints learns this bias from the reader; a stack that uses each joint alone cannot. A model's mean grade at "
     "healthy sites is also above 0 where it is uncertain, because its grade is an expected value. For the line of a model that "
-    "uses each joint alone, train the variant own_site_only: python -m stage3_stack.train --config "
-    "configs/papers/stack/ablations.yaml."
+    "uses each joint alone, train the variant own_site_only: python -m stage3_stack.train "
+    "configs/papers/stack/ablations.yaml --data SET."
 )
 RISE_LABEL = "third band − first band"
 
 
 def make(raters: Raters) -> Section:
-    """Errors of the model against reader 1, beside those of reader 1 against reader 2."""
+    """Errors of the model against reader 1, next to those of reader 1 against reader 2."""
     splits = raters.splits
     if MODEL not in raters.names or READER1 not in raters.names:
         return Section(ID, TITLE, MISSING)
@@ -129,7 +132,8 @@ def _healthy(raters: Raters, by_split: dict[str, dict[tuple[str, str, str], Stat
             rows.append([f"{rater}; {patients_of(split)}", *means, rise])
     head = ["", *(f"{band} points" for band in bands), RISE_LABEL]
     caption = (
-        f"Mean grade at sites that are healthy by {halo_effect.called(reference)}, by the points at the patient's other sites"
+        f"Mean grade at sites that are healthy according to {halo_effect.called(reference)}, by the points at the patient's "
+        "other sites"
     )
     figure = error_figures.healthy(by_split[main], reference, patients_of(main))
     return [figure, Table(caption, head, rows), Text(HALO, "note")]

@@ -21,11 +21,12 @@ N_LARGEST = 24  # errors shown per finding
 CASES = {"tp": "Correct, damaged", "tn": "Correct, undamaged", "fp": "Scored too high", "fn": "Scored too low"}
 SITE_INDEX = {(s.part, s.joint, s.finding): j for j, s in enumerate(SITES)}
 MAPS = (
-    "Left: the network's input. Middle: Grad-CAM, the regions of the network's last feature map that raised the prediction, "
-    "yellow most (each picture on its own scale; a dark one means that no region raised it; the last feature map of a small "
-    "crop has few cells, so it is coarse). Right: occlusion, the effect of a grey square at each place: red to yellow where it "
-    "lowers the prediction, blue where it raises it. Each picture was scored by the network of the fold that was trained "
-    "without the patient; the prediction is that of the out-of-fold table. A map shows where the network responds, not why."
+    "Left: the network's input. Middle: Grad-CAM, the regions of the network's last feature map that raised the prediction; "
+    "yellow regions raised it most (each picture has its own scale; if it is dark, no region raised the prediction; the last "
+    "feature map of a small crop has few cells, so the picture is coarse). Right: occlusion, the effect of a grey square at each "
+    "place: red to yellow where it lowers the prediction, blue where it raises it. Each picture was scored by the network of "
+    "the fold that was trained without the patient; the prediction is that of the out-of-fold table. A map shows where the "
+    "network responds, not why."
 )
 OUTLIERS = (
     "Crops whose grade by reader 1 differs most from the grades of the most similar crops of other persons (nearest in the "
@@ -167,7 +168,7 @@ def largest_errors(raters: Raters, finding: str, n: int = N_LARGEST) -> list[tup
 
 
 def _largest_errors(context: _Context, finding: str) -> list[Block]:
-    """The gallery of one finding, over all splits."""
+    """The gallery of the largest errors of one finding, over all splits; [] without crops."""
     if context.crops is None:
         return []
     pictures = []

@@ -18,8 +18,8 @@ CAPTION = (
     "not show their frequencies. Grey: not scored for this finding. Erosion is graded to 5 in hands and to 10 in feet. If "
     "grades form regions, the features represent damage; if only joints do, they do not."
 )
-JOINT_ROWS = {"pip": "PIP", "mcp": "MCP", "wrist": "wrist", "mtp": "MTP"}
-ROW_OF = {"thumb": "pip", "hallux": "mtp"}
+JOINT_ROWS = {"pip": "PIP", "mcp": "MCP", "wrist": "wrist", "mtp": "MTP"}  # first word of a joint's name -> label of its row
+ROW_OF = {"thumb": "pip", "hallux": "mtp"}  # the IP joints of thumb and hallux have no row of their own
 BAR = {"location": "bottom", "shrink": 0.8, "aspect": 30, "pad": 0.02}
 
 

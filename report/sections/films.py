@@ -18,12 +18,12 @@ from report.blocks import Block, Gallery, Picture, Section, Table, Text
 ID, TITLE = section_ids.FILMS, "Joint detection"
 COLOURS = {"model": (74, 158, 255), "template": (255, 160, 50), "outside": (150, 150, 150), "truth": (80, 220, 120)}
 LIMBS = {"hand": "hands", "foot": "feet"}
-MARGIN = 1.6  # times a box's side: how far around the joints a film is shown
+MARGIN = 1.6  # a film is shown around its joints, in boxes enlarged by this factor
 FILM_PX = 440  # width of a film's tile, twice its width on the page
 N_WORST = 6
-MISSING = "No detector was used for this set: its own boxes or whole films were scored."
+MISSING = "No detector was used for this set: its own boxes were cropped, or whole films were scored."
 NO_TRUE_BOXES = "The set has no joint boxes of its own, so the accuracy of the detection can be seen below but not measured."
-UNREADABLE = "Some films are not shown because their files can no longer be read from where the set was prepared."
+UNREADABLE = "Some films are not shown because their files in the raw folder of the set can no longer be read."
 BOXES = (
     "Blue: detected by the network of the fold that was trained without the patient. Orange: not detected, placed by the "
     "template of a hand or a foot. Grey: beyond the film's edge; such a joint is not scored. A green dot, in sets with boxes "
@@ -79,7 +79,7 @@ def _films(data: str, run: str) -> pd.DataFrame:
 
 
 def choose(films: pd.DataFrame, n_worst: int = N_WORST) -> pd.DataFrame:
-    """Films (film_id, part, quality) with a column `worst`: of each part the film of median quality, then the lowest of all."""
+    """From films (film_id, part, quality), each part's film of median quality, then the n_worst lowest, marked in `worst`."""
     ordered = films.sort_values(["quality", "film_id"], kind="stable")
     medians = [of_part.iloc[[len(of_part) // 2]] for part in PARTS if len(of_part := ordered[ordered.part == part])]
     typical = pd.concat(medians) if medians else ordered.iloc[:0]
@@ -88,7 +88,7 @@ def choose(films: pd.DataFrame, n_worst: int = N_WORST) -> pd.DataFrame:
 
 
 def _boxes(data: str, run: str) -> pd.DataFrame:
-    """The run's boxes, and the set's own as further rows of source `truth`."""
+    """The run's boxes, and the set's own boxes as further rows with the source `truth`."""
     files = [paths.boxes(data, run, split) for split in SPLITS] + [paths.truth_boxes(data)]
     return pd.concat([tables.BOXES.read(path) for path in files if path.is_file()], ignore_index=True)
 
@@ -140,7 +140,7 @@ def surroundings(boxes: pd.DataFrame, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _centres_and_half_sides(boxes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 2) px each, of the boxes that lie on the film."""
+    """Centres and half sides, (n, 2) px each, of the boxes that lie on the film; of all boxes if none does."""
     on_film = boxes[~boxes.source.isin(["outside", "truth"])]
     on_film = on_film if len(on_film) else boxes
     return on_film[["x_px", "y_px"]].to_numpy(float), on_film[["w_px", "h_px"]].to_numpy(float) / 2

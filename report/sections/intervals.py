@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from evaluation import coverage
-from evaluation.coverage import BANDS, GRADED, SEEN, WHOLE
+from evaluation.coverage import BANDS, SEEN, WHOLE
 from evaluation.raters import SPLITS, Raters
 from evaluation.statistic import Statistic
 from report.blocks import Block, Cell, Section, Table, Text
@@ -18,15 +18,15 @@ MISSING = (
     "stage3_stack.intervals first."
 )
 NOTE = (
-    "Intervals are conformal. The error of each patient whom the model had not seen is divided by the error expected there (a "
-    "function of the predicted damage, the uncertainty of the members and their disagreement); an interval extends as many "
-    "expected errors as cover the stated share of the training patients, with a correction for their number. All visits of a "
-    "person are kept together, and each person counts once. Out of fold, a patient's interval is calibrated on the other folds "
-    "alone. The stated coverage holds over all patients, not for each kind of patient: the table by severity shows the "
-    "coverage in bands of the reader's total, which the model does not know. The interval of a grade consists of whole grades "
-    "and includes the rounded grade, so its coverage exceeds the stated one where no damage is predicted; joints with and "
-    "without predicted damage are calibrated separately. The sites that the reader graded above 0 include those that the model "
-    "missed, so nothing is stated about their coverage."
+    "Intervals are conformal. Errors are measured on patients who were not used for training, and each error is divided by its "
+    "expected size, which depends on the predicted damage, the uncertainty of the members and their disagreement. An interval "
+    "extends by that multiple of the expected size which covers the stated share of the training patients, with a correction for "
+    "their number. All visits of a person are kept together, and each person counts once. Out of fold, a patient's interval is "
+    "calibrated on the other folds alone. The stated coverage holds over all patients, not for each kind of patient: the table "
+    "by severity shows the coverage in bands of the reader's total, which is unknown when a film is scored. The interval of a "
+    "grade consists of whole grades and includes the rounded grade, so its coverage exceeds the stated one where no damage is "
+    "predicted; joints with and without predicted damage are calibrated separately. The sites that the reader graded above 0 "
+    "include those whose damage the model missed, so no coverage is stated for them."
 )
 COVERAGE = "Share of reader 1's scores inside the model's interval, with its own 95 % interval over persons, and mean width."
 BY_BAND = (
@@ -51,12 +51,11 @@ SCOPE_LABELS = {
     SEEN[0]: "sites without predicted damage",
     SEEN[1]: "sites with uncertain damage",
     SEEN[2]: "sites with predicted damage",
-    GRADED[1]: "sites that reader 1 graded above 0",
 }
 
 
 def make(raters: Raters) -> Section:
-    """The section; without intervals or a reader its lead alone."""
+    """The section; only its lead if there are no intervals or no reader's scores."""
     by_split = {split: coverage.judged(raters, split) for split in raters.splits}
     by_split = {split: rows for split, rows in by_split.items() if len(rows)}
     if not by_split:
@@ -120,7 +119,7 @@ def _bands(split: str, rows: pd.DataFrame, oof: pd.DataFrame) -> Table:
 
 
 def _states(raters: Raters) -> list[Block]:
-    """Number of sites and totals in each state, by split; no table without sites."""
+    """A table of the numbers of sites and totals in each state, by split; [] if there are none."""
     rows = []
     for split in SPLITS:
         for state, counts in coverage.states(raters, split).items():

@@ -1,4 +1,4 @@
-"""Figures of prediction intervals: patients sorted by the predicted total, widths, stated against measured coverage."""
+"""Figures of prediction intervals: patients sorted by the predicted total, widths, and measured against stated coverage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evaluation.statistic import Statistic
 from report import plotting
 from report.blocks import Picture
 
-TICKS = (0, 5, 10, 20, 50, 100, 200, 400)  # of an axis of totals
+TICKS = (0, 5, 10, 20, 50, 100, 200, 400)  # for an axis of totals
 
 
 def _totals(by_split: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -49,7 +49,7 @@ def sorted_totals(by_split: dict[str, pd.DataFrame]) -> Picture:
 
 
 def widths(by_split: dict[str, pd.DataFrame]) -> Picture:
-    """Width of the 95 % interval over the model's total."""
+    """Width of the 95 % interval against the model's total."""
     with plotting.figure(width=5.2, height=3.8) as (fig, ax):
         for (split, rows), colour in zip(_totals(by_split).items(), plotting.COLOURS, strict=False):
             ax.scatter(rows.value, rows.width95, s=12, color=colour, alpha=0.8, label=SPLITS[split])
@@ -64,7 +64,7 @@ def widths(by_split: dict[str, pd.DataFrame]) -> Picture:
 
 
 def reliability(statistics: list[Statistic]) -> Picture:
-    """Stated against measured coverage of the total."""
+    """Measured against stated coverage of the total."""
     with plotting.figure(width=4.4, height=3.8) as (fig, ax):
         ax.plot([45, 100], [45, 100], color=plotting.PALE, zorder=1)
         for i, split in enumerate(dict.fromkeys(measured.split for measured in statistics)):

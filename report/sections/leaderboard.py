@@ -1,4 +1,4 @@
-"""Challenge scores of the run beside its members and learners, the column mean and the noise floor of the readers."""
+"""Challenge scores of the run, its members and its learners, between the column mean and the noise floor of the readers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ID, TITLE = leaderboard_statistics.SECTION, "Challenge scores"
 NAMES = {"sc1": "SC1 total", "sc2": "SC2 narrowing", "sc3": "SC3 erosion"}
 STAGES = {"member": "stage 2, best member", "learner": "stage 3, best learner", "blend": "stage 3, blend"}
 COLOURS = {"member": plotting.COLOURS[1], "learner": plotting.COLOURS[5], "blend": plotting.ACCENT}
-MISSING = "The run cannot be scored: reader 1 scored no patient of this set (gold.csv, data.prepare)."
+MISSING = "The run cannot be scored: reader 1 scored no patient of this set. Add reader 1's scores and prepare the set again."
 RUNTIME = (
     "From the records of all steps on which this run is based. Members that train at the same time share the processor, so their "
     "minutes add up to more than the elapsed time; intervals, submission and this report are not included."
@@ -137,7 +137,7 @@ def _difference_table(differences: dict[str, list[tuple[Statistic, str]]]) -> Ta
 
 
 def _progress_figure(by_split: dict[str, list[Line]]) -> Picture:
-    """A panel per score: the progress of each member, learner and the blend, filled out of fold, hollow on test."""
+    """A panel per score with the progress of each member, learner and the blend; marks are filled out of fold, hollow on test."""
     names = list(dict.fromkeys(_label(line) for lines in by_split.values() for line in lines if line.kind in STAGES))
     with plotting.figure(1, len(RANKED), width=9.6, height=1.5 + 0.24 * len(names), sharey=True) as (fig, axes):
         for ax, score in zip(axes, RANKED, strict=True):

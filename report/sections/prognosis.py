@@ -44,7 +44,7 @@ def make(raters: Raters) -> Section:
 
 
 def _lead(result: Prognosis) -> tuple[str, list[Statistic]]:
-    """One sentence, and its numbers."""
+    """The lead's sentence about one source, and the numbers in it."""
     counts = {"visits": len(result.cases.row), "persons": result.cases.persons}
     visits, persons = (
         Statistic(ID, what, "all", f"from {result.source}", "forecast", n, n=n, unit=what, digits=0) for what, n in counts.items()

@@ -27,7 +27,7 @@ NO_READER = (
     "known."
 )
 NO_ACTIVITY = (
-    "Disease activity (DAS28) is not shown: the set has no activity data. Put train/activity.csv and test/activity.csv beside "
+    "Disease activity (DAS28) is not shown: the set has no activity data. Put train/activity.csv and test/activity.csv next to "
     "the films (data/sources/ra2dream.py lists their columns) and prepare the set again."
 )
 GRADES = {
@@ -46,20 +46,20 @@ SCORES = {
     "width_95": "95 % width",
 }
 NOTE = (
-    "Intervals are 95 % confidence intervals: bootstrap over persons, Wald intervals with persons as units for balanced "
-    "accuracies, the classical one for the ICC. Bias is the mean of model − reader 1, MAE the mean absolute difference. "
-    "Coverage and width (median) are those of the prediction intervals, which are conformal, from the errors on other persons; "
-    "out of fold they cover less than stated if the stacks of the folds differ in level. For orientation only, because films, "
-    "readers and the distribution of grades differ: Rohrbach et al. 2019 report for their network, on joints of a Swiss "
-    "registry, a balanced accuracy of 47.5 %, within one grade 83.0 %, and a quadratic kappa of 0.675 with reader 1; and 0.562 "
-    "between two readers."
+    "Intervals are 95 % confidence intervals: Wald intervals with persons as units for balanced accuracies, the classical one "
+    "for the ICC, bootstrap over persons for all others. Bias is the mean of model − reader 1, MAE the mean absolute "
+    "difference. Coverage and width (median) are those of the prediction intervals, which are conformal, from the errors on "
+    "other persons; out of fold they cover less than stated if the stacks of the folds differ in level. For orientation only, "
+    "because films, readers and the distribution of grades differ: Rohrbach et al. 2019 report for their network, on joints of a "
+    "Swiss registry, a balanced accuracy of 47.5 % (83.0 % within one grade) and a quadratic kappa of 0.675 with reader 1; the "
+    "kappa between two readers was 0.562."
 )
 ACTIVITY = (
     "Disease activity is measured clinically (tender and swollen joints, ESR or CRP, the patient's global assessment), never "
     "from a film. Joint damage results from past inflammation, so the two are only weakly correlated: the thesis behind "
     "Rohrbach et al. reports a correlation with the Rau score of 0.15 for DAS28-ESR and 0.08 for DAS28-CRP."
 )
-SIMULATED = " The activity of this synthetic set is simulated with that weak correlation, so its presence here shows nothing."
+SIMULATED = " The activity of this synthetic set is simulated with that weak correlation, so finding it here proves nothing."
 
 
 def make(raters: Raters) -> Section:
@@ -119,11 +119,11 @@ def _source(scores: RatingenScores) -> str:
 
 
 def _joints(median: Statistic, fewest: Statistic) -> str:
-    by_part = {part: [joint.replace("_", " ") for on, joint in RAU_SITES if on == part] for part in PARTS}
+    by_part = {part: [joint.replace("_", " ") for site_part, joint in RAU_SITES if site_part == part] for part in PARTS}
     return (
-        f"Joints of the Rau score: of each hand {', '.join(by_part['LH'])} (the wrist as one joint); of each foot "
-        f"{', '.join(by_part['LF'])}. Scored per set of films: median {median.text}, fewest {fewest.text}. Joints that could "
-        "not be scored are left out of the mean; they are not counted as healthy."
+        f"Joints of the Rau score: in each hand {', '.join(by_part['LH'])} (the wrist is one joint); in each foot "
+        f"{', '.join(by_part['LF'])}. Joints scored per set of films: median {median.text}, minimum {fewest.text}. Joints that "
+        "could not be scored are left out of the mean; they are not counted as healthy."
     )
 
 

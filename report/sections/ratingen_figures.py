@@ -1,4 +1,4 @@
-"""Figures of the Rau score against reader 1's, and of disease activity over damage."""
+"""Figures of the model's Rau score against reader 1's, and of disease activity against damage."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from report.blocks import Picture
 
 ROOT = (lambda values: np.sqrt(np.maximum(values, 0)), np.square)  # spreads the patients with little damage
 TICKS = np.array([0, 2, 5, 10, 20, 50, 100, 200, 400])
-CELLS = 16  # along each axis of a histogram
-DAS28_BOUNDS = (2.6, 3.2, 5.1)  # of remission, low, moderate and high activity
+CELLS = 16  # number of cells along each axis of a histogram
+DAS28_BOUNDS = (2.6, 3.2, 5.1)  # bounds between remission, low, moderate and high activity
 
 
 def scores(raters: Raters, scores: RatingenScores, splits: list[str]) -> Picture:
-    """The model's Rau score over reader 1's, with its 95 % interval; a panel per split."""
+    """The model's Rau score, with its 95 % interval, against reader 1's; a panel per split."""
     model, reader = svdh_to_ratingen.rau(scores.model), svdh_to_ratingen.rau(scores.reader)
     level = LEVELS.index(95)
     end = np.nanmax(np.r_[model, reader, scores.high[:, level], 1]) * 1.02
@@ -39,8 +39,8 @@ def scores(raters: Raters, scores: RatingenScores, splits: list[str]) -> Picture
 
 
 def activity(scale: str, damage: dict[tuple[str, str], np.ndarray], indices: dict[str, np.ndarray]) -> Picture:
-    """Two-dimensional histograms of each activity index over each rater's damage on one scale, with LOESS lines."""
-    raters = {rater: values for (on, rater), values in damage.items() if on == scale}
+    """Two-dimensional histograms of each activity index against each rater's damage on one scale, with LOESS lines."""
+    raters = {rater: values for (damage_scale, rater), values in damage.items() if damage_scale == scale}
     grid = {"width": 3.7 * len(raters), "height": 2.6 * len(indices), "squeeze": False, "sharex": "col", "sharey": True}
     with plotting.figure(len(indices), len(raters), **grid) as (fig, axes):
         for row, (index, values) in zip(axes, indices.items(), strict=True):

@@ -25,7 +25,7 @@ CURVES = (
     "in kind between networks and must not be compared across columns. A training loss that falls while the criterion rises "
     "indicates overfitting."
 )
-LOSS = "Each thin line is the network of one fold, a dot its last epoch: this training holds no data back and uses every epoch."
+LOSS = "Each thin line is the network of one fold; a dot is its last epoch, whose weights were kept. No data were held back."
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _log(group: str, folder: Path) -> Log | None:
 
 
 def _curves(group: str, logs: list[Log]) -> Picture:
-    """Training loss above, criterion below; a column per run."""
+    """Curves of the training loss (above) and of the criterion (below), with a column per run."""
     with_criterion = any("criterion" in log.rows for log in logs)
     size = {"width": max(3.6, 2.4 * len(logs)), "height": 3.9 if with_criterion else 2.3}
     with plotting.figure(1 + with_criterion, len(logs), squeeze=False, sharex="col", **size) as (fig, axes):
