@@ -7,7 +7,7 @@ import pytest
 @pytest.fixture(autouse=True)
 def same_start() -> None:
     """Seed numpy's and torch's global generators."""
-    np.random.seed(0)  # noqa: NPY002 - the global state is the point
+    np.random.seed(0)  # noqa: NPY002 - the global state has to be set
     import torch
 
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""The import law, read from the source: who may import whom, and what a verb must not load before there is work."""
+"""The import law, checked in the source: which package may import which, and what a verb must not load before there is work."""
 
 import ast
 from functools import cache
@@ -100,7 +100,7 @@ def test_the_shared_contract_does_not_read_films(module):
 
 
 def test_no_import_circles():
-    """Also none that an import inside a function hides."""
+    """Circles that an import inside a function hides are found too."""
     graph = {m: {n for n in all_imports(m) if n in MODULES and n != m} for m in MODULES}
     packages = {m for m, path in MODULES.items() if path.name == "__init__.py"}
     done: set[str] = set()
@@ -140,14 +140,14 @@ def test_nothing_is_unpickled(module):
 
 @pytest.mark.parametrize("module", [m for m in MODULES if not m.startswith(("data", "ra"))])
 def test_only_the_evaluation_opens_scores_of_test_patients(module):
-    """Gold scores, a second reader's and the simulated truth are opened by what measures, never by what learns."""
+    """Code that trains or predicts never opens gold scores, a second reader's scores or the simulated truth."""
     source = ast.unparse(tree(module))
     if any(word in source for word in ("paths.reader(", "paths.ratingen_gold", "gold.parquet'")):
         assert module.startswith(("evaluation.", "report.")), f"{module} opens what only the evaluation may"
 
 
-def test_the_law_sees_what_it_judges():
-    """The reading of imports itself: at load, inside a function, in a class body, under TYPE_CHECKING."""
+def test_the_functions_above_find_all_imports():
+    """Imports at load, inside a function, in a class body and under TYPE_CHECKING are told apart."""
     lines = ["import a", "if TYPE_CHECKING:", "    import b", "def f():", "    import c", "class D:", "    import d", "try:"]
     source = "\n".join([*lines, "    from e import g", "except E:", "    pass"])
     parsed = ast.parse(source)

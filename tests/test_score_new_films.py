@@ -36,10 +36,7 @@ def new_set(name: str, trained: str, prefix: str = "") -> None:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> dict:
     """A finished stack with its intervals on the set `trained`, and its test patients as the set `new`."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("apply")
-        patch.setenv("RA_DATA", str(folder))
-        patch.setenv("RA_SUBMISSIONS", str(folder / "submissions"))
+    with stack_world.data_folders(tmp_path_factory.mktemp("apply")):
         made = stack_world.make("trained", n_train=36, n_test=14, n_folds=2)
         sites = "site_learners=[{name: mean}, {name: ridge}, {name: lightgbm, params: {rounds: 30}}]"
         few = [word for item in ("members=[m0, m1, m2, film]", sites, "inner_folds=2", "bags=2") for word in ("--set", item)]
@@ -51,7 +48,7 @@ def world(tmp_path_factory) -> dict:
 
 
 def numbers(table: pd.DataFrame) -> pd.DataFrame:
-    """The table without the prefix of the ids: it must be equal for the same patients under other ids."""
+    """The table without the prefix of its ids, so that the same patients under other ids have equal rows."""
     return table.assign(patient_id=table.patient_id.str.removeprefix("N"))
 
 
@@ -61,7 +58,7 @@ def test_the_same_patients_get_the_same_numbers_to_the_bit(world):  # noqa: ARG0
     assert tables.SCORES.read(paths.scores("new", 3, "blend", "oof")).empty
 
 
-def test_intervals_rest_on_the_training_patients_of_the_other_set(world):
+def test_intervals_are_calibrated_on_the_training_patients_of_the_other_set(world):
     intervals.make("new", "blend")
     files = [paths.prediction_intervals(data, "blend", "test") for data in ("trained", "new")]
     trained, new = (tables.PREDICTION_INTERVALS.read(path) for path in files)
@@ -97,7 +94,7 @@ def test_a_second_call_is_skipped_and_a_missing_member_is_one_sentence(world, ca
         call(predict, "--trained", "trained", "--data", "other")
 
 
-# A folder with test/ only, and the fresh cohort
+# The tests below use a folder that has only test/, and the fresh cohort.
 
 
 @pytest.fixture
@@ -135,7 +132,7 @@ def test_a_template_lists_the_patients_and_gold_scores_are_optional(unscored):
     assert set(tables.SITES.read(paths.sites("s")).patient_id) == {"B2", "C3"} and paths.reader("s", "gold").is_file()
 
 
-def test_training_on_it_is_refused_in_one_sentence(unscored):
+def test_training_on_a_set_without_training_patients_is_refused_in_one_sentence(unscored):
     from stage2_score.config import Member
     from stage2_score.train import n_folds
 

@@ -1,4 +1,4 @@
-"""The lines of run_all.sh themselves, on a tiny world: through a kill to the end, skipped the second time, with bad input."""
+"""run_all.sh itself on a tiny set: it resumes after a kill, skips everything the second time, and handles bad input."""
 
 import os
 import shutil

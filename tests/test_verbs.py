@@ -198,8 +198,8 @@ def test_documented_commands_are_accepted(where, verb, rest, capsys):
     assert not lacking, f"{where} names {lacking}, which do not exist"
 
 
-def test_the_reading_of_flags_sees_what_it_judges():
-    """The helpers above themselves: direct use, a function that receives args, an annotated parameter."""
+def test_the_functions_above_find_all_flags():
+    """Direct use, a function that receives args, and an annotated parameter are found."""
     run = "def run():\n    args = p.parse_args()\n    f(args.data, place(args))\n    q.parse_args().name\n"
     source = run + "def place(a: Namespace):\n    a.fold\n"
     assert used(ast.parse(source)) == {"data", "name", "fold"}

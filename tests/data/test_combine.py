@@ -21,7 +21,7 @@ def data_root(tmp_path, monkeypatch):
 
 
 def two_sets(tmp_path) -> None:
-    """a: eight patients, all sites. b: eight, hands only; A1 is in both."""
+    """Write set a with eight patients and all sites, and set b with eight patients and hands only; A1 is in both."""
     ids = {"a": [f"A{i}" for i in range(8)], "b": ["A1", *(f"B{i}" for i in range(1, 8))]}
     for k, (name, train) in enumerate(ids.items()):
         root = ra2_root(tmp_path / name, {"train": train, "test": [f"T{name}"]}, 1000 * k, hands_only=name == "b")

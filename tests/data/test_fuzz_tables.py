@@ -32,7 +32,7 @@ LETTERS = (0, 9, 10, 13, 34, 44, 59, 92, 123, 91, 200, 0x85, 0x2028, 0xFEFF, 0x1
 
 
 def damaged(rng: np.random.Generator, text: str, comma: str) -> bytes:
-    """One to three changes of cells, rows, columns, characters or bytes; `comma` parts the cells."""
+    """One to three changes of cells, rows, columns, characters or bytes; `comma` separates the cells."""
     for _ in range(rng.integers(1, 4)):
         lines = [line.split(comma) for line in text.split("\n")]
         i, kind = int(rng.integers(len(lines))), rng.integers(9)
@@ -60,7 +60,7 @@ def damaged(rng: np.random.Generator, text: str, comma: str) -> bytes:
 
 
 def fuzz(path: Path, read: Callable[[], object], same: Callable[[object, str], bool], comma: str = ",") -> None:
-    """Read ROUNDS damaged copies of a file; what is read must equal the content of the copy, by `same`."""
+    """Read ROUNDS damaged copies of a file; `same` decides whether the result equals the content of the copy."""
     whole, rng, accepted = path.read_text(), np.random.default_rng(0), 0
     assert same(read(), whole)
     for number in range(ROUNDS):
@@ -80,7 +80,7 @@ def fuzz(path: Path, read: Callable[[], object], same: Callable[[object, str], b
 
 
 def cells(text: str) -> list[dict[str, str]]:
-    """Rows of a table, read in another way than data.csv_input does."""
+    """Rows of a table, read by other code than that of data.csv_input."""
     rows = csv.reader(io.StringIO(text, newline=""))
     table = [[cell.strip() for cell in row] for row in rows if any(row)]
     return [dict(zip(table[0], row, strict=True)) for row in table[1:]]
@@ -97,7 +97,7 @@ def equal(found: dict, wanted: dict) -> bool:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    """Two training patients and one to be tested, a film of each."""
+    """Two training patients and one test patient, with one film of each."""
     root = tmp_path_factory.mktemp("ra2")
     ids = {"train": ["UAB001", "UAB002"], "test": ["UAB101"]}
     for split, patients in ids.items():
@@ -232,7 +232,7 @@ def test_joints_coco_json(tmp_path):
 
 
 def test_ram_h1200_scores(tmp_path):
-    """The one JSON of grades: no grade is read that the file does not hold."""
+    """The only JSON file of grades: no grade is read that the file does not contain."""
     cases = [f"JP_A_P000{n}_20120103_58_{side}" for n in (1, 2) for side in "LR"]
     regions = ("MCP-T", "MCP-I", "PIP-I", "R", "S")
     scores = {f"{case}.bmp": {f"BE_{region}": (i + k) % 6 for k, region in enumerate(regions)} for i, case in enumerate(cases)}

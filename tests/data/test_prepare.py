@@ -20,7 +20,7 @@ from ra.tables import BONE_AGE, BOXES, FILMS, RATINGEN, SITES
 
 
 def prepare(*args, **more):
-    """Without screening: these pictures are ovals."""
+    """Prepare a set without screening, because these pictures are only ovals."""
     verb.prepare(*args, **{"trust": True, **more})
 
 
@@ -37,7 +37,7 @@ def picture(seed: int, width: int = 40, height: int = 60) -> np.ndarray:
 
 
 def grades(seed: int) -> dict:
-    """A row of scores, most of them 0, whose totals are right."""
+    """A row of scores with correct totals; most scores are 0."""
     rng = np.random.default_rng(seed)
     row = {s.column: int(rng.integers(0, s.max_grade + 1) * (rng.random() < 0.3)) for s in anatomy.SITES}
     for finding in anatomy.FINDINGS:
@@ -55,7 +55,7 @@ def write_csv(path, columns, rows):
 
 @pytest.fixture
 def raw(tmp_path, monkeypatch):
-    """An RA2-DREAM folder of nine and two patients, its data root in tmp_path."""
+    """An RA2-DREAM folder with nine training and two test patients; the data root is in tmp_path."""
     monkeypatch.setenv("RA_DATA", str(tmp_path / "data"))
     root = tmp_path / "raw"
     for split, ids in (("train", TRAIN), ("test", TEST)):

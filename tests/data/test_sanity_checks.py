@@ -85,7 +85,7 @@ def test_facts_are_cached_and_only_changed_files_are_decoded(tmp_path, monkeypat
     films = [row["path"] for row in rows]
     before = file_cache.read_all(films, file_cache.cache_file("s"))
     with file_cache.cache_file("s").open("a") as stream:
-        stream.write('{"version": 1, "path": "torn')  # the line in which a call was killed
+        stream.write('{"version": 1, "path": "torn')  # a call was killed while it wrote this line
     cv2.imwrite(films[1], picture(9, 50, 70))
     read = []
     monkeypatch.setattr(file_cache, "_decode", lambda path, look=file_cache._decode: read.append(path) or look(path))
@@ -227,7 +227,7 @@ def test_the_contact_sheet_shows_boxes_where_they_are(tmp_path):
 
 
 def ra2_root(root: Path, ids: dict[str, list[str]], seed: int, hands_only: bool = False) -> Path:
-    """An RA2-DREAM folder; hands_only: feet have no scores."""
+    """Write an RA2-DREAM folder; with hands_only, feet have no scores."""
     number = iter(range(seed, seed + 1000))
     for split, patients in ids.items():
         (root / split).mkdir(parents=True)
@@ -266,7 +266,7 @@ def test_a_killed_call_leaves_no_set_and_resumes(tmp_path):
 
 @pytest.mark.parametrize("moment", [0, 1, 2])
 def test_a_set_killed_while_it_is_replaced_is_complete_after_the_next_call(tmp_path, monkeypatch, moment):
-    """Killed before each rename: of the old set, of the new set, and of the old set's run into the new one."""
+    """The call is killed before the rename of the old set, of the new set, or of the old set's run into the new set."""
     root = ra2_root(tmp_path / "raw", {"train": [f"A{i}" for i in range(4)], "test": ["T"]}, 0)
     prepare.prepare("ra2dream", root, "s", 2, trust=True)
     run = paths.run_dir("s", 2, "resnet")

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -27,14 +26,11 @@ PAIR = "model against reader 1"
 
 
 @pytest.fixture(scope="module")
-def raters():
-    return world.make()
-
-
-@pytest.fixture(scope="module")
 def pages(raters, tmp_path_factory):
-    """{model: (agreement's figures of the training patients, the page's folder)}: the sound model, of all patients and drawn,
-    and the broken ones."""
+    """Model -> (statistics of agreement on the training patients, the page's folder).
+
+    The page of the sound model has all patients and real figures, those of the broken models have neither.
+    """
     out = {}
     for name, change in {"sound": None, **world.BROKEN}.items():
         with pytest.MonkeyPatch.context() as patch:
@@ -54,12 +50,7 @@ def written(folder):
     return (folder / "report.html").read_text(), pd.read_csv(folder / "numbers.csv").set_index("id")
 
 
-def reading_of(raters, name, grades):
-    """The same raters with other grades by one of them."""
-    return replace(raters, by=raters.by | {name: world.rater(grades)})
-
-
-def test_a_splits_figures_are_those_of_its_own_patients(raters):
+def test_the_statistics_of_a_split_are_computed_from_its_patients(raters):
     found, rows = agreement.measure(raters, "test"), raters.in_split("test")
     model, reader = rows.by[MODEL], rows.by[READER1]
     feet = site_groups.LIMB_FINDINGS["foot erosion"]
@@ -82,7 +73,7 @@ def test_a_splits_figures_are_those_of_its_own_patients(raters):
     assert gap.value == pytest.approx((one + two) / 2 - own)
 
 
-def test_a_constant_model_agrees_with_nobody(pages):
+def test_a_constant_model_agrees_with_no_reader(pages):
     found, folder = pages["constant"]
     text, numbers = written(folder)
     icc, gap = found["icc_2_1", PAIR, "total"], found["icc_gap", agreement.GAP, "total"]
@@ -91,14 +82,14 @@ def test_a_constant_model_agrees_with_nobody(pages):
     assert numbers.value[icc.id] == pytest.approx(icc.value, abs=1e-12)
 
 
-def test_shuffled_answers_have_no_correlation_but_the_right_mean(pages):
+def test_shuffled_predictions_have_no_correlation_but_the_right_mean(pages):
     found, folder = pages["shuffled"]
     text, _ = written(folder)
     icc, bias = found["icc_2_1", PAIR, "total"], found["bias", PAIR, "total"]
     assert icc.low < 0.05 and icc.value < 0.3 and bias.low < 0 < bias.high and "is worse than" in text
 
 
-def test_a_shift_is_a_bias_and_leaves_the_order(raters, pages):
+def test_a_shift_is_a_bias_and_does_not_change_the_order(raters, pages):
     found, folder = pages["shifted"]
     text, numbers = written(folder)
     rows = raters.in_split("oof")
@@ -143,13 +134,13 @@ def test_html_csv_and_json_are_the_same_numbers(pages):
     assert set(numbers.split) == {"oof", "test"}
 
 
-def test_a_set_with_one_reader_says_what_is_lacking(raters, monkeypatch):
+def test_the_sections_of_a_set_with_one_reader_name_what_is_missing(raters, monkeypatch):
     undrawn(monkeypatch)
     alone = raters.take(np.arange(30))
-    alone = reading_of(alone, READER2, np.full((30, 86), np.nan))
-    alone = reading_of(alone, "truth", np.full((30, 86), np.nan))
+    alone = world.with_grades(alone, READER2, np.full((30, 86), np.nan))
+    alone = world.with_grades(alone, "truth", np.full((30, 86), np.nan))
     made = section.make(alone)
     assert "reader2.csv" in made.lead and "–" not in made.lead and made.blocks
     assert "A second reader" in " ".join(b.text for b in errors_section.make(alone).blocks if hasattr(b, "text"))
-    none = reading_of(alone, READER1, np.full((30, 86), np.nan))
+    none = world.with_grades(alone, READER1, np.full((30, 86), np.nan))
     assert section.make(none).blocks == [] == errors_section.make(none).blocks

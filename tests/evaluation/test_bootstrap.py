@@ -29,16 +29,16 @@ def test_bootstrap_of_a_mean_is_students_interval_and_keeps_persons_together():
     value, low, high = draws.estimate(draws.sums(values) / draws.sums(np.ones(200)))
     half = 1.96 * values.std(ddof=1) / np.sqrt(200)
     assert value == pytest.approx(values.mean()) and (high - low) / 2 == pytest.approx(half, rel=0.08)
-    twice = np.tile(values, 4)  # four visits that say the same are no more than one
+    repeated = np.tile(values, 4)  # four equal visits of a person give no more information than one
     draws = bootstrap.resample(np.tile(np.arange(200), 4))
-    _, low4, high4 = draws.estimate(draws.sums(twice) / draws.sums(np.ones(800)))
+    _, low4, high4 = draws.estimate(draws.sums(repeated) / draws.sums(np.ones(800)))
     assert high4 - low4 == pytest.approx(high - low, rel=0.02)
     few = bootstrap.resample(np.arange(4))
     assert np.isnan(few.estimate(few.sums(np.ones(4)))[1])
 
 
-def test_a_drawn_patient_brings_all_its_rows():
-    """Ten patients of a hundred equal rows are ten patients: the interval is that of ten numbers."""
+def test_all_rows_of_a_drawn_patient_are_drawn():
+    """Ten patients with a hundred equal rows each count as ten: the interval is that of ten numbers."""
     rng = np.random.default_rng(0)
     error = rng.normal(0, 1, 10)
     target, patient = np.zeros(1000), np.repeat(np.arange(10), 100)
@@ -53,7 +53,7 @@ def test_a_drawn_patient_brings_all_its_rows():
 
 
 def test_the_three_paired_bootstraps_agree():
-    """Two submissions that differ in SC1, and the same as errors: one difference, intervals equal but for the random draws."""
+    """For two submissions that differ in SC1, the difference is the same, and the intervals differ only by the random draws."""
     rng = np.random.default_rng(4)
     n = 120
     totals = rng.integers(21, 56, (n, 1)) * np.ones((1, 3))  # one band of weights

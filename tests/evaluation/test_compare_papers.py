@@ -1,4 +1,4 @@
-"""The table of systems: its numbers against direct computations, and worlds in which much is missing."""
+"""The table of systems: its numbers against direct computations, and sets in which much is missing."""
 
 import contextlib
 import io
@@ -28,10 +28,10 @@ GROUPS = [
     {"paper": "someone", "kind": "severity", "runs": ["class0"]},
 ]
 CLAIMS = [
-    {"says": "stacking", "pred": "small", "other": "m0"},
-    {"says": "a dream", "pred": "nowhere", "other": "m0"},
-    {"says": "two of them", "pred": "both", "other": "total0"},
-    {"says": "almost the truth", "pred": "cdf", "other": "eroded"},
+    {"effect": "stacking", "pred": "small", "other": "m0"},
+    {"effect": "an untrained run", "pred": "nowhere", "other": "m0"},
+    {"effect": "two of them", "pred": "both", "other": "total0"},
+    {"effect": "almost the truth", "pred": "cdf", "other": "eroded"},
 ]
 
 
@@ -43,7 +43,7 @@ def write_reader(percent: pd.DataFrame, path: Path) -> None:
 
 
 def write_percent_member(percent: pd.DataFrame, n_train: int, fold: np.ndarray) -> None:
-    """The run `cdf`: knows the truth but for 7 %, and leaves CDFs that jump there."""
+    """Write the run `cdf`, whose percentages are 7 above the truth and whose CDFs jump at these percentages."""
     seen = (percent + 7).clip(upper=100)
     for split, rows in (("oof", slice(0, n_train)), ("test", slice(n_train, None))):
         value = seen.to_numpy()[rows]
@@ -72,9 +72,7 @@ def write_percent_member(percent: pd.DataFrame, n_train: int, fold: np.ndarray) 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A set with every kind of member, a stack, an ensemble, gold and truth, and a raw folder with two readers' percentages."""
-    folder = tmp_path_factory.mktemp("systems")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RA_DATA", str(folder))
+    with stack_world.data_folders(tmp_path_factory.mktemp("systems")) as folder:
         made = stack_world.make("world", noise=(1.0,))
         percent, n_train = made["percent"], len(made["fold"])
         write_percent_member(percent, n_train, made["fold"])
@@ -99,10 +97,10 @@ def world(tmp_path_factory):
 @pytest.fixture(scope="module")
 def printed(world) -> tuple[str, pd.DataFrame]:
     """What the verb prints, and its CSV by system, split and metric."""
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    with contextlib.redirect_stdout(io.StringIO()) as output:
         call(compare_papers, "--data", "world", "--config", world["config"])
     table = pd.read_csv(paths.run_dir("world", 3, "systems").with_suffix(".csv"))
-    return said.getvalue(), table.set_index(["system", "split", "metric"])
+    return output.getvalue(), table.set_index(["system", "split", "metric"])
 
 
 def test_scores_are_the_challenges(world, printed):
@@ -115,11 +113,11 @@ def test_scores_are_the_challenges(world, printed):
     assert table.value["truth", "test", "sc3"] == pytest.approx(
         challenge_scores.ra2_score(world["truth"], world["gold"], "sc3"), abs=1e-4
     )
-    assert "nowhere (not trained)" in text and "a dream: nowhere or m0 is not trained" in text
-    said = [line for line in text.splitlines() if "balanced accuracy: " in line or ("RMSE: " in line and "interval" in line)]
-    assert sum("oof RMSE: -" in line and line.endswith(": better") for line in said) == 1
+    assert "nowhere (not trained)" in text and "an untrained run: nowhere or m0 is not trained" in text
+    claims = [line for line in text.splitlines() if "balanced accuracy: " in line or ("RMSE: " in line and "interval" in line)]
+    assert sum("oof RMSE: -" in line and line.endswith(": better") for line in claims) == 1
     gain = table.value["cdf", "test", "balanced_accuracy"] - table.value["eroded", "test", "balanced_accuracy"]
-    assert any(f"test balanced accuracy: {gain:+.2f}" in line for line in said)
+    assert any(f"test balanced accuracy: {gain:+.2f}" in line for line in claims)
     assert "stacking: small - m0" in text and "test SC3" in text and "film" in text
 
 
@@ -152,16 +150,16 @@ def test_totals_of_both_hands_are_the_golds(world, printed):
 
 
 @pytest.mark.parametrize("left", [(), ("total0",), ("eroded",), ("m0",)])
-def test_a_set_with_next_to_nothing_has_a_table(tmp_path, monkeypatch, capsys, left):
-    """No run at all, one of a kind alone; no raw folder, no Ratingen table: rows of dashes, never a crash."""
+def test_a_set_with_at_most_one_run_has_a_table(tmp_path, monkeypatch, capsys, left):
+    """Without any run, or with one run only, and without raw folder and Ratingen table, there are rows of dashes and no crash."""
     monkeypatch.setenv("RA_DATA", str(tmp_path))
     made = stack_world.make("poor", n_train=20, n_test=0 if left == ("m0",) else 5, noise=(1.0,))
     for run in {*made["members"], *made["others"]} - set(left):
         (paths.run_dir("poor", 2, run) / "run.json").unlink()
     paths.ratingen("poor").unlink()
     call(compare_papers, "--data", "poor")
-    said = capsys.readouterr().out
-    assert "bo_resnet34_rbs1 (not trained)" in said and "column mean" in said and all(run in said for run in left)
+    output = capsys.readouterr().out
+    assert "bo_resnet34_rbs1 (not trained)" in output and "column mean" in output and all(run in output for run in left)
 
 
 def test_the_config_names_every_published_row_once():

@@ -28,11 +28,12 @@ def test_measures_of_counts_against_scikit_learn():
     assert confusion.specificity(table) == pytest.approx(recall_score(second == 0, first == 0))
     balanced, theirs = confusion.balanced(counts), readers.balanced_accuracy(second, first)
     assert balanced.value == pytest.approx(balanced_accuracy_score(second, first))
-    half = (theirs.high - theirs.low) * np.sqrt(300 / 299)  # a site each: Wald's interval of independent sites
+    half = (theirs.high - theirs.low) * np.sqrt(300 / 299)  # with one site per person: Wald's interval of independent sites
     assert balanced.high - balanced.low == pytest.approx(half)
     assert confusion.balanced(counts, 1).value == pytest.approx(readers.within_one_balanced_accuracy(second, first).value)
-    same = confusion.balanced(np.repeat(counts, 4, axis=0).reshape(300, 4, 11, 11).sum(1))  # four joints that always agree
-    assert same.high - same.low == pytest.approx(balanced.high - balanced.low)  # are worth no more than one
+    four_equal = np.repeat(counts, 4, axis=0).reshape(300, 4, 11, 11).sum(1)  # each person has four equal joints
+    same = confusion.balanced(four_equal)
+    assert same.high - same.low == pytest.approx(balanced.high - balanced.low), "they give no more information than one"
 
 
 def test_values_are_those_of_the_metrics_for_two_columns_of_grades():

@@ -19,7 +19,7 @@ def test_correlations_and_their_resamples_are_those_of_scipy():
             assert found[i] == pytest.approx(theirs(x[rows], y[rows]).statistic, abs=1e-12)
     pearson, spearman = disease_activity.correlations(np.r_[x, np.nan, 1], np.r_[y, 1, np.nan], np.arange(82) // 2, "r", "s")
     assert (pearson.n, spearman.n) == (80, 80) and pearson.low < pearson.value < pearson.high
-    assert np.isnan(disease_activity.pearson(np.ones(80), y, draws)).all(), "who does not vary hangs together with nothing"
+    assert np.isnan(disease_activity.pearson(np.ones(80), y, draws)).all(), "a constant has no correlation"
 
 
 def test_the_loess_line_follows_a_curve_and_leaves_gaps_out():

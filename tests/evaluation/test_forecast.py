@@ -1,4 +1,4 @@
-"""The verb evaluation.forecast on tables."""
+"""The command evaluation.forecast on tables of scores and persons, and the faults that it refuses."""
 
 import sys
 

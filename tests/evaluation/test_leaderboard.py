@@ -20,9 +20,8 @@ SETS = ("members=[m0,m1,film]", f"site_learners={RIDGE}", f"total_learners={RIDG
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> dict:
-    """A small stack with its intervals; the test patients' scores are the truth too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RA_DATA", str(tmp_path_factory.mktemp("leaderboard")))
+    """A small stack with its intervals; the gold scores of the test patients are also the truth."""
+    with stack_world.data_folders(tmp_path_factory.mktemp("leaderboard")):
         made = stack_world.make("world", n_train=45, n_test=25, noise=(1.0, 1.2))
         call(train, BLEND, "--data", "world", "--profile", "smoke", *(word for item in SETS for word in ("--set", item)))
         call(intervals, "--data", "world", "--run", "blend")
@@ -57,7 +56,7 @@ def test_column_means_are_cross_fitted(world):
     np.testing.assert_allclose(means["test"]["Overall_Tol"], cohort.totals[:, 0].mean())
 
 
-def test_a_run_that_is_not_on_disk_stands_among_its_readers(tmp_path, monkeypatch):
+def test_a_run_that_is_not_on_disk_is_shown_with_its_readers_only(tmp_path, monkeypatch):
     monkeypatch.setenv("RA_DATA", str(tmp_path))
     rows = evaluation_world.make(n_train=30, n_test=15)
     board = leaderboard.of_raters(rows)

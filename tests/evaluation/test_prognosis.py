@@ -56,16 +56,16 @@ def test_naive_forecasts_by_hand():
     assert by_visit.naive[1].tolist() == [16, 22]
 
 
-def test_no_forecast_sees_its_own_persons_outcomes(drawn):
+def test_no_forecast_depends_on_the_outcomes_of_its_person(drawn):
     known = visits(drawn)
     last = known.visit == 4
     learn = np.array([person < "H0100" for person in known.person])
     before = pg.forecast(pg.cases(known, learn))
-    for person in ("H0003", "H0110"):  # one to learn from, one of the test
+    for person in ("H0003", "H0110"):  # a training person and a test person
         poisoned = replace(known, outcome=np.where(known.person == person, 400.0, known.outcome))
         made = pg.cases(poisoned, learn)
         after, own = pg.forecast(made), made.person == person
         assert np.array_equal(before[own], after[own], equal_nan=True)
         assert np.array_equal(before, after, equal_nan=True) == (person == "H0110")
-    later = replace(known, totals=np.where(last[:, None], 0.0, known.totals))  # nobody's last total is anybody's feature
+    later = replace(known, totals=np.where(last[:, None], 0.0, known.totals))  # a person's last total is in no feature
     assert np.array_equal(pg.cases(later).features, pg.cases(known).features)

@@ -5,32 +5,20 @@ import pandas as pd
 import pytest
 
 from evaluation import results
-from ra import challenge_scores, config, paths, tables
+from ra import challenge_scores, paths, tables
 from stage3_stack import intervals, submission, submit, train
-from stage3_stack.config import JointStack
 from tests.worlds import stack_world
 from tests.worlds.stack_world import call
 
 RANKED = ("sc1", "sc2", "sc3")
-CONFIG = {
-    "kind": "joints",
-    "members": ["m0", "m1", "film"],
-    "inner_folds": 2,
-    "bags": 2,
-    "site_learners": [{"name": "mean"}, {"name": "ridge"}],
-    "total_learners": [{"name": "mean"}, {"name": "ridge"}],
-}
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A submitted stack; its gold scores are also the truth behind the reader, so that the noise floor is 0."""
-    folder = tmp_path_factory.mktemp("results")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RA_DATA", str(folder))
-        patch.setenv("RA_SUBMISSIONS", str(folder / "submissions"))
+    with stack_world.data_folders(tmp_path_factory.mktemp("results")):
         made = stack_world.make("world", n_train=40, n_test=16, noise=(0.9, 1.0))
-        train.train("world", "blend", config.build(JointStack, CONFIG, "test"))
+        train.train("world", "blend", stack_world.SMALL_STACK)
         intervals.make("world", "blend")
         submit.submit("world", "blend", "world")
         for name in ("gold", "truth"):
@@ -39,7 +27,7 @@ def world(tmp_path_factory):
 
 
 def test_results_table_of_a_perfect_truth(world, capsys):
-    """Scored against itself the truth is 100 % below the column mean, which is 0 % below itself; all zero is scored by hand."""
+    """The truth, scored against itself, is 100 % below the column mean, the column mean is 0 % below itself; zeros by hand."""
     call(results, "--data", "world")
     table = pd.read_csv(paths.run_dir("world", 3, "blend") / "results.csv").set_index("name")
     assert table.loc["truth", "sc2_test_below_mean_percent"] == 100 and np.isnan(table.loc["truth", "sc2_oof"])

@@ -3,20 +3,12 @@
 import numpy as np
 import pytest
 
-from evaluation import (
-    site_errors,
-)
+from evaluation import site_errors
 from evaluation.raters import MODEL, READER1
 from ra.anatomy import SITES
-from tests.worlds import evaluation_world as world
 
 
-@pytest.fixture(scope="module")
-def raters():
-    return world.make()
-
-
-def test_error_by_site_is_of_both_sides(raters):
+def test_the_error_of_a_site_is_computed_from_both_sides(raters):
     found = site_errors.by_site(raters, "all", (MODEL, READER1))["foot", "mtp_5", "erosion"]
     off = np.concatenate([
         raters.by[MODEL].grades[:, k] - raters.by[READER1].grades[:, k]

@@ -5,21 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evaluation import raters, rau, svdh_to_ratingen
-from evaluation.raters import MODEL, READER1
+from evaluation import rau, svdh_to_ratingen
+from evaluation.raters import MODEL, READER1, of_crops
 from ra import clinical
 from ra.anatomy import SITES
-from tests.worlds import crops_world, evaluation_world
+from tests.worlds import crops_world
 
-
-@pytest.fixture(autouse=True)
-def nothing_on_disk(tmp_path, monkeypatch):
-    monkeypatch.setenv("RA_DATA", str(tmp_path / "data"))
-
-
-@pytest.fixture(scope="module")
-def world():
-    return evaluation_world.make(90, 60)
+pytestmark = pytest.mark.usefixtures("empty_data_root")
 
 
 def test_percent_of_surface_by_hand():
@@ -32,31 +24,34 @@ def test_percent_of_surface_by_hand():
     grades[1, column["LH", "mcp_2"]] = np.nan
     found = [dict(zip(clinical.RAU_SITES, row, strict=True)) for row in svdh_to_ratingen.converted(grades)]
     assert (found[0]["LH", "mcp_2"], found[0]["RF", "mtp_5"], found[0]["LH", "wrist"]) == (60, 50, 10)
-    assert np.isnan(found[1]["LH", "mcp_2"]) and found[1]["RH", "wrist"] == pytest.approx(80 / 3), "half of a wrist will do"
+    assert np.isnan(found[1]["LH", "mcp_2"]) and found[1]["RH", "wrist"] == pytest.approx(80 / 3), (
+        "half of the wrist's sites are enough"
+    )
     grades[1, column["RH", "wrist_mc1"]] = np.nan
     assert np.isnan(dict(zip(clinical.RAU_SITES, svdh_to_ratingen.converted(grades)[1], strict=True))["RH", "wrist"])
 
 
-def test_what_others_were_read_as_decides_and_nothing_of_ones_own(world):
-    """Poison a fold's Ratingen grades: its own translations and its intervals stay as they are, to the bit."""
-    percent = svdh_to_ratingen.converted(world.by[MODEL].grades)
-    reader = clinical.percents2grades(svdh_to_ratingen.converted(world.by[READER1].whole))
-    poisoned = np.where((world.fold == 1)[:, None], 5 - reader, reader)
-    own = world.fold == 1
-    models = [svdh_to_ratingen.translate(percent, target, world.fold) for target in (reader, poisoned)]
+def test_a_folds_own_ratingen_grades_do_not_change_its_translation(raters):
+    """With other Ratingen grades in a fold, its own translations and intervals stay as they are, to the bit."""
+    percent = svdh_to_ratingen.converted(raters.by[MODEL].grades)
+    reader = clinical.percents2grades(svdh_to_ratingen.converted(raters.by[READER1].whole))
+    poisoned = np.where((raters.fold == 1)[:, None], 5 - reader, reader)
+    own = raters.fold == 1
+    models = [svdh_to_ratingen.translate(percent, target, raters.fold) for target in (reader, poisoned)]
     assert np.array_equal(models[0][own], models[1][own]) and not np.array_equal(models[0][~own], models[1][~own])
     score = svdh_to_ratingen.rau(models[0])
     bounds = [
-        svdh_to_ratingen.intervals(score, svdh_to_ratingen.rau(target), world.person, world.fold) for target in (reader, poisoned)
+        svdh_to_ratingen.intervals(score, svdh_to_ratingen.rau(target), raters.person, raters.fold)
+        for target in (reader, poisoned)
     ]
     for clean, dirty in zip(*bounds, strict=True):
         assert np.array_equal(clean[own], dirty[own]) and not np.array_equal(clean[~own], dirty[~own])
 
 
-def test_ratingen_members_answer_where_there_are_any():
-    """Of a stack's set the best member out of fold; of a set of crops the runs that its config names, averaged."""
+def test_ratingen_members_are_used_if_there_are_any():
+    """For a stack, the best member out of fold is used; for a set of crops, the mean of the runs that its config names."""
     crops_world.make()
-    named = raters.of_crops("s", "scqm_joints", ("good", "zero"))
+    named = of_crops("s", "scqm_joints", ("good", "zero"))
     assert set(named.fold[named.split == "oof"]) == {0, 1, 2} and set(named.fold[named.split == "test"]) == {-1}
     assert svdh_to_ratingen.members(replace(named, ratingen=())) == ("good",) and svdh_to_ratingen.members(named) == (
         "good",

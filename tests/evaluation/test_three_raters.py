@@ -3,18 +3,10 @@
 import numpy as np
 import pytest
 
-from evaluation import (
-    three_raters,
-)
+from evaluation import three_raters
 from evaluation.raters import MODEL, READER1, READER2
-from tests.worlds import evaluation_world as world
 
 PAIR = "model against reader 1"
-
-
-@pytest.fixture(scope="module")
-def raters():
-    return world.make()
 
 
 def test_regions_of_the_agreement_diagram():
@@ -24,7 +16,7 @@ def test_regions_of_the_agreement_diagram():
     assert held[:, 5:].tolist() == [[False] * 3, [False, False, True], [False, True, False], [True, False, False], [True] * 3]
 
 
-def test_the_drawn_set_has_equal_grades_and_the_same_figures(raters):
+def test_the_drawn_set_has_equally_many_sites_of_each_grade_and_consistent_shares(raters):
     names = [MODEL, READER1, READER2]
     sites = three_raters.chosen(raters, names)[three_raters.RESCORED]
     drawn = np.bincount(raters.by[READER1].grades[sites].astype(int))

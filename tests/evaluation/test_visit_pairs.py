@@ -51,7 +51,7 @@ def test_pairs_are_one_persons_successive_visits(world):
     assert len(visit_pairs.successive(world.take(world.visit == 1))) == 0
 
 
-def test_intervals_cover_persons_whom_they_were_not_fitted_to(world):
+def test_intervals_cover_persons_on_whom_they_were_not_fitted(world):
     pairs = visit_pairs.successive(world)
     for level in (80, 95):
         limits = visit_pairs.bounds(pairs, level)
@@ -68,7 +68,7 @@ def test_intervals_cover_persons_whom_they_were_not_fitted_to(world):
     assert np.array_equal(again.low[own], limits.low[own]) and not np.array_equal(again.low[~own, 0], limits.low[~own, 0])
 
 
-def test_too_few_persons_for_a_quantile_leave_independent_errors(world):
+def test_with_too_few_persons_for_a_quantile_errors_are_taken_as_independent(world):
     few = visit_pairs.successive(world.take(np.isin(world.person, [f"P{k:03d}" for k in (*range(6), 70, 71)])))
     limits = visit_pairs.bounds(few, 95)
     assert limits.factor == dict.fromkeys(visit_pairs.MEASURES, 1.0) and limits.persons == 6
@@ -78,8 +78,8 @@ def test_too_few_persons_for_a_quantile_leave_independent_errors(world):
     assert far.any() and (limits.high - limits.low)[far, 0] == pytest.approx(2 * np.hypot(12, 12))
 
 
-def test_new_patients_intervals_rest_on_the_training_pairs(world):
-    """A run applied to another set: its pairs alone, taught by the training pairs, get what they get beside them."""
+def test_intervals_of_new_patients_are_calibrated_on_the_training_pairs(world):
+    """A run applied to another set: its pairs get the same intervals alone as together with the training pairs."""
     whole, alone = visit_pairs.successive(world), visit_pairs.successive(world.in_split("test"))
     wanted, made = visit_pairs.bounds(whole, 80), visit_pairs.bounds(alone, 80, visit_pairs.successive(world.in_split("oof")))
     np.testing.assert_array_equal(made.low, wanted.low[whole.split == "test"])
@@ -87,19 +87,19 @@ def test_new_patients_intervals_rest_on_the_training_pairs(world):
     assert set(visit_pairs.bounds(alone, 80).factor.values()) == {1.0}
 
 
-def test_a_wider_level_holds_the_narrower_one(world):
+def test_an_interval_of_a_higher_level_contains_that_of_a_lower_level(world):
     few = visit_pairs.successive(world.take(np.isin(world.person, [f"P{k:03d}" for k in (*range(12), 70, 71)])))
     limits = visit_pairs.nested_bounds(few)
     assert limits[80].factor["total"] != 1 and limits[95].factor["total"] == 1
     assert (limits[95].low <= limits[80].low).all() and (limits[95].high >= limits[80].high).all()
 
 
-def test_verdicts():
+def test_verdicts_by_hand():
     limits = visit_pairs.Bounds(95, *(np.array(ends)[:, None] for ends in ([1, -3, -3, np.nan], [9, 3, 8, np.nan])), {}, 9)
     assert visit_pairs.verdicts(limits, 5.0).tolist() == ["progressed", "not progressed", "cannot tell", "cannot tell"]
 
 
-def test_the_section_says_what_it_knows(world):
+def test_the_section_shows_pairs_verdicts_and_coverage(world):
     made = change_section.make(world)
     numbers = found(made)
     assert numbers.loc["change/pairs/all/reader-1/successive-visits", "value"] == 160
@@ -113,7 +113,7 @@ def test_the_section_says_what_it_knows(world):
 
 
 @pytest.mark.parametrize("name", ["constant", "shuffled"])
-def test_a_broken_model_is_seen_in_its_change(world, name):
+def test_a_broken_model_is_recognised_by_its_change(world, name):
     numbers = found(change_section.make(evaluation_world.BROKEN[name](world)))
     icc = numbers.loc["change/progression_icc_a1/all/model-and-reader-1/total"]
     sdc = numbers.loc["change/sdc_1_reader/all/model-and-reader-1/total", "value"]

@@ -1,4 +1,4 @@
-"""What the tests of the report share: no set on disk, and blank pictures."""
+"""Fixtures of all tests of the report: raters, no set on disk, and blank pictures."""
 
 import cv2
 import numpy as np
@@ -6,11 +6,12 @@ import pytest
 
 from report import plotting
 from report.blocks import Picture
+from tests.worlds.evaluation_fixtures import empty_data_root, raters  # noqa: F401 - fixtures
 
 
 @pytest.fixture(scope="session")
 def no_set(tmp_path_factory):
-    """No set is on disk: sections have the raters alone."""
+    """No set is on disk, so that sections have only the raters."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RA_DATA", str(tmp_path_factory.mktemp("data")))
         yield

@@ -1,4 +1,4 @@
-"""What a reader of the HTML finds: cells by data-id, sections, alarms by rule with their gravity."""
+"""Reads a report's HTML: cells by data-id, sections, and alarms by rule with their gravity."""
 
 from html.parser import HTMLParser
 

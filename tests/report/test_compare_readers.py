@@ -13,13 +13,7 @@ from ra.anatomy import ID, OVERALL, SITES
 from ra.config import UserError
 from report import compare_readers as verb
 from stage3_stack import submission
-from tests.worlds import evaluation_world as world
 from tests.worlds.undrawn import undrawn
-
-
-@pytest.fixture(scope="module")
-def raters():
-    return world.make()
 
 
 def table_of(rater, patients, columns=None):
@@ -29,7 +23,7 @@ def table_of(rater, patients, columns=None):
 
 @pytest.fixture
 def csvs(raters, tmp_path):
-    """Three readers' tables: B without Overall columns, in another order of rows and columns, C of hands' erosion alone."""
+    """Three readers' tables: B has no Overall columns and another order of rows and columns, C has only erosion of hands."""
     patients = raters.patients
     hands = [site.column for site in SITES if site.finding == "erosion" and "H_" in site.column]
     a, b = table_of(raters.by[READER1], patients), table_of(raters.by[READER2], patients)
@@ -54,7 +48,7 @@ def test_the_verb_compares_a_trials_own_readers(csvs, raters, monkeypatch, capsy
     row = numbers.loc["agreement/kappa/all/a-against-b/mcp-erosion"]
     assert (row.value, row.low, row.high, row.n) == pytest.approx((expected.value, expected.low, expected.high, expected.n))
     assert expected.text in printed and "agreement/bias/all/a-against-b/total" in (csvs / "out/agreement.html").read_text()
-    total = numbers.loc["agreement/bias/all/a-against-b/total"]  # B's Overall columns are not there: sums of both
+    total = numbers.loc["agreement/bias/all/a-against-b/total"]  # B has no Overall columns, so that both totals are sums
     sums = [rows.by[name].grades.sum(1) for name in (READER1, READER2)]
     assert total.value == pytest.approx((sums[0] - sums[1]).mean())
 

@@ -1,4 +1,4 @@
-"""python -m report: the run's kind from its saved config, one sentence for what is missing, nothing done twice."""
+"""python -m report: the run's kind comes from its saved config, missing inputs give one sentence, no work is done twice."""
 
 import json
 import sys
@@ -34,7 +34,7 @@ def finished(tmp_path, monkeypatch):
     return write
 
 
-def test_a_run_without_its_intervals_is_one_sentence(finished):
+def test_a_run_without_intervals_is_refused_in_one_sentence(finished):
     with pytest.raises(UserError, match="run the step that writes it first"):
         verb.write("s", "stack")
     finished(JOINTS)

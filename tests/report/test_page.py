@@ -23,7 +23,7 @@ def report(no_set, tmp_path_factory):  # noqa: ARG001 - before the first section
     """The folder of a whole report."""
     raters, folder = evaluation_world.make(n_train=60, n_test=45), tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(plotting.STYLE, "figure.dpi", 60)  # coarse figures are rendered sooner
+        patch.setitem(plotting.STYLE, "figure.dpi", 60)  # coarse figures are rendered faster
         made = sections.make(raters)
     page.write(folder, "a world", made, {"Set": "world"}, notice="Synthetic", command="command")
     return folder
@@ -61,7 +61,7 @@ def test_every_section_is_there_and_an_intact_model_raises_no_grave_alarm(report
     assert "grave" not in parsed.alarms.values(), parsed.alarms
 
 
-def test_words_from_outside_are_text(tmp_path):
+def test_text_from_outside_is_escaped(tmp_path):
     """A set's name or a patient's id is never markup."""
     evil = "<script>alert(1)</script>"
     picture = Picture(evil, evil, png(np.zeros((4, 4), np.uint8)), f'"{evil}')

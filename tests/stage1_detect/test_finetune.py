@@ -77,11 +77,11 @@ def test_two_limbs_of_a_film_are_cut_between_them(drawn, tmp_path):
 
 
 def breadth(shape: shape_model.Shape) -> float:
-    """Of the row of a foot's MTP joints, in the shape's own unit."""
+    """The breadth of the row of a foot's MTP joints, in the unit of the shape."""
     return float(np.hypot(*(shape.mean[1] - shape.mean[5])))
 
 
-def test_few_films_shrink_the_shape_and_many_make_it():
+def test_a_shape_of_few_films_is_shrunk_and_one_of_many_films_is_not():
     shipped = shape_model.load()["foot"]
     rng = np.random.default_rng(0)
     wide = shipped.mean * [1.4, 1.0]
@@ -109,7 +109,7 @@ def test_a_joint_without_a_box_is_not_trained_as_background(tmp_path):
     masks = trainer.label_masks(tmp_path / "data.yaml")
     assert sum(masks["whole.jpg"]) == 28 and masks["part.jpg"] == [1.0] * 5 + [0.0] * 17 + [1.0] * 6
     loss = model.MaskedLoss(torch.tensor([masks["whole.jpg"], masks["part.jpg"]]))
-    scores = torch.full((2, 3, 28), 4.0)  # sure of every joint everywhere
+    scores = torch.full((2, 3, 28), 4.0)  # a high score for every joint at every place
     spent = loss(scores, torch.zeros_like(scores)).sum((1, 2))
     assert torch.isclose(spent[1], spent[0] * 11 / 28)
 
@@ -137,7 +137,7 @@ def test_each_fold_is_trained_on_the_other_folds_boxed_films(drawn, tmp_path, mo
     table = pd.concat([table, unboxed]).assign(fold=[0, 1, 2])
     settings = DetectorConfig("yolo", steps_out_of_domain=40, batch=4)
     detectors = domain_adaptation.fold_detectors(table, found, settings, tmp_path / "run", "all", "cpu", None)
-    assert sorted(detectors) == [0, 1, 2]  # the third is of a fold without boxes
+    assert sorted(detectors) == [0, 1, 2]  # the films of the third fold have no boxes
     lh, rf = "00000-LH", "00001-RF"
     assert {k: set(v) for k, v in shown.items()} == {"fold_0": {rf}, "fold_1": {lh}, "fold_2": {lh, rf}}
     assert len(shown["fold_2"]) == 16  # ten epochs of four steps of four films

@@ -34,7 +34,7 @@ def detector():
 
 
 def drawn(part: str, seed: int, height: int = 600) -> tuple[np.ndarray, np.ndarray]:
-    """A generated film (H, W), bones bright, and its joints (J, 2)."""
+    """A generated film (H, W) with bright bones, and its joints (J, 2)."""
     one = draw_film(part, (seed, 41), max_px=height)
     grey = 255 - one.grey if polarity.looks_inverted(one.grey) else one.grey
     return grey, np.array([one.joints[joint] for joint in JOINTS[limb(part)]])
@@ -78,7 +78,7 @@ def test_both_feet_and_a_hand_beside_a_foot_are_two_films(detector):
 
 
 def test_screening_and_reading_place_the_same_joints(detector):
-    """There is one way to read a film: also of one that lies on its side, without and with its part."""
+    """Both also agree for a film that lies on its side, without and with its part."""
     grey = np.ascontiguousarray(np.rot90(drawn("RF", 12)[0]))
     (limb,) = limb_search.find(detector, grey)
     for part in (None, "RF"):
@@ -87,7 +87,7 @@ def test_screening_and_reading_place_the_same_joints(detector):
         np.testing.assert_allclose(reading.points, limb.frame.to_file(limb.reading.points), atol=1e-6)
 
 
-def test_two_left_hands_are_not_one_patients(detector):
+def test_two_left_hands_do_not_belong_to_one_patient(detector):
     found = seen(detector, beside(drawn("LH", 1)[0], drawn("LH", 7)[0]))
     assert len(found) == 2 and all("too_many_limbs" in verdict.reasons for verdict in found)
 
@@ -199,7 +199,7 @@ def patient(name: str) -> dict:
     return {"patient_id": name, "person_id": name, "visit": 1, "split": "train"}
 
 
-def test_a_set_is_settled_against_its_pictures(tmp_path, monkeypatch):
+def test_the_declared_parts_of_a_set_are_checked_against_its_pictures(tmp_path, monkeypatch):
     monkeypatch.setenv("RA_DATA", str(tmp_path / "data"))
     hand, foot = drawn("LH", 1)[0], drawn("RF", 2)[0]
     both = write(tmp_path, "both.png", beside(hand, drawn("RH", 3)[0]))
@@ -224,7 +224,7 @@ def test_a_set_is_settled_against_its_pictures(tmp_path, monkeypatch):
     assert reasons.refused.to_dict() == {"b-RH": 0, "c-LH": 1, "f.png": 1}
 
 
-def test_a_declared_hand_that_is_hardly_like_one_is_kept_and_doubted(tmp_path, monkeypatch):
+def test_a_declared_hand_that_hardly_looks_like_one_is_kept_with_a_warning(tmp_path, monkeypatch):
     rows = [row(patient("a"), "LH", tmp_path / "a.png"), row(patient("b"), None, tmp_path / "b.png")]
     odd = {"limb": 0, "part_seen": "LH", "view_seen": None, **vars(film.Frame(0, 0, 9, 9)), "quality": 0.55}
     odd |= {"reasons": "not_hand_or_foot", "detail": "not_hand_or_foot: similar to a hand by only 0.55 of 1"}
@@ -248,11 +248,11 @@ def test_a_curated_set_of_a_kind_that_the_detector_does_not_know_is_kept_as_decl
     monkeypatch.setattr(screening_results, "screen", lambda _: table)
     report = Report()
     kept = screening.resolve_limbs(rows, tmp_path / "film_issues.parquet", report)
-    assert kept == rows[:10]  # the undeclared one is refused for itself
+    assert kept == rows[:10]  # only the undeclared film is refused
     reasons = FILM_ISSUES.read(tmp_path / "film_issues.parquet")
     assert reasons.refused.sum() == 1 and len(reasons) == 9 and len(report.faults[screening.UNFAMILIAR]) == 1
     few = screening.resolve_limbs(rows[:2] + rows[8:], tmp_path / "film_issues.parquet", Report())
-    assert few and [one["film_id"] for one in few] == ["p0-LH", "p1-LH"]  # two of four are too few to tell
+    assert few and [one["film_id"] for one in few] == ["p0-LH", "p1-LH"]  # two of four films do not show that the kind is new
 
 
 def test_screening_resumes_where_it_was_killed(detector, tmp_path, monkeypatch):

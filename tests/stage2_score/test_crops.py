@@ -60,7 +60,7 @@ def test_film_crop_is_what_crops_expect():
 
 
 def test_box_crops_by_hand():
-    """A box twice as high as wide fills the crop's height; beside it and beyond the film it is black, inside as it was."""
+    """A box twice as high as wide fills the crop's height; beyond the box and the film it is black, the box is unchanged."""
     grey = np.arange(40, dtype=np.uint8)[None].repeat(60, 0) + 50  # brighter to the right
     crop = crops.cut_box(grey, np.array([19.5, 30.0, 10.0, 20.0]), 20)
     assert (crop[:, :5] == 0).all() and (crop[:, 15:] == 0).all()

@@ -37,7 +37,7 @@ def test_missing_values_are_left_out_of_a_mean():
 
 
 def test_patient_features_begin_with_the_side_of_the_site():
-    """Each site is predicted as its own index: for a right MCP 3 `same` columns hold the right side, `other` columns the left."""
+    """Each site's prediction is its index: for a right MCP 3, `same` columns hold the right side and `other` columns the left."""
     moments = np.broadcast_to(np.arange(86.0)[None, :, None], (1, 86, 4))
     member = MemberPredictions("m", moments, np.zeros((1, 86)))
     empty = np.empty((0, 86))

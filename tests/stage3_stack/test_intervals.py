@@ -11,19 +11,9 @@ from ra import atomic, config, paths, tables
 from ra.anatomy import JOINTS, PARTS, SITES, limb
 from report.sections import intervals as section
 from stage3_stack import intervals, submission, submit, train
-from stage3_stack.config import JointStack
 from stage3_stack.uncertainty import prediction_table
 from tests.worlds import stack_world
 from tests.worlds.stack_world import call
-
-CONFIG = {
-    "kind": "joints",
-    "members": ["m0", "m1", "film"],
-    "inner_folds": 2,
-    "bags": 2,
-    "site_learners": [{"name": "mean"}, {"name": "ridge"}],
-    "total_learners": [{"name": "mean"}, {"name": "ridge"}],
-}
 
 
 @pytest.fixture(scope="module")
@@ -32,25 +22,19 @@ def world(tmp_path_factory):
 
     UAB002's left hand was refused, UAB038 has no film of the right foot, and UAB036's left hallux lies off the film.
     """
-    folder = tmp_path_factory.mktemp("intervals")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RA_DATA", str(folder))
-        patch.setenv("RA_SUBMISSIONS", str(folder / "submissions"))
+    with stack_world.data_folders(tmp_path_factory.mktemp("intervals")):
         made = stack_world.make("w", n_train=30, n_test=10, noise=(0.9, 1.0))
         off_film("UAB036", "LF", "hallux_ip")
         films([("UAB002", "LH"), ("UAB038", "RF")])
-        gate = pd.DataFrame([{"film": "UAB002-LH", "patient_id": "UAB002", "reason": "too_dark", "refused": 1, "detail": None}])
-        tables.FILM_ISSUES.write(gate, paths.work("w") / "film_issues.parquet")
-        stack()
+        issue = {"film": "UAB002-LH", "patient_id": "UAB002", "reason": "too_dark", "refused": 1, "detail": None}
+        tables.FILM_ISSUES.write(pd.DataFrame([issue]), paths.work("w") / "film_issues.parquet")
+        train.train("w", "blend", stack_world.SMALL_STACK)
         call(intervals, "--data", "w")
         yield made
 
 
-def stack() -> None:
-    train.train("w", "blend", config.build(JointStack, CONFIG, "test"), force=True)
-
-
 def films(without: list[tuple[str, str]]) -> None:
+    """Write a films table with every film of every patient, except those of some (patient, part)."""
     people = tables.SITES.read(paths.sites("w")).drop_duplicates("patient_id")
     rows = [
         (p, part, s) for p, s in zip(people.patient_id, people.split, strict=True) for part in PARTS if (p, part) not in without
@@ -62,7 +46,7 @@ def films(without: list[tuple[str, str]]) -> None:
 
 
 def off_film(patient: str, part: str, joint: str) -> None:
-    """No member saw the joint, and in the boxes from which their crops were cut it is off the film."""
+    """Remove the members' predictions for a joint, and write boxes for their crops in which the joint is off the film."""
     sites = [s.site for s in SITES if s.joint == joint and s.part == part]
     for member in ("m0", "m1"):
         for split in ("oof", "test"):
@@ -97,7 +81,7 @@ def test_an_unseen_site_has_a_state_and_no_number():
 
 
 @pytest.mark.usefixtures("world")
-def test_totals_the_scored_sites():
+def test_totals_are_pro_rated_from_the_scored_sites():
     table = pd.concat([read("oof"), read("test")])
     totals = table[(table.site == "total") & (table.finding == "total")].set_index(["patient_id", "part"])
     whole = totals.loc[("UAB038", "ALL")]
@@ -114,7 +98,7 @@ def test_totals_the_scored_sites():
 
 
 def test_a_fold_that_is_poisoned_keeps_its_intervals_to_the_bit(world):
-    """With other targets in fold 1 its intervals stay; those of the other folds and of the test patients change."""
+    """With other targets in fold 1, its own intervals stay; those of the other folds and of the test patients change."""
     before = {split: read(split) for split in ("oof", "test")}
     held = world["train_gold"].index[world["fold"] == 1]
     saved = tables.SITES.read(paths.sites("w"))

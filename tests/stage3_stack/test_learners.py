@@ -27,7 +27,7 @@ def test_imputer_fills_by_kind():
     assert filled[:, 0].tolist() == [1, 3, 2, 10, 10, 14 / 3]
 
 
-def test_linear_learners_recover_what_made_the_data():
+def test_linear_learners_recover_the_coefficients_of_the_data():
     rng = np.random.default_rng(0)
     x = np.column_stack([rng.normal(size=(400, 3)), rng.integers(0, 3, 400)])
     names = ["a:elog", "b:elog", "row_elog", SITE_KIND]
@@ -48,8 +48,8 @@ def test_lad_is_the_weighted_median():
     )
 
 
-def test_a_learner_exports_what_it_fitted_for_reading(tmp_path):
-    """On the features' own scale: intercept and slope of y = 1 + 2 x."""
+def test_a_learner_exports_its_coefficients_for_people_to_read(tmp_path):
+    """The exported intercept and slope of y = 1 + 2 x are on the scale of the features."""
     x = np.linspace(0, 1, 50)[:, None]
     learner = learners.Ridge(1e-9).fit(x, 1 + 2 * x[:, 0], np.ones(50), ["a:elog"])
     (path,) = learner.export(tmp_path, "ridge")
@@ -58,7 +58,7 @@ def test_a_learner_exports_what_it_fitted_for_reading(tmp_path):
     assert learners.Mean().fit(x, x[:, 0], np.ones(50), ["a:elog"]).export(tmp_path, "mean") == []
 
 
-def test_an_unknown_learner_or_parameter_is_a_sentence():
+def test_an_unknown_learner_or_parameter_is_refused_in_one_sentence():
     with pytest.raises(UserError, match="learner 'forest' is unknown"):
         learners.make(Named("forest"))
     with pytest.raises(UserError, match="correct its params in the config"):

@@ -28,8 +28,8 @@ def test_linear_map_is_least_squares():
     free = LinearRegression().fit(x[..., 0], total)
     np.testing.assert_allclose(fitted.weights, free.coef_, atol=1e-5)
     np.testing.assert_allclose(fitted.predict(x)[:, 0], free.predict(x[..., 0]).clip(0, 280), atol=1e-3)
-    stiff = linear_ensembles.Linear(1e9, np.empty(0)).fit(x, total)
-    np.testing.assert_allclose(stiff.weights, 1 / 3, atol=1e-6)
+    penalised = linear_ensembles.Linear(1e9, np.empty(0)).fit(x, total)
+    np.testing.assert_allclose(penalised.weights, 1 / 3, atol=1e-6)
 
 
 def test_all_classes_is_multinomial_regression(drawn):
@@ -53,7 +53,7 @@ def test_single_class_uses_the_outputs_for_that_class_alone(drawn):
     assert check_grad(lambda t: fitted.loss(t, *more)[0], lambda t: fitted.loss(t, *more)[1], theta) < 1e-5
 
 
-def test_stiff_map_is_the_members_mean(drawn):
+def test_a_map_with_a_large_penalty_is_the_members_mean(drawn):
     x, total = drawn
     pred = linear_ensembles.Classes(1e6, BOUNDS).fit(x, total).predict(x)
     product = np.sqrt(x.prod(axis=1))  # the mean of the logs, by hand

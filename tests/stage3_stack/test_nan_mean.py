@@ -1,4 +1,4 @@
-"""Means over values of which some are missing."""
+"""Means over values, some of which are missing."""
 
 import numpy as np
 

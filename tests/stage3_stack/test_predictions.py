@@ -1,4 +1,4 @@
-"""Arrays of a member's predictions, worked out by hand."""
+"""Arrays of a member's predictions, computed by hand."""
 
 import numpy as np
 import pandas as pd

@@ -2,49 +2,38 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from evaluation import score
-from ra import challenge_scores, config, paths, tables
+from ra import challenge_scores, paths, tables
 from ra.anatomy import BY_COLUMN, COLUMNS_B, OVERALL, SITES
 from ra.config import UserError
 from stage2_score.scores import site_means
 from stage3_stack import cohort as cohorts
 from stage3_stack import intervals, outputs, submission, submit, train, validate
-from stage3_stack.config import JointStack
 from stage3_stack.features import total_features
 from tests.worlds import stack_world
 
 HANDS = [c for c in COLUMNS_B if c in BY_COLUMN and c[1] == "H"]
-MEMBERS = ["m0", "m1", "film", "total0", "eroded"]
-CONFIG = {
-    "kind": "joints",
-    "members": MEMBERS,
-    "inner_folds": 2,
-    "bags": 2,
-    "site_learners": [{"name": "mean"}, {"name": "ridge"}],
-    "total_learners": [{"name": "mean"}, {"name": "ridge"}],
-}
+MEMBERS = ("m0", "m1", "film", "total0", "eroded")
 
 
 def stack(data: str, keep) -> pd.DataFrame:
-    """Train on the sites whose rows `keep` marks, members unchanged; the out-of-fold predictions as a submission."""
+    """Train on the rows of sites that `keep` selects, with unchanged members; the out-of-fold predictions as a submission."""
     sites = tables.SITES.read(paths.sites(data))
     tables.SITES.write(sites.assign(target=sites.target.where(keep(sites))), paths.sites(data))
-    train.train(data, "blend", config.build(JointStack, CONFIG, "test"), force=True)
+    train.train(data, "blend", replace(stack_world.SMALL_STACK, members=MEMBERS), force=True)
     return outputs.read_scores(paths.scores(data, 3, "blend", "oof"))
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A world whose members predict feet, but whose readers scored hands alone and gave no totals."""
-    folder = tmp_path_factory.mktemp("hands")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RA_DATA", str(folder))
-        patch.setenv("RA_SUBMISSIONS", str(folder / "submissions"))
+    """A set whose members predict feet too, but whose readers scored only hands and gave no totals."""
+    with stack_world.data_folders(tmp_path_factory.mktemp("hands")):
         made = stack_world.make("s", n_train=40, n_test=12, noise=(0.9, 1.0))
         yield made | {"oof": stack("s", lambda sites: sites.part.isin(["LH", "RH"]))}
 
@@ -59,7 +48,7 @@ def test_feet_without_scores_are_not_predicted(world):
 
 @pytest.mark.usefixtures("world")
 def test_totals_do_not_depend_on_the_members_predictions_of_feet():
-    cohort = cohorts.load("s", tuple(MEMBERS))
+    cohort = cohorts.load("s", MEMBERS)
     grades = np.where(cohort.scored, np.random.default_rng(0).uniform(0, 3, (cohort.n_train, len(SITES))), 0.0)
     before = {target: total_features(cohort, cohort.train, grades, target)[0] for target in cohorts.TARGETS}
     for member in cohort.members:
@@ -105,7 +94,7 @@ def test_a_patient_without_feet_among_others_has_no_total_but_counts(tmp_path, m
     tables.SITES.write(sites.assign(target=target), paths.sites("mixed"))
     mixed = cohorts.load("mixed", ("m0",))
     assert np.isnan(mixed.totals[0]).all() and mixed.scored.all() and (mixed.weight > 0).all()
-    assert mixed.totals[1, 0] == np.nansum(mixed.grades[1]), "a cell that is missing here and there takes no total away"
+    assert mixed.totals[1, 0] == np.nansum(mixed.grades[1]), "single missing cells do not remove a total"
     np.testing.assert_array_equal(mixed.totals[2:], whole.totals[2:])
     gold = outputs.gold_of(mixed)
     assert challenge_scores.gold_weight(gold).tolist() == mixed.weight.tolist()

@@ -1,4 +1,4 @@
-"""The joint stack on an invented world: what it gains, what must not leak into it, and its files."""
+"""The joint stack on a synthetic set: it beats its members, no target of a fold leaks into it, and its files are right."""
 
 import json
 import subprocess
@@ -33,10 +33,7 @@ def stack_arguments(world: dict) -> list[str]:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> dict:
     """A stack of joint, whole-film, both-hands and Ratingen members on 70 training and 40 test patients, some data missing."""
-    folder = tmp_path_factory.mktemp("stack")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RA_DATA", str(folder))
-        patch.setenv("RA_SUBMISSIONS", str(folder / "submissions"))
+    with stack_world.data_folders(tmp_path_factory.mktemp("stack")) as folder:
         made = stack_world.make("world")
         made["members"] += ["total0", "class0", "eroded"]
         sites = tables.SITES.read(paths.sites("world"))
@@ -59,7 +56,7 @@ def test_every_site_of_every_patient_has_a_number(world):
 
 
 def test_blend_beats_members_and_the_column_mean(world):
-    """A member's joint is decoded as 2^E[L] - 1, its total is the sum of expected grades; the mean is of the other folds."""
+    """A member's joint is decoded as 2^E[L] - 1, its total is the sum of expected grades; a fold's mean uses the other folds."""
     cohort, gold = cohorts.load("world", tuple(world["members"])), world["train_gold"]
     mean = outputs.gold_of(cohort)
     for k in range(3):
@@ -82,12 +79,12 @@ def random_targets(table: pd.DataFrame) -> np.ndarray:
 
 
 def healthy_but_heavy(table: pd.DataFrame) -> np.ndarray:
-    """No damage at any joint, and the largest weight: it would move thresholds, which random targets do not."""
+    """No damage at any joint, but the largest weight: such targets would move thresholds, which random targets do not."""
     return np.where(table.site == "total", 160, 0)
 
 
 @pytest.mark.parametrize("poison", [random_targets, healthy_but_heavy])
-def test_poison_of_a_fold_never_reaches_its_predictions(world, poison):
+def test_wrong_targets_of_a_fold_do_not_change_its_predictions(world, poison):
     """Corrupt every target of fold 1 and refit: the predictions of fold 1 keep every bit, those of the other folds change."""
     held = world["train_gold"].index[world["fold"] == 1]
     before = outputs.read_scores(world["run"] / "oof.parquet")
@@ -113,7 +110,7 @@ def test_poison_of_a_fold_never_reaches_its_predictions(world, poison):
     assert (before.loc[rest] != after.loc[rest]).any(axis=1).all()
 
 
-def test_features_come_from_the_patients_tables_alone(world):
+def test_a_patients_features_do_not_depend_on_other_patients(world):
     """Another patient's tables must not change a feature; names and order are the same for any patients."""
     cohort = cohorts.load("world", tuple(world["members"]))
     features, names = site_features(cohort)
@@ -233,7 +230,7 @@ def test_weights_are_readable(world):
 
 
 @pytest.mark.parametrize("profile", config.PROFILES)
-def test_the_experiments_of_the_house_are_valid(profile):
+def test_the_experiments_of_the_project_are_valid(profile):
     folders = sorted((ROOT / "configs").glob("*/stack"))
     names = [name for folder in folders for name, _ in config.experiments(KINDS, [folder], profile)]
     assert {"blend", "totals", "visits", "li_guan", "bo_total"} <= set(names)

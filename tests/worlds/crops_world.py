@@ -28,7 +28,7 @@ def ratingen_member(name: str, rows: list[tuple]) -> None:
 
 
 def make(n: int = 24) -> None:
-    """Write the set s, scored joint by joint: sites, folds, percentages, activity, and the members `good` and `zero`."""
+    """Write the set s, which is scored joint by joint: sites, folds, percentages, activity, and the members `good` and `zero`."""
     rng = np.random.default_rng(0)
     people = pd.DataFrame({"patient_id": [f"P{i}-v1" for i in range(n)], "person_id": [f"P{i}" for i in range(n)], "visit": 1})
     people["split"] = np.where(np.arange(n) < n - 6, "train", "test")

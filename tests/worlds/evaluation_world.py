@@ -45,8 +45,13 @@ def with_rater(raters: Raters, name: str, scores: Rater) -> Raters:
     return replace(raters, by=raters.by | {name: scores})
 
 
+def with_grades(raters: Raters, name: str, grades: np.ndarray) -> Raters:
+    """The same patients with other grades by one rater, whose totals are the sums of these grades."""
+    return with_rater(raters, name, rater(grades))
+
+
 def make(n_train: int = 90, n_test: int = 60, seed: int = 0, visits: int = 3) -> Raters:
-    """Persons of `visits` visits each, damage growing from visit to visit; 3 folds of whole persons."""
+    """Persons with `visits` visits each, whose damage grows from visit to visit; whole persons in 3 folds."""
     rng = np.random.default_rng(seed)
     n = n_train + n_test
     person, visit = np.arange(n) // visits, np.arange(n) % visits + 1
@@ -84,12 +89,12 @@ def shuffled(raters: Raters, seed: int = 1) -> Raters:
 
 
 def shifted(raters: Raters, by: float = 2.0) -> Raters:
-    """A model that calls every joint two grades worse, as far as the scale goes."""
+    """A model that grades every joint two grades too high, up to the end of the scale."""
     return _broken(raters, np.minimum(raters.by[MODEL].grades + by, MAXIMA))
 
 
 def blind_to_feet(raters: Raters) -> Raters:
-    """A model that sees no damage in any foot."""
+    """A model that grades every foot 0."""
     return _broken(raters, np.where(FEET, 0.0, raters.by[MODEL].grades))
 
 

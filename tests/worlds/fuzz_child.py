@@ -1,7 +1,7 @@
 """Reads damaged copies of one film, in a process that a decoder may crash: python fuzz_child.py FILE FIRST_SEED LAST_SEED.
 
-Prints the seed before each copy, and after the last one how many were refused or read. A hang ends the process; memory beyond the
-limit is refused.
+Prints the seed before each copy and, after the last copy, how many were refused or read. A copy that takes too long ends the
+process; a request for memory beyond the limit fails.
 """
 
 from __future__ import annotations

@@ -1,10 +1,15 @@
-"""A prepared set without films for the tests of stage 3: patients with a latent severity, noisy readers and noisy members."""
+"""A prepared set without films for the tests of stage 3: patients with a latent severity, noisy readers and noisy members.
+
+`data_folders` gives a test its own folders of data and submissions, `make` writes the set, and SMALL_STACK is trained on it fast.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -15,10 +20,24 @@ import yaml
 from ra import atomic, folds, paths, tables
 from ra.anatomy import ALL_PARTS, BOTH_HANDS, FINDINGS, PARTS, RATINGEN, RATINGEN_JOINTS, SEVERITY, SITES, limb
 from ra.clinical import percent2grade
+from ra.config import Named
 from ra.tables import PROBABILITIES
+from stage3_stack.config import JointStack
+
+LEARNERS = (Named("mean"), Named("ridge"))
+SMALL_STACK = JointStack("joints", ("m0", "m1", "film"), LEARNERS, LEARNERS, inner_folds=2, bags=2)
 
 # latent damage at which a grade begins; narrowing skips 1 mostly, foot erosion has two sides
 STEPS = {5: (1.0, 1.7, 2.2, 2.7, 3.2), 4: (1.0, 1.15, 2.0, 2.7), 10: (1.0, 1.6, 2.0, 2.3, 2.6, 2.9, 3.2, 3.5, 3.8, 4.1)}
+
+
+@contextmanager
+def data_folders(folder: Path) -> Iterator[Path]:
+    """Keep data in `folder` and submissions in its subfolder `submissions` until the block ends; gives the folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RA_DATA", str(folder))
+        patch.setenv("RA_SUBMISSIONS", str(folder / "submissions"))
+        yield folder
 
 
 def call(verb: ModuleType, *arguments: str) -> None:
@@ -29,7 +48,7 @@ def call(verb: ModuleType, *arguments: str) -> None:
 
 
 def grade(latent: np.ndarray) -> np.ndarray:
-    """(n, 86) latent damage -> grades."""
+    """(n, 86) grades of latent damage (n, 86)."""
     return np.stack([np.searchsorted(STEPS[s.max_grade], latent[:, j]) for j, s in enumerate(SITES)], axis=1).astype(float)
 
 
@@ -65,7 +84,7 @@ def head(run: str, split: str, fold: np.ndarray, patients: np.ndarray, width: in
 
 
 def scores_table(start: dict, p: np.ndarray, gone: np.ndarray) -> pd.DataFrame:
-    """Scores rows of a joint member; `gone` (n, 86) marks sites without a film."""
+    """Scores rows of a joint member; `gone` (n, 86) is True at sites without a film."""
     p = np.where(gone[..., None], np.nan, p)
     n, sites = p.shape[:2]
     known = np.arange(p.shape[2]) <= np.array([s.max_grade for s in SITES])[:, None]
@@ -115,7 +134,7 @@ def ratingen_table(start: dict, p: np.ndarray, target: np.ndarray) -> pd.DataFra
 
 
 RATINGEN_KEYS = [(part, joint) for part in PARTS for joint in RATINGEN_JOINTS[limb(part)]]
-BOUNDS = [1, 5, 10, 15, 20, 30, 50, 80, 140]  # where classes 1..9 of severity begin
+BOUNDS = [1, 5, 10, 15, 20, 30, 50, 80, 140]  # totals at which the classes 1..9 of severity begin
 
 
 def eroded_percent(latent: np.ndarray) -> np.ndarray:
@@ -130,7 +149,7 @@ def _ratingen_key(site) -> tuple[str, str]:
 
 
 def near(level: np.ndarray, n_classes: int, sigma: float) -> np.ndarray:
-    """(..., n_classes) a distribution around each level, in classes."""
+    """(..., n_classes) distributions over classes, each centred at a level (...)."""
     p = np.exp(-0.5 * np.square((level[..., None] - np.arange(n_classes)) / sigma))
     return p / p.sum(axis=-1, keepdims=True)
 
@@ -162,7 +181,7 @@ def gold_table(patients: np.ndarray, grades: np.ndarray) -> pd.DataFrame:
 def make(
     data: str, *, n_train: int = 70, n_test: int = 40, n_folds: int = 3, seed: int = 0, noise: tuple = (0.9, 1.0, 1.2)
 ) -> dict:
-    """Write a prepared set and its members m0, m1, ... and film; {gold, truth, train_gold, members}."""
+    """Write a prepared set and its members m0, m1, ... and film; return its tables and the names of its members."""
     rng = np.random.default_rng(seed)
     n = n_train + n_test
     patients = np.array([f"UAB{i:03d}" for i in range(n)], dtype=object)
@@ -223,7 +242,7 @@ def _rows(table: Callable, values: np.ndarray, target: np.ndarray, start: Callab
 def ratingen_member(
     data: str, fold: np.ndarray, patients: np.ndarray, latent: np.ndarray, split, rng: np.random.Generator
 ) -> str:
-    """The Ratingen table of reader 1 and a member that sees it with noise."""
+    """Write the Ratingen table of reader 1 and the member `eroded`, which predicts it with noise; return the member's name."""
     percent = eroded_percent(latent)
     target = np.vectorize(percent2grade)(percent).astype(float)
     target[split == "test"] = np.nan

@@ -1,4 +1,4 @@
-"""Blank pictures for the tests of the report: drawing is most of the work."""
+"""Blank pictures for the tests of the report, because drawing takes most of the time."""
 
 import base64
 
@@ -9,7 +9,7 @@ PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQV
 
 
 def undrawn(patch):
-    """In place of the pictures of agreement and errors; patch: a pytest.MonkeyPatch."""
+    """Replace the pictures of agreement and errors by one pixel; patch: a pytest.MonkeyPatch."""
     for module, names in ((rater_figures, "bland_altman totals confusion venn"), (error_figures, "by_site calibration healthy")):
         for name in names.split():
             patch.setattr(module, name, lambda *_: Picture("", "", PIXEL, ""))

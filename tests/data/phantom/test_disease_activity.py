@@ -1,4 +1,4 @@
-"""The simulated disease activity: a treated registry's, weakly related to damage."""
+"""The simulated disease activity resembles that of a treated registry, and is weakly related to damage."""
 
 import numpy as np
 import pandas as pd
@@ -38,13 +38,13 @@ def test_simulated_activity_is_that_of_a_treated_registry(registry):
         assert registry[name].min() >= low and registry[name].max() <= high, name
         assert name not in sheet_of.WHOLE or (registry[name] % 1 == 0).all()
     assert registry[["tender", "swollen"]].skew().min() > 1
-    assert 0.03 < registry.esr.isna().mean() < 0.07, "what a registry did not measure"
+    assert 0.03 < registry.esr.isna().mean() < 0.07, "some values are missing, as in a registry"
     assert np.log(registry[["esr", "crp"]]).corr().iloc[0, 1] > 0.4
     later = registry[registry.visit == 2]
     assert later.days.between(365, 5 * 366).all() and (registry.days[registry.visit == 1] == 0).all()
 
 
-def test_activity_hangs_together_with_damage_as_weakly_as_in_the_thesis(registry):
+def test_activity_is_correlated_with_damage_as_weakly_as_in_the_thesis(registry):
     found = registry[["das28_esr", "das28_crp"]].corrwith(registry.rau)
     assert 0.10 < found.das28_esr < 0.20 and 0.03 < found.das28_crp < 0.13
     wide = registry.pivot_table(index="person", columns="visit", values="das28_crp").dropna()
@@ -52,11 +52,13 @@ def test_activity_hangs_together_with_damage_as_weakly_as_in_the_thesis(registry
 
 
 def test_activity_changes_nothing_else_and_needs_no_film():
-    """Its draws come from a stream of their own, so patients drawn with and without it are the same."""
+    """The activity is drawn from a separate random stream, so that patients are the same with and without it."""
     small = cohort.Cohort(train=12, test=6, second_visits=0.4)
     before = [p.readers.sum() for p in cohort.patients(small)]
     people = cohort.patients(small)
     table = cohort.activity_table(people)
     assert [p.readers.sum() for p in cohort.patients(small)] == before
-    assert table.equals(cohort.activity_table(people[::-1])[::-1].reset_index(drop=True)), "order does not matter"
+    assert table.equals(cohort.activity_table(people[::-1])[::-1].reset_index(drop=True)), (
+        "the order of the patients does not matter"
+    )
     assert list(table.columns) == ["Patient_ID", "days", *ITEMS] and len(table) == 18

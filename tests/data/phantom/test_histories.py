@@ -1,4 +1,4 @@
-"""Histories of visits: a function of their seed, without healing."""
+"""Histories of visits depend only on their seed and never contain healing."""
 
 import numpy as np
 import pandas as pd

@@ -161,6 +161,6 @@ def test_make_names_its_folders_by_profile_or_file_and_skips_what_is_current(tmp
 
 
 def test_the_generator_hash_covers_every_module_that_draws():
-    """Left out are the verbs, which change no film."""
+    """Only the verbs are left out, because they change no film."""
     modules = {path.stem for path in Path(make.__file__).parent.glob("*.py")}
     assert modules - set(make.GENERATOR) == {"__init__", "make", "histories", "detector_films"}

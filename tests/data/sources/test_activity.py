@@ -44,7 +44,7 @@ def test_activity_of_sets_of_films_is_read(tmp_path):
     assert table.das28_esr["A1"] == pytest.approx(0.56 * 2 + 0.28 * 3 + 0 + 0.7) and np.isnan(table.das28_crp["A1"])
     assert report.faults["unknown patient in activity.csv"] == ["train/C1"]
     empty, _ = read(tmp_path, [("A1", "0", *[""] * 5)])
-    assert not empty, "a file without a measurement is none"
+    assert not empty, "a file without measurements gives no table"
 
 
 REFUSED = {
@@ -58,7 +58,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_activity_that_cannot_be_is_one_sentence(tmp_path, name):
+def test_impossible_activity_is_refused_in_one_sentence(tmp_path, name):
     rows, message = REFUSED[name]
     with pytest.raises(UserError) as error:
         read(tmp_path, rows)

@@ -71,7 +71,7 @@ def read(root, **names) -> tuple[sources.Raw, Report]:
 
 
 def halves(rows: list[dict], issues_file, report) -> list[dict]:
-    """Instead of stage 1: an undeclared film shows a left hand on its left half and a right hand on its right half."""
+    """A substitute for stage 1: an undeclared film shows a left hand on its left half and a right hand on its right half."""
     del issues_file, report
     out = []
     for row in rows:
@@ -86,7 +86,7 @@ def halves(rows: list[dict], issues_file, report) -> list[dict]:
 
 @pytest.fixture
 def screened(monkeypatch):
-    """Screening without the detector, by `halves`."""
+    """Screening with `halves` in place of the detector."""
     monkeypatch.setattr(screening, "resolve_limbs", halves)
 
 
@@ -121,7 +121,7 @@ def test_a_film_of_both_hands_becomes_two_and_keeps_its_total(root):
     assert len(folds.load("s")) == 6 and not (paths.work("s") / "gold.parquet").exists()
 
 
-def test_a_total_of_two_hands_is_not_taken_for_one(root, monkeypatch):
+def test_a_total_of_two_hands_is_not_used_for_one_hand(root, monkeypatch):
     """If the other hand was refused, the total is still that of both hands, and the film gives no picture of a pair."""
     refused = ("IMG 1-RH", "7-RH")
     monkeypatch.setattr(screening, "resolve_limbs", lambda *args: [row for row in halves(*args) if row["film_id"] not in refused])
@@ -136,8 +136,8 @@ def test_a_total_of_two_hands_is_not_taken_for_one(root, monkeypatch):
 
 
 @pytest.mark.usefixtures("screened")
-def test_totals_beside_grades_of_sites(root):
-    """Two sets as one: which hands a film shows is preserved, and no patient gets a total that was not given."""
+def test_totals_and_grades_of_sites_can_be_in_one_set(root):
+    """After two sets are combined, it is still known which hands a film shows, and no patient has a total that was not given."""
     prepare(root)
     patient = {"patient_id": "p", "person_id": "p", "visit": 1, "split": "train", "target": 1.0}
     graded = [{**patient, **{key: getattr(site, key) for key in SITE_KEYS}} for site in SITES]
@@ -202,7 +202,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_trusted_is_refused_with_its_place(root, name):
+def test_untrustworthy_tables_are_refused_with_the_place_of_the_fault(root, name):
     spoil, names, message = REFUSED[name]
     spoil(root)
     with pytest.raises(UserError) as error:
@@ -211,7 +211,7 @@ def test_what_cannot_be_trusted_is_refused_with_its_place(root, name):
 
 
 @pytest.mark.usefixtures("screened")
-def test_what_can_go_on_is_counted(root):
+def test_minor_faults_are_counted(root):
     (root / "IMG 3.png").unlink()
     cv2.imwrite(str(root / "9-RF.png"), picture(9))
     cv2.imwrite(str(root / "new.png"), picture(10))
@@ -229,7 +229,7 @@ def test_what_can_go_on_is_counted(root):
         prepare(root, strict=True)
 
 
-def test_films_of_one_name_take_their_folder_along(root):
+def test_films_with_the_same_name_have_their_folder_in_their_id(root):
     (root / "b/c/IMG 5.png").rename(root / "b/c/IMG 4.png")
     swap("c/IMG 5", "c/IMG 4")(root)
     raw, _ = read(root)
@@ -319,7 +319,7 @@ def test_damaged_tables_are_refused_or_read_exactly(root, monkeypatch):
         lines = [[c.strip() for c in line] for line in csv.reader(io.StringIO(path.read_text("utf-8-sig"))) if any(line)]
         column = lines[0].index("SHS")
         given = [float(line[column]) for line in lines[1:] if line[column].lower() not in ("", "na", "nan", "n/a")]
-        if rng.random() < 0.03:  # and every one is in the sites table
+        if rng.random() < 0.03:  # the table of sites is made for a few copies only
             shown = pd.DataFrame(raw.films).assign(part="LH").drop_duplicates("patient_id")
             shown = shown.assign(**dict.fromkeys(("left_px", "top_px", "turns"), 0), width_px=80, height_px=60)
             SITES_TABLE.check(raw.tables["sites.parquet"][1](shown))
@@ -349,7 +349,7 @@ def test_sums_of_sites_take_precedence_over_given_totals():
 
 
 def draw_hands(seed: int, severity: float, max_px: int = 400) -> np.ndarray:
-    """Both hands on one film, left one on the left, as damaged as `severity` (0..1)."""
+    """Both hands on one film, the left hand on the left; `severity` is their damage (0..1)."""
     damage = Damage(dict.fromkeys(HAND_JOINTS, 5 * severity), dict.fromkeys(HAND_JOINTS, 4 * severity))
     two = [draw_film(part, (seed, i), damage=damage, max_px=max_px).grey for i, part in enumerate(("LH", "RH"))]
     height = min(len(grey) for grey in two)
@@ -373,7 +373,7 @@ def test_a_pair_is_found_with_any_separator_and_case(root):
 
 @pytest.mark.slow
 def test_screening_finds_how_many_hands_a_film_shows(tmp_path, monkeypatch):
-    """With stage 1 screening: two hands, one hand, a foot."""
+    """Stage 1 screens films of two hands, of one hand and of a foot."""
     monkeypatch.setenv("RA_DATA", str(tmp_path / "data"))
     root = tmp_path / "hospital"
     root.mkdir()

@@ -21,7 +21,7 @@ from ra.tables import BOXES, FILMS, SITES
 
 PERSONS = {"train": range(9), "val": range(9, 11), "test": range(11, 14)}
 HANDS = [c for c in anatomy.COLUMNS_B if c in anatomy.BY_COLUMN and c[1] == "H"]
-ALONE = "JP_SCGH_P0003_20120104_5803_R"  # whose left hand is missing
+ALONE = "JP_SCGH_P0003_20120104_5803_R"  # the left hand of this visit is missing
 
 
 def grades(case: str, prefix: str) -> dict[str, int]:
@@ -32,7 +32,7 @@ def grades(case: str, prefix: str) -> dict[str, int]:
 
 
 def write_tree(root, max_px: int) -> dict[str, str]:
-    """Write the published tree with 14 persons; returns case -> official split. Person 1 has two visits, person 3 one hand."""
+    """Write the published tree with 14 persons; return case -> official split. Person 1 has two visits, person 3 has one hand."""
     cases = {
         f"JP_SCGH_P{n:04d}_201201{n + 1:02d}_58{n:02d}_{side}": s
         for s, persons in PERSONS.items()

@@ -276,7 +276,7 @@ def test_no_mutated_table_crashes_or_is_misread(raw):
 
 
 def draw_set(root, n_persons: int, n_test: int):
-    """Crops of drawn hands whose erosions follow the percentages, two visits of every second person."""
+    """Write crops of drawn hands whose erosions follow the percentages; every second person has two visits."""
     rng, rows = np.random.default_rng(0), []
     for person in range(n_persons):
         for visit in range(1 + person % 2):
@@ -298,7 +298,7 @@ def draw_set(root, n_persons: int, n_test: int):
 
 
 def cut(hand) -> dict[str, np.ndarray]:
-    """Joint -> its crop of a drawn hand, the wrist as one."""
+    """Joint -> its crop from a drawn hand; the wrist is one joint."""
     at = {j: (np.array(xy) - hand.box_px[j] * 0.6, np.array(xy) + hand.box_px[j] * 0.6) for j, xy in hand.joints.items()}
     wrist = [box for j, box in at.items() if j.startswith("wrist")]
     boxes = {j: box for j, box in at.items() if not j.startswith("wrist")}

@@ -124,7 +124,7 @@ def test_files_that_unpack_to_too_much_and_pipes_are_refused(tmp_path, grey, mon
     with (tmp_path / "huge.dcm").open("wb") as huge:
         huge.truncate(intensity.MAX_BYTES + 1)
     FORMATS["deflated"](tmp_path / "bomb", grey)
-    monkeypatch.setattr(headers, "MAX_BYTES", grey.size)  # it holds twice as many
+    monkeypatch.setattr(headers, "MAX_BYTES", grey.size)  # the unpacked file has twice as many bytes
     words = {
         "wide.png": "more pixels",
         "text.png": "too large",

@@ -1,4 +1,4 @@
-"""report.sections.films: a film's tile shows the surroundings of the joints alone."""
+"""report.sections.films: a film's tile shows only the surroundings of the joints."""
 
 import numpy as np
 import pandas as pd
@@ -6,10 +6,10 @@ import pandas as pd
 from report.sections import films
 
 
-def test_a_film_is_shown_around_its_joints_alone():
+def test_a_film_is_shown_only_around_its_joints():
     grey = np.full((400, 300), 90, np.uint8)
     grey[:40] = grey[-40:] = 255  # burnt-in text
-    grey[88:110, 88:100] = grey[88:140, 215:232] = 255  # and in the corners of the joints' bounding box
+    grey[88:110, 88:100] = grey[88:140, 215:232] = 255  # text in the corners of the joints' bounding box
     boxes = {"x_px": [150.0, 200.0, 120.0], "y_px": [120.0, 250.0, 260.0], "w_px": 40.0, "h_px": 40.0, "source": "model"}
     tile = films.overlay(grey, pd.DataFrame(boxes))
     photograph = (tile[..., 0] == tile[..., 1]) & (tile[..., 1] == tile[..., 2])  # the boxes are coloured

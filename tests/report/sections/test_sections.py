@@ -42,7 +42,7 @@ def test_a_broken_model_is_visible(tmp_path, broken):
 
 
 def with_gaps(raters: Raters) -> Raters:
-    """Each rater lacks other patients."""
+    """Raters who each scored another 70 % of the patients."""
     rng, by = np.random.default_rng(5), {}
     for name, rater in raters.by.items():
         scored = rng.random(len(raters.patients)) < 0.7
@@ -51,7 +51,7 @@ def with_gaps(raters: Raters) -> Raters:
 
 
 def hands_only() -> Raters:
-    """Hands alone, one visit each, one reader, no test patient that a reader scored."""
+    """Raters of hands only: one visit per person, one reader, and no test patient with a reader's score."""
     raters = evaluation_world.make(n_train=18, n_test=6, visits=1)
     test = raters.split == "test"
     on_hand = np.array([limb(site.part) == "hand" for site in SITES])
@@ -85,6 +85,6 @@ def test_a_set_that_lacks_almost_everything_has_every_section(tmp_path, raters):
 
 
 @pytest.mark.parametrize("name", ["explanations", "films", "training"])
-def test_without_runs_on_disk_the_lead_says_what_is_missing(name):
+def test_without_runs_on_disk_a_section_is_only_its_lead(name):
     section = sections.module(name).make(evaluation_world.make(9, 2, visits=1))
     assert section.lead.endswith(".") and not section.blocks

@@ -1,4 +1,4 @@
-"""Grad-CAM: the place that decides lights up, and the map equals one worked out without autograd."""
+"""Grad-CAM: the map is bright at the place that decides, and equals a map that was computed without autograd."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ def test_equals_the_map_by_hand():
     quadrants = torch.tensor([[1.0, 2.0], [-1.0, 4.0]])
     picture = quadrants.repeat_interleave(2, 0).repeat_interleave(2, 1)[None, None]
     found = gradcam.gradcam(network, {"picture": picture, "kind": torch.zeros(1)}, lambda out: out["score"])
-    # 3 a + 1 (-2 a) = a, below 0 cut: (1, 2; 0, 4) / 4, then bilinear to 4 x 4 with half-pixel centres
+    # 3 a + 1 (-2 a) = a, clipped at 0: (1, 2; 0, 4) / 4, then bilinear to 4 x 4 with half-pixel centres
     across = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
     wanted = across @ np.array([[1, 2], [0, 4]]) @ across.T / 4
     assert found[0].numpy() == pytest.approx(wanted)
     assert network.training and "forward_features" not in vars(network.backbone)
 
 
-def test_nothing_that_raises_the_score_stays_dark():
+def test_the_map_is_dark_if_no_place_raises_the_score():
     network = Watcher(Tiny((1.0, 1.0)), [-1.0] * 8)
     found = gradcam.gradcam(network, {"picture": torch.ones(1, 1, 8, 8), "kind": torch.zeros(1)}, lambda out: out["score"])
     assert (found == 0).all()
 
 
 class Small(nn.Sequential):
-    """Two convolutions and their mean: the answer cannot know places, only the map does."""
+    """Two convolutions and their mean: the output does not depend on places, only the feature map does."""
 
     num_features = 8
 
@@ -76,8 +76,8 @@ class Small(nn.Sequential):
         return self.forward_features(x).mean((2, 3))
 
 
-def test_lights_the_quadrant_that_decides():
-    """Taught to find stripes, which only the lower right quadrant may have, a network looks there, however bright the others."""
+def test_the_map_is_bright_in_the_quadrant_that_decides():
+    """Only the lower right quadrant can have the stripes that the network learns to detect; brightness elsewhere is random."""
     torch.manual_seed(0)
     n, px = 64, 16
     striped = torch.randint(0, 2, (n,)).float()

@@ -67,7 +67,7 @@ def test_crps_by_hand_and_its_gradient():
     assert float(loss.crps({"cdf": half}, batch)) == pytest.approx(0.25)
     assert float(loss.crps({"cdf": (k >= 35).float()[None]}, batch)) == 0
     assert float(loss.crps({"cdf": (k >= 36).float()[None]}, batch)) == pytest.approx(1 / 101)
-    # weights multiply, N divides, an unscored picture counts neither above nor below the line
+    # weights multiply, N divides, an unscored picture counts neither in the numerator nor in the denominator
     three = {"percent": torch.tensor([35.0, 0.0, float("nan")]), "weight": torch.tensor([3.0, 1.0, 9.0])}
     assert float(loss.crps({"cdf": half.repeat(3, 1)}, three)) == pytest.approx(0.25 * (3 + 1) / 2)
     logits = torch.randn(3, 101, dtype=torch.float64, requires_grad=True)
@@ -165,7 +165,7 @@ def test_each_system_learns_eight_crops(backbone, form, loss, px, lr):
 
 
 def test_ratingen_rows_hold_grade_mean_and_median(tmp_path, monkeypatch):
-    """A known CDF ends as the rows that it means; a joint without a picture is NaN, one outside the method is left out."""
+    """A known CDF gives the expected rows; a joint without a picture is NaN, one that the method does not score is left out."""
     monkeypatch.setattr(paths, "ratingen", lambda data: tmp_path / data)
     one = {"patient_id": "a", "person_id": "a", "visit": 1, "part": "LH", "split": "train"}
     joints = [{**one, "joint": "mcp_2", "percent": 30.0}, {**one, "joint": "wrist", "percent": np.nan}]

@@ -262,7 +262,7 @@ def test_foot_erosion_is_doubled_back():
     assert (row.p4, row.p6, row.p5, row.pred) == (0.5, 0.5, 0.0, 5.0)
 
 
-def test_weights_of_crops_fit_the_encoder_and_know_no_coordinates():
+def test_weights_of_crops_fit_the_encoder_and_give_coordinates_no_weight():
     crops = model.Network(model.make_backbone(Named("test_resnet")), Named("grades"), 16, 0.0)
     whole, _ = model.build(config(), "none", config().head)
     taken = whole.usable_weights({k: v for k, v in crops.state_dict().items() if not k.startswith("head.")})

@@ -26,10 +26,8 @@ VARIANTS = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("hands")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RA_DATA", str(folder))
-        patch.setenv("RA_SUBMISSIONS", str(folder / "submissions"))
+    """A set with a run of every variant."""
+    with stack_world.data_folders(tmp_path_factory.mktemp("hands")) as folder:
         made = stack_world.make("world", noise=(1.0,))
         path = folder / "hands.yaml"
         path.write_text(yaml.safe_dump({"kind": "hand_totals", "variants": VARIANTS}))
@@ -53,7 +51,7 @@ def test_ensembles_beat_their_members(world):
     assert held.pred.isna().sum() == 1 and (held.fold.to_numpy() == world["fold"]).all()  # one patient has no film of a hand
 
 
-def test_poison_of_a_fold_never_reaches_its_ensembles(world):
+def test_wrong_targets_of_a_fold_do_not_change_its_predictions(world):
     runs = ("all", "all_classes", "single_class", "cut")
     before = {run: tables.SCORES.read(paths.scores("world", 3, run, "oof")) for run in runs}
     sites = tables.SITES.read(paths.sites("world"))

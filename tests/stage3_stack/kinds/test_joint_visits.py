@@ -1,4 +1,4 @@
-"""Runs of kind joint_visits: the members' mean by hand, its submission, and the verbs that have nothing to do for it."""
+"""Runs of kind joint_visits: the members' mean by hand, its submission, and verbs that have nothing to do for this kind."""
 
 import json
 
@@ -18,10 +18,7 @@ from tests.worlds.stack_world import call
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A trained and submitted run of the member `eroded` and a member `shifted` whose grades are one class higher."""
-    folder = tmp_path_factory.mktemp("visits")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RA_DATA", str(folder))
-        patch.setenv("RA_SUBMISSIONS", str(folder / "submissions"))
+    with stack_world.data_folders(tmp_path_factory.mktemp("visits")) as folder:
         made = stack_world.make("world", n_train=20, n_test=6, n_folds=2, noise=(1.0,))
         for split in ("oof", "test"):
             table = tables.SCORES.read(paths.scores("world", 2, "eroded", split))
@@ -79,7 +76,9 @@ def test_intervals_end_without_an_error_and_a_second_submission_is_skipped(capsy
 def test_the_results_show_the_null_model_the_members_and_their_mean():
     text = results.text("world", "visits")
     for row in (results.FLOOR, "eroded", "shifted", results.MEAN):
-        assert sum(line.startswith(row) for line in text.splitlines()) == 1, "out of fold alone: test has no reader"
+        assert sum(line.startswith(row) for line in text.splitlines()) == 1, (
+            "only the table out of fold is shown, because test has no reader"
+        )
 
 
 @pytest.mark.usefixtures("world")

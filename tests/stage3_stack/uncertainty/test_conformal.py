@@ -15,7 +15,7 @@ def test_the_quantile_of_one_score_per_person_is_the_textbooks():
     assert conformal.quantile(scores[:18], person[:18], 0.95) == np.inf  # ceil(19 x 0.95) = 19 of 18
 
 
-def test_a_person_of_many_scores_weighs_as_much_as_any_other():
+def test_a_person_with_many_scores_has_the_same_weight_as_any_other():
     """Persons a (1, 2, 3) and b (10): a's scores weigh 1/9 each, b's 1/3, the next person's 1/3 lies at infinity."""
     scores, person = np.array([3.0, 10.0, 1.0, 2.0]), np.array(["a", "b", "a", "a"])
     quantiles = [conformal.quantile(scores, person, level) for level in (0.1, 0.2, 0.3, 0.6, 0.7)]
@@ -23,7 +23,7 @@ def test_a_person_of_many_scores_weighs_as_much_as_any_other():
 
 
 def simulated(n: int, rng: np.random.Generator) -> Stratum:
-    """Totals whose error grows with them, and more upward than downward; one difficulty predicts it, one is noise."""
+    """Totals whose error grows with the total and is larger upward than downward; one difficulty predicts it, one is noise."""
     value = np.exp(rng.normal(3, 1, (n, 1)))
     size = 0.15 + 0.25 * (value > 20)
     error = size * rng.normal(0, 1, (n, 1))
@@ -33,7 +33,7 @@ def simulated(n: int, rng: np.random.Generator) -> Stratum:
 
 
 def test_intervals_of_new_patients_cover_and_those_of_mild_patients_are_short():
-    """Calibrated on 100 persons, 20 times over: nominal coverage on average, in each third of severity as well."""
+    """Over 20 calibrations on 100 persons each, the mean coverage is nominal, and it is high in each third of severity."""
     rng, coverage, coverage_of_thirds, width = np.random.default_rng(0), [], [], []
     for _ in range(20):
         stratum = simulated(500, rng)

@@ -1,4 +1,4 @@
-"""Pro-rated totals and their bounds, worked out by hand."""
+"""Pro-rated totals and their bounds, computed by hand."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from stage3_stack.uncertainty import prorating
 
 
 def test_pro_rata_by_hand():
-    """Four sites of maxima 5 5 5 10; the stack predicts 1 2 0 1 and a total of 8: 2 points per point of the sum."""
+    """Four sites with maxima 5 5 5 10: the stack predicts 1 2 0 1, sum 4, and a total of 8, so a point of the sum counts 2."""
     sites, maxima = np.ones(4, bool), np.array([5.0, 5.0, 5.0, 10.0])
     grades = np.array([[1.0, 2.0, 0.0, 1.0]] * 4)
     scored = np.array([[1, 1, 1, 1], [1, 1, 1, 0], [0, 1, 0, 1], [1, 0, 0, 0]], bool)
