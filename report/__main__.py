@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ra import cli, config, manifest, paths
+from ra import cli, manifest, paths
 from ra.config import UserError
-from stage3_stack.config import KINDS, JointVisits, StackConfig
+from stage3_stack import config as stack_config
+from stage3_stack.config import JointVisits
 
 if TYPE_CHECKING:
     from evaluation.raters import Raters
@@ -70,7 +71,7 @@ def write(data: str, run_name: str) -> list[Path]:
 
 def load(data: str, run_name: str) -> Raters:
     """The predictions of a finished run and the readers' scores, loaded by the run's kind. UserError if it is not finished."""
-    stack = saved_config(data, run_name)
+    stack = stack_config.saved(paths.run_dir(data, 3, run_name))
     if not isinstance(stack, JointVisits):
         _require_intervals(data, run_name)
     from evaluation import raters
@@ -78,14 +79,6 @@ def load(data: str, run_name: str) -> Raters:
     if isinstance(stack, JointVisits):
         return raters.of_crops(data, run_name, stack.members)
     return raters.load(data, run_name)
-
-
-def saved_config(data: str, run_name: str) -> StackConfig:
-    """The saved config of a finished run of stage 3; its class is the run's kind. UserError if the run is not finished."""
-    folder = paths.run_dir(data, 3, run_name)
-    manifest.file_hash(folder)  # raises a UserError if the run is not finished
-    [(_, stack)] = config.experiments(KINDS, [folder / "config.yaml"])
-    return stack
 
 
 def _require_intervals(data: str, run_name: str) -> None:

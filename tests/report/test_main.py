@@ -12,6 +12,7 @@ from ra.config import UserError
 from report import __main__ as verb
 from report import page, sections
 from report.blocks import Section
+from stage3_stack import config as stack_config
 from stage3_stack.config import JointStack, JointVisits
 
 JOINTS = "kind: joints\nmembers: [resnet]\nsite_learners: [{name: mean}]\ntotal_learners: [{name: mean}]\n"
@@ -46,7 +47,7 @@ def test_a_run_without_intervals_is_refused_in_one_sentence(finished):
 @pytest.mark.parametrize(("config", "kind"), [(JOINTS, JointStack), (VISITS, JointVisits)])
 def test_the_kind_of_a_run_comes_from_its_saved_config(finished, config, kind):
     finished(config)
-    assert type(verb.saved_config("s", "stack")) is kind
+    assert type(stack_config.saved(paths.run_dir("s", 3, "stack"))) is kind
 
 
 def test_joint_visits_are_loaded_with_their_members_and_need_no_intervals(finished, monkeypatch):
