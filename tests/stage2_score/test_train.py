@@ -103,10 +103,9 @@ def test_experiments_are_valid_and_every_member_fits_its_pretraining(profile):
     kinds = PICTURES | PRETRAINING | MEMBERS
     for task in ("joints", "hand_totals", "joint_visits", "papers"):
         runs = {}
-        for folder in ("pictures", "pretrain", "members"):
-            for file in sorted((paths.ROOT / "configs" / task / folder).glob("*.yaml")):
-                if configs.runs_of(file, profile):
-                    runs |= dict(configs.experiments(kinds, [file], profile))
+        for folder in (paths.ROOT / "configs" / task / step for step in ("pictures", "pretrain", "members")):
+            if folder.is_dir():
+                runs |= dict(configs.experiments(kinds, [folder], profile))
         shared = configs.experiments(kinds, [paths.ROOT / "configs/joints" / name for name in ("pictures", "pretrain")], profile)
         runs = dict(shared) | runs  # the papers' systems share the crops and bone-age runs of the joints
         for name, found in runs.items():
