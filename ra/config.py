@@ -165,6 +165,8 @@ def _lineage(path: Path, below: tuple[Path, ...] = ()) -> list[Values]:
     values = read_yaml(path)
     _check_sections(values, path)
     parent = values.get("extends")
+    if parent and not (path.parent / parent).is_file():
+        raise UserError(f"{path} extends {parent}, which does not exist; give the path of a file, relative to this one's folder")
     return [*(_lineage(path.parent / parent, (*below, path.resolve())) if parent else []), values]
 
 

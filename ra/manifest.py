@@ -22,6 +22,7 @@ from ra import atomic
 from ra import config as config_module
 from ra.config import UserError
 
+WRITTEN_AT_START = {"config.yaml", "inputs.json", "precision.json"}
 PACKAGES = ("torch", "timm", "ultralytics-opencv-headless", "lightgbm", "scikit-learn", "numpy", "pandas")
 
 
@@ -83,9 +84,11 @@ class Run:
         manifest, saved = self.folder / "run.json", self.folder / "config.yaml"
         if self.force and self.folder.exists():
             shutil.rmtree(self.folder)
-        if saved.is_file() and not self._same(yaml.safe_load(saved.read_text())):
+        if saved.is_file() and self._has_results() and not self._same(yaml.safe_load(saved.read_text())):
+            differing = ", ".join(self._differing_keys(yaml.safe_load(saved.read_text())))
             raise UserError(
-                f"{self.folder} holds a run made with another config; add --force to replace it, or give the run another name"
+                f"{self.folder} holds a run made with another config ({differing} differ); delete that folder, or add --force to "
+                "this step's own command, to replace it, or give the run another name"
             )
         inputs_at_start = self.folder / "inputs.json"  # a run is resumed only with the inputs that it was started with
         if inputs_at_start.is_file() and json.loads(inputs_at_start.read_text()) != self.inputs:
@@ -98,6 +101,15 @@ class Run:
         atomic.write_json(inputs_at_start, self.inputs)
         atomic.write_text(saved, yaml.safe_dump(config_module.as_dict(self.config), sort_keys=False))
         return True
+
+    def _has_results(self) -> bool:
+        """Whether the folder holds more than a run writes before its first result; a run that failed at once blocks no other."""
+        return any(path.name not in WRITTEN_AT_START for path in self.folder.iterdir())
+
+    def _differing_keys(self, saved: dict[str, Any]) -> list[str]:
+        """Top-level keys of the config whose values differ from the saved ones."""
+        now = config_module.as_dict(self.config)
+        return [key for key in {**now, **saved} if now.get(key) != saved.get(key)]
 
     def _same(self, saved: dict[str, Any]) -> bool:
         """Whether a saved config equals this one; a key that it lacks, because it was added later, has its default."""

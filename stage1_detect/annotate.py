@@ -23,6 +23,8 @@ def run() -> None:
     """Serve the page until Ctrl-C."""
     args = parse()
     out = args.out or args.films / "joints.coco.json"
+    if not args.films.is_dir():
+        raise UserError(f"--films {args.films} is not a folder; give the folder that holds the films")
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.absolute().parent} does not exist; make it first")
 

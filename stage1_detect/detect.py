@@ -2,9 +2,9 @@
 
     python -m stage1_detect.detect --films DIR --out joints.csv [--issues issues.csv] [--weights W.safetensors]
 
-writes file,part,joint,x_center_px,y_center_px,w_px,h_px,conf,source in each file's upright pixels. Part and side are taken from a
-name that ends in -LH, -RH, -LF or -RF, else from the picture, which may show two hands or feet. A refused film gets no boxes but
-a line with the reason; a joint beyond the film's edges has the source `outside`.
+writes file,part,joint,x_center_px,y_center_px,w_px,h_px,conf,source in each file's own pixels (EXIF rotation applied). Part and
+side are taken from a name that ends in -LH, -RH, -LF or -RF, else from the picture, which may show two hands or feet. A refused
+film gets no boxes but a line with the reason; a joint beyond the film's edges has the source `outside`.
 """
 
 from __future__ import annotations

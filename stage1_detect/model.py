@@ -130,10 +130,12 @@ def shipped(device: str = "cpu") -> Detector:
 
 
 def device_of(flag: str) -> str:
-    """torch's name of the device for the --device flag."""
-    if flag != "auto":
-        return flag
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """torch's name of the device for the --device flag; UserError if this machine does not have it."""
+    if flag == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if flag != "cpu" and not (flag.startswith("cuda") and torch.cuda.is_available()):
+        raise UserError(f"--device {flag}: this machine offers {'cpu, cuda' if torch.cuda.is_available() else 'cpu only'}")
+    return flag
 
 
 @torch.inference_mode()

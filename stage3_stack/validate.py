@@ -67,6 +67,8 @@ def _rows(pred: pd.DataFrame, template: pd.DataFrame) -> Iterator[str]:
 def _cells(pred: pd.DataFrame, template: pd.DataFrame) -> Iterator[str]:
     columns = [c for c in pred.columns if c in MAXIMUM and c in template.columns and (pred.columns == c).sum() == 1]
     ids = pred[ID] if (pred.columns == ID).sum() == 1 else pd.Series([f"row {i + 1}" for i in range(len(pred))])
+    if not columns:
+        return  # every column is missing or unknown, which _header reports
     text = pred[columns]
     numbers = text.apply(pd.to_numeric, errors="coerce").astype(float)
     not_finite_word = text.map(str.lower).isin(NOT_FINITE).to_numpy()

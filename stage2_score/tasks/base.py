@@ -24,6 +24,7 @@ A network's train_fold is written here, around hooks that each kind implements:
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,6 +119,10 @@ class PictureTask(MemberTask):
         """rows: index rows to train on, and held back for validation."""
         if loss.name not in LOSSES:
             raise UserError(f"loss {loss.name!r} is unknown; one of {', '.join(LOSSES)}")
+        unknown = set(loss.params) - set(inspect.signature(LOSSES[loss.name]).parameters)
+        if unknown:
+            known = list(inspect.signature(LOSSES[loss.name]).parameters)[2:]  # behind the network's outputs and the batch
+            raise UserError(f"loss.params: {loss.name} has no parameter {min(unknown)!r}; it has {', '.join(known) or 'none'}")
         self.pictures, (self.train_rows, self.val_rows), self.config, self.loss_config = pictures, rows, config, loss
         self.seed, self.workers = seed, workers
         self.steps = n_steps(config.sampler.epoch_size or len(self.train_rows), config.optim.batch)

@@ -226,7 +226,7 @@ BAD_FILES = {
     "kind: toy\nvariants: {a: 3}": "variants.a must be a mapping",
     "kind: toy\ndemo: {only: a}": "demo.only must be a list",
     "kind: toy\nvariants: {small: {}, b: {}}\ndemo: {only: [smal]}": "demo.only names smal.*did you mean small",
-    "extends: no.yaml": "no.yaml does not exist",
+    "extends: no.yaml": "extends no.yaml, which does not exist",
 }
 
 

@@ -59,3 +59,12 @@ def test_a_file_is_recognised_by_its_hash_and_its_stamp(tmp_path):
     assert len(manifest.file_hash(path)) == 16 and manifest.stamp(path)[0] == 1
     (tmp_path / "run.json").write_text("{}")
     assert manifest.file_hash(tmp_path) == manifest.file_hash(tmp_path / "run.json"), "a run folder is known by its run.json"
+
+
+def test_a_run_that_failed_before_its_first_result_does_not_block_the_corrected_one(tmp_path):
+    folder = tmp_path / "run"
+    assert manifest.Run(folder, Toy(epochs=1), []).begin()
+    assert manifest.Run(folder, Toy(epochs=2), []).begin(), "nothing was made yet"
+    (folder / "oof.parquet").write_bytes(b"")
+    with pytest.raises(UserError, match=r"\(epochs differ\); delete that folder"):
+        manifest.Run(folder, Toy(epochs=1), []).begin()
