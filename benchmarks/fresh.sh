@@ -14,6 +14,10 @@ if (($# > 1)) || [[ $trained == -* ]]; then
   sed -n '2,9s/^# \{0,1\}//p' "$0"
   exit 2
 fi
+if [[ ! -f ${RA_DATA:-data}/work/$trained/stage3/${RUN:-blend}/run.json ]]; then
+  echo "error: $trained has no finished run ${RUN:-blend}; run bash run_all.sh first, or name another set" >&2
+  exit 2
+fi
 source setup.sh
 sets=(${PATIENTS:+--set "test=$PATIENTS"})
 python -m data.phantom.make --config configs/phantom/fresh.yaml --only cohort "${sets[@]}"

@@ -192,7 +192,8 @@ def read_yaml(path: Path) -> Values:
     try:
         values = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
-        raise UserError(f"config {path} is not valid YAML: {error}") from error
+        place = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
+        raise UserError(f"config {path} is not valid YAML ({place}); correct it") from error
     if not isinstance(values, dict):
         raise UserError(f"config {path} must be a mapping of keys to values")
     return values
