@@ -47,6 +47,15 @@ def parser(doc: str | None, *flags: str, **defaults: Any) -> argparse.ArgumentPa
     return p
 
 
+def device(name: str, has_gpu: bool) -> str:
+    """torch's name of the device that --device names; auto is the GPU if there is one. UserError for one that is not there."""
+    if name == "auto":
+        return "cuda" if has_gpu else "cpu"
+    if name != "cpu" and not (name.startswith("cuda") and has_gpu):
+        raise UserError(f"--device {name}: this machine offers {'cpu, cuda' if has_gpu else 'cpu only'}")
+    return name
+
+
 def main(verb: Callable[[], None]) -> None:
     """Run a verb. A UserError becomes one line on stderr and exit code 1, Ctrl-C exit code 130."""
     try:

@@ -5,6 +5,7 @@ A run of a stage keeps its record in run.json (Run); other steps use is_current 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -84,12 +85,14 @@ class Run:
         manifest, saved = self.folder / "run.json", self.folder / "config.yaml"
         if self.force and self.folder.exists():
             shutil.rmtree(self.folder)
-        if saved.is_file() and self._has_results() and not self._same(yaml.safe_load(saved.read_text())):
-            differing = ", ".join(self._differing_keys(yaml.safe_load(saved.read_text())))
+        differing = self._differing_keys(yaml.safe_load(saved.read_text())) if saved.is_file() else []
+        if differing and self._has_results():
             raise UserError(
-                f"{self.folder} holds a run made with another config ({differing} differ); delete that folder, or add --force to "
-                "this step's own command, to replace it, or give the run another name"
+                f"{self.folder} holds a run made with another config (it differs in {', '.join(differing)}); delete that folder, "
+                "or add --force to this step's own command, to replace it, or give the run another name"
             )
+        if differing:
+            shutil.rmtree(self.folder)  # also the precision that was chosen for the other config
         inputs_at_start = self.folder / "inputs.json"  # a run is resumed only with the inputs that it was started with
         if inputs_at_start.is_file() and json.loads(inputs_at_start.read_text()) != self.inputs:
             print(f"{self.label}: inputs changed; rebuilding", flush=True)
@@ -107,16 +110,11 @@ class Run:
         return any(path.name not in WRITTEN_AT_START for path in self.folder.iterdir())
 
     def _differing_keys(self, saved: dict[str, Any]) -> list[str]:
-        """Top-level keys of the config whose values differ from the saved ones."""
+        """Top-level keys in which a saved config differs; a key that it lacks, because it was added later, has its default."""
         now = config_module.as_dict(self.config)
+        with contextlib.suppress(UserError):  # a key or a value that the schema no longer knows is compared as it is
+            saved = config_module.as_dict(config_module.build(type(self.config), saved, "saved config"))
         return [key for key in {**now, **saved} if now.get(key) != saved.get(key)]
-
-    def _same(self, saved: dict[str, Any]) -> bool:
-        """Whether a saved config equals this one; a key that it lacks, because it was added later, has its default."""
-        try:
-            return config_module.build(type(self.config), saved, "saved config") == self.config
-        except UserError:
-            return False
 
     def finish(self, outputs: Iterable[Path], metrics: dict[str, Any], seed: int = 0, **more: Any) -> None:
         """Write run.json, which marks the run as finished: everything else in the folder is then complete."""

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import SETTINGS
 
-from ra import atomic
+from ra import atomic, cli
 from ra.anatomy import ALL_JOINTS
 from ra.config import UserError
 from stage1_detect import shape_model
@@ -131,11 +131,7 @@ def shipped(device: str = "cpu") -> Detector:
 
 def device_of(flag: str) -> str:
     """torch's name of the device for the --device flag; UserError if this machine does not have it."""
-    if flag == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if flag != "cpu" and not (flag.startswith("cuda") and torch.cuda.is_available()):
-        raise UserError(f"--device {flag}: this machine offers {'cpu, cuda' if torch.cuda.is_available() else 'cpu only'}")
-    return flag
+    return cli.device(flag, torch.cuda.is_available())
 
 
 @torch.inference_mode()

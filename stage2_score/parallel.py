@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
 
-from ra import training_log
-from ra.config import UserError
+from ra import cli, training_log
 
 MEMORY_JOBS = 4  # a training process takes up to 2 GB
 
@@ -30,14 +29,10 @@ def n_processes(jobs: int, n_tasks: int, device: str) -> int:
 
 
 def choose_device(name: str) -> str:
-    """The device that --device names, after a check that it exists; auto is the GPU if there is one."""
+    """torch's name of the device for the --device flag; UserError if this machine does not have it."""
     import torch
 
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
-        raise UserError(f"--device {name}: this machine offers {'cpu, cuda' if torch.cuda.is_available() else 'cpu only'}")
-    return name
+    return cli.device(name, torch.cuda.is_available())
 
 
 def set_threads(n: int) -> None:

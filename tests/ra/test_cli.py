@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from ra import cli, paths
-from ra.config import PROFILES
+from ra.config import PROFILES, UserError
 
 
 def exits_with_usage(parser, *arguments, capsys) -> str:
@@ -68,3 +68,11 @@ def test_a_shell_script_can_read_a_value_of_a_config(tmp_path):
 
     assert value("members").stdout == "a\nb\n" and value("pictures").stdout == "crops\n"
     assert value("boxes").returncode == 1 and "has no key 'boxes'; it has members, pictures" in value("boxes").stderr
+
+
+def test_a_device_that_is_not_there_is_refused():
+    assert cli.device("auto", has_gpu=False) == "cpu" and cli.device("auto", has_gpu=True) == "cuda"
+    assert cli.device("cuda:1", has_gpu=True) == "cuda:1" and cli.device("cpu", has_gpu=True) == "cpu"
+    for name, has_gpu in (("cuda", False), ("tpu", True)):
+        with pytest.raises(UserError, match=f"--device {name}: this machine offers cpu"):
+            cli.device(name, has_gpu=has_gpu)

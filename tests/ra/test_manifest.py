@@ -64,7 +64,9 @@ def test_a_file_is_recognised_by_its_hash_and_its_stamp(tmp_path):
 def test_a_run_that_failed_before_its_first_result_does_not_block_the_corrected_one(tmp_path):
     folder = tmp_path / "run"
     assert manifest.Run(folder, Toy(epochs=1), []).begin()
+    (folder / "precision.json").write_text("{}")
     assert manifest.Run(folder, Toy(epochs=2), []).begin(), "nothing was made yet"
+    assert not (folder / "precision.json").is_file(), "it was chosen for the other config"
     (folder / "oof.parquet").write_bytes(b"")
-    with pytest.raises(UserError, match=r"\(epochs differ\); delete that folder"):
+    with pytest.raises(UserError, match=r"\(it differs in epochs\); delete that folder"):
         manifest.Run(folder, Toy(epochs=1), []).begin()

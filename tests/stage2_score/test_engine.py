@@ -207,3 +207,10 @@ def test_unknown_names_are_named(monkeypatch):
     monkeypatch.setattr(model.timm, "create_model", away)
     with pytest.raises(UserError, match="hub"):
         model.make_backbone(Named("resnet10t", {"channels": [8, 8, 8, 8]}), pretrained=True)
+
+
+def test_an_unknown_parameter_of_the_loss_is_named_before_any_training():
+    rows, wrong = np.arange(4), Named("grades_log", {"log_spac": 2.0})
+    config = Member("joints", weights=("scratch",), loss=wrong)
+    with pytest.raises(UserError, match="grades_log has no parameter 'log_spac'; it has smoothing, log_space"):
+        tasks.Joints(toy(4), (rows, rows), config, wrong)

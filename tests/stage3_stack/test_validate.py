@@ -68,3 +68,9 @@ def test_all_faults_are_named_and_another_order_is_noted(template, tmp_path):
     good.loc[0, ["LH_pip_E__2", "RH_pip_E__3"]], good.loc[2, "LF_mtp_J__1"] = "x", 7
     good.to_csv(pred, index=False)
     assert len(validate.faults(submission.read_text(pred), submission.read_text(path))) == 3
+
+
+def test_a_table_without_any_known_column_is_named_column_by_column(template):
+    path, _ = template
+    found = validate.faults(pd.DataFrame({"a;b": ["1;2"]}), submission.read_text(path))
+    assert "column a;b is not in the template; remove it" in found and f"column {ID} is missing; add it" in found
